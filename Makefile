@@ -1,0 +1,72 @@
+# Everything a developer types. `make` alone lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format lock train bench clean
+.DELETE_ON_ERROR:
+
+# Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+COMPILE := $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command 'make lock'
+
+# An index with CPU-only torch wheels (make install TORCH_INDEX=...): same versions, without 3 GB of CUDA libraries.
+TORCH_INDEX ?=
+# More arguments for pytest (make test ARGS='-k drain'), velox up (make run ARGS='--for 20s') or the benchmark.
+ARGS ?=
+
+help: ## Show every target
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Create .venv with everything locked in requirements-dev.txt
+
+$(BIN)/uv:
+	@test -n '$(PYTHON)' || { echo 'No Python >= 3.11 found: install one, or name it with make PYTHON=...' >&2; exit 1; }
+	@echo 'install: creating .venv with $(PYTHON)'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -o '^uv==[^ ]*' requirements-dev.txt)"
+
+# The index of the user's choice has other files, hence other hashes, than the lock.
+$(STAMP): requirements-dev.txt pyproject.toml | $(BIN)/uv
+	@echo 'install: syncing .venv with requirements-dev.txt'
+ifeq ($(TORCH_INDEX),)
+	@$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements-dev.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+else
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-verify-hashes --index-strategy unsafe-best-match \
+		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,dev]'
+endif
+	@touch $@
+	@echo 'install: done'
+
+run: install ## Show the whole pipeline in one terminal; trains a model first if there is none
+	@$(BIN)/velox up $(ARGS)
+
+test: install ## Run every test, against real servers started for the purpose
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install ## Format, lint, types and the fast tests
+	@echo 'check: format' && $(BIN)/ruff format -q --check .
+	@echo 'check: lint' && $(BIN)/ruff check -q .
+	@echo 'check: types' && $(BIN)/mypy
+	@echo 'check: fast tests' && $(BIN)/python -m pytest -q -m 'unit or contract' $(ARGS)
+
+format: install ## Format the code and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: $(BIN)/uv ## Write both lock files from pyproject.toml (make lock ARGS=--upgrade for the latest versions)
+	@$(COMPILE) --extra torch -o requirements.txt $(ARGS)
+	@$(COMPILE) --all-extras -c requirements.txt -o requirements-dev.txt $(ARGS)
+	@echo 'lock: wrote requirements.txt and requirements-dev.txt'
+
+train: install ## Train the model and write it to MODEL_PATH
+	@$(BIN)/python train.py $(ARGS)
+
+bench: install ## Measure throughput beside the naive design
+	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+clean: ## Remove the environment and every cache in this folder
+	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
