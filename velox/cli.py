@@ -1,0 +1,117 @@
+"""The command line: ``velox …``, and the commands behind producer.py, consumer.py and train.py."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from velox.errors import VeloxError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; an expected error is one line on standard error."""
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except VeloxError as error:
+        print(f"velox {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="velox",
+        description="Turns Kafka topics into stored, searchable, observable model predictions.",
+        epilog="Everything else is a setting: an environment variable or a line of .env. `velox settings` lists them.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    up = commands.add_parser(
+        "up",
+        help="run the whole pipeline here: broker, producer, consumer, SQLite and disk",
+        description="Runs an embedded broker, a producer and a consumer, stores in SQLite and on disk, shows what "
+        "happens, and checks at the end that produced = predicted + dead letters. Ctrl-C drains and stops.",
+    )
+    up.add_argument("--for", dest="for_s", type=_duration, metavar="TIME", help="end after this time: 20s, 5m, 1h")
+    up.set_defaults(run=_up)
+
+    produce = commands.add_parser(
+        "produce",
+        help="publish images to Kafka",
+        description="Publishes images to KAFKA_TOPIC until the source ends, --count is reached or a signal comes.",
+    )
+    produce.add_argument("--source", metavar="SOURCE", help="shapes, folder:PATH or video:PATH (default: SOURCE)")
+    produce.add_argument("--count", type=int, metavar="N", help="stop after N records")
+    produce.add_argument("--rate", type=float, metavar="R", help="records a second, instead of PRODUCER_INTERVAL")
+    produce.set_defaults(run=_produce)
+
+    consume = commands.add_parser(
+        "consume",
+        help="predict what comes from Kafka and store the results",
+        description="Reads KAFKA_TOPIC, predicts in one process per GPU or core, writes to SINKS, commits what is done.",
+    )
+    consume.set_defaults(run=_consume)
+
+    train = commands.add_parser(
+        "train",
+        help="train a model on drawn shapes",
+        description="Trains MODEL_ARCH on shapes drawn by the settings; writes MODEL_PATH, CLASSES_PATH and model.json.",
+    )
+    train.set_defaults(run=_train)
+
+    settings = commands.add_parser(
+        "settings",
+        help="show every setting, its value and where it comes from",
+        description="Shows every setting, its value (secrets masked), where it comes from and what it means.",
+    )
+    settings.add_argument("--markdown", action="store_true", help="print docs/settings.md instead")
+    settings.set_defaults(run=_settings)
+    return parser
+
+
+def _duration(text: str) -> float:
+    """Read ``20s``, ``5m``, ``1h`` or plain seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if match is None:
+        msg = f"{text!r} is no time: write 20s, 5m or 1h"
+        raise argparse.ArgumentTypeError(msg)
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _up(args: argparse.Namespace) -> int:
+    from velox import settings, up
+
+    return up.run(settings.load(), for_s=args.for_s)
+
+
+def _produce(args: argparse.Namespace) -> int:
+    from velox import producer, settings
+
+    return producer.run(settings.load(), source=args.source, count=args.count, rate=args.rate)
+
+
+def _consume(_args: argparse.Namespace) -> int:
+    from velox import settings
+    from velox.consumer import fetcher
+
+    return fetcher.run(settings.load())
+
+
+def _train(_args: argparse.Namespace) -> int:
+    from velox import settings
+    from velox.models import training
+
+    return training.run(settings.load())
+
+
+def _settings(args: argparse.Namespace) -> int:
+    from velox import settings_table
+
+    if args.markdown:
+        print(settings_table.markdown(), end="")
+    else:
+        settings_table.show(Path(".env"))
+    return 0

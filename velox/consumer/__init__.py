@@ -1,0 +1,1 @@
+"""The consumer's processes, file by file in the order data flows."""

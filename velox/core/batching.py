@@ -1,0 +1,41 @@
+"""When a batch is due: at its size, or a fixed time after its first item, whichever comes first."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Batcher(Generic[Item]):
+    """Collects items and says when a batch is due. Pure but for the injected clock; not thread-safe."""
+
+    def __init__(self, *, size: int, timeout_s: float, clock: Callable[[], float] = monotonic) -> None:
+        """Cut batches of at most ``size`` items, none held longer than ``timeout_s`` after its arrival."""
+        self._size = size
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._waiting: deque[tuple[float, Item]] = deque()
+
+    def __len__(self) -> int:
+        """Count the items that wait."""
+        return len(self._waiting)
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Take items in, all stamped with the present time."""
+        now = self._clock()
+        self._waiting.extend((now, item) for item in items)
+
+    def due_in_s(self) -> float | None:
+        """Seconds until the next batch is due: 0 when one is due now, None when nothing waits."""
+        if not self._waiting:
+            return None
+        if len(self._waiting) >= self._size:
+            return 0.0
+        return max(0.0, self._waiting[0][0] + self._timeout_s - self._clock())
+
+    def take(self) -> list[Item]:
+        """Cut the next batch, oldest items first; empty when nothing waits. Call it when one is due."""
+        count = min(self._size, len(self._waiting))
+        return [self._waiting.popleft()[1] for _ in range(count)]

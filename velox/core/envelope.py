@@ -1,0 +1,59 @@
+"""The wire format of framed records.
+
+Layout of a value: 4-byte big-endian length of the JSON, the JSON metadata in UTF-8, the payload.
+"""
+
+import json
+import struct
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from velox.errors import BadRecordError, Reason
+from velox.records import Metadata
+
+_LENGTH = struct.Struct(">I")
+
+
+class Codec(StrEnum):
+    """How a topic's values are laid out."""
+
+    FRAMED = "framed"
+    RAW = "raw"
+
+
+def frame(metadata: Metadata, payload: bytes) -> bytes:
+    """Build a framed value."""
+    header = json.dumps(metadata, separators=(",", ":"), ensure_ascii=False).encode()
+    return b"".join((_LENGTH.pack(len(header)), header, payload))
+
+
+def unframe(value: bytes) -> tuple[Metadata, bytes]:
+    """Take a framed value apart.
+
+    Raises:
+        BadRecordError: the value is shorter than it claims, or its header is not a JSON object.
+    """
+    if len(value) < _LENGTH.size:
+        raise BadRecordError(Reason.BAD_ENVELOPE, f"{len(value)} bytes: shorter than the 4-byte length of the header")
+    (length,) = _LENGTH.unpack_from(value)
+    end = _LENGTH.size + length
+    if end > len(value):
+        raise BadRecordError(Reason.BAD_ENVELOPE, f"the header claims {length} bytes, the value has {len(value)}")
+    try:
+        metadata: Any = json.loads(value[_LENGTH.size : end])
+    except (ValueError, RecursionError) as error:
+        raise BadRecordError(Reason.BAD_METADATA, f"the header is not JSON: {error}") from error
+    if not isinstance(metadata, dict):
+        raise BadRecordError(Reason.BAD_METADATA, f"the header is a JSON {type(metadata).__name__}, not an object")
+    return metadata, value[end:]
+
+
+def _raw(value: bytes) -> tuple[Metadata, bytes]:
+    return {}, value
+
+
+PARSERS: dict[Codec, Callable[[bytes], tuple[Metadata, bytes]]] = {
+    Codec.FRAMED: unframe,
+    Codec.RAW: _raw,
+}

@@ -1,0 +1,63 @@
+"""Which offset of each partition may be committed."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from velox.records import Partition, Position
+
+
+@dataclass(slots=True)
+class _Progress:
+    fetched: deque[int] = field(default_factory=deque)
+    done: set[int] = field(default_factory=set)
+    next_offset: int | None = None
+
+
+class Offsets:
+    """Takes done positions in any order; answers the contiguous committable offset per partition.
+
+    Contiguous means: in the order fetched. Kafka's own gaps (compaction, transaction markers) do not hold
+    a partition back. Not thread-safe: one thread, the one that polls Kafka, owns it.
+    """
+
+    def __init__(self) -> None:
+        """Start with no partitions."""
+        self._partitions: dict[Partition, _Progress] = {}
+
+    def fetched(self, position: Position) -> None:
+        """Note that a record is in flight; its offset holds the partition back until it is done."""
+        partition = Partition(position.topic, position.partition)
+        self._partitions.setdefault(partition, _Progress()).fetched.append(position.offset)
+
+    def done(self, position: Position) -> None:
+        """Note that a record is stored or dead-lettered. A position not in flight (any more) is ignored."""
+        progress = self._partitions.get(Partition(position.topic, position.partition))
+        if progress is None or not progress.fetched or position.offset < progress.fetched[0]:
+            return
+        progress.done.add(position.offset)
+        while progress.fetched and progress.fetched[0] in progress.done:
+            offset = progress.fetched.popleft()
+            progress.done.discard(offset)
+            progress.next_offset = offset + 1
+
+    def committable(self) -> dict[Partition, int]:
+        """Answer the next offset to read for every partition with something newly done."""
+        return {p: s.next_offset for p, s in self._partitions.items() if s.next_offset is not None}
+
+    def committed(self, offsets: dict[Partition, int]) -> None:
+        """Note that the broker accepted these offsets, so that they are not offered again."""
+        for partition, offset in offsets.items():
+            progress = self._partitions.get(partition)
+            if progress is not None and progress.next_offset == offset:
+                progress.next_offset = None
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """Drop all state of partitions that are no longer owned: what was staged must never be committed."""
+        for partition in partitions:
+            self._partitions.pop(partition, None)
+
+    def in_flight(self, partitions: Iterable[Partition] | None = None) -> int:
+        """Count records fetched but not yet passed by the committable offset."""
+        chosen = self._partitions if partitions is None else partitions
+        return sum(len(self._partitions[p].fetched) for p in chosen if p in self._partitions)

@@ -1,0 +1,74 @@
+"""Every error Velox raises on purpose.
+
+VeloxError
+├── SettingsError            a setting is unknown, invalid or contradicts another
+├── BadRecordError           a record's own data is bad: it is dead-lettered, nothing else suffers
+├── ModelError               the model's files are missing, damaged or do not fit together
+├── SourceError              a source cannot be read
+├── SystemUnavailableError   a system is failing: wait and try again, never dead-letter
+│   ├── BrokerUnavailableError
+│   └── SinkUnavailableError
+└── InferenceFailedError     inference processes keep dying: the consumer gives up and exits
+"""
+
+from enum import StrEnum
+
+
+class VeloxError(Exception):
+    """Base of all errors that carry a message meant for the user."""
+
+
+class SettingsError(VeloxError):
+    """A setting is unknown, invalid or contradicts another; the message names the variable."""
+
+
+class Reason(StrEnum):
+    """Why a record was dead-lettered: the label of the dead-letter counter and header."""
+
+    BAD_ENVELOPE = "bad_envelope"
+    BAD_METADATA = "bad_metadata"
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    NOT_AN_IMAGE = "not_an_image"
+    IMAGE_TOO_LARGE = "image_too_large"
+    UNDECODABLE = "undecodable"
+    BAD_PREDICTION = "bad_prediction"
+    KILLED_INFERENCE = "killed_inference"
+
+
+class BadRecordError(VeloxError):
+    """A record's own data is bad. Crosses process borders, so both arguments stay positional and picklable."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        """Keep the bounded reason apart from the free text."""
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        """Read as one line: ``reason: detail``."""
+        return f"{self.reason}: {self.detail}"
+
+
+class ModelError(VeloxError):
+    """The model's files are missing, damaged or do not fit together; the message says how to get good ones."""
+
+
+class SourceError(VeloxError):
+    """A source cannot be read: the path is missing, empty or holds nothing usable."""
+
+
+class SystemUnavailableError(VeloxError):
+    """A system Velox depends on is failing; the work is kept and tried again."""
+
+
+class BrokerUnavailableError(SystemUnavailableError):
+    """Kafka cannot be reached or refuses the operation for now."""
+
+
+class SinkUnavailableError(SystemUnavailableError):
+    """A sink cannot take predictions for now."""
+
+
+class InferenceFailedError(VeloxError):
+    """Inference processes die without getting anything done; restarting them again would not help."""

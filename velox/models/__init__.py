@@ -1,0 +1,1 @@
+"""What predicts: the Model contract and the models that obey it."""

@@ -1,0 +1,39 @@
+"""The Model contract: what an inference process runs."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from velox.records import Prediction
+from velox.settings import Settings
+
+
+class Model(Protocol):
+    """One class of this form is a model; ``MODEL=package.module:ClassName`` chooses it.
+
+    It is built and used in an inference process, by one thread. It knows nothing of Kafka, queues or sinks.
+    """
+
+    name: str
+    version: str
+    """Changes whenever the answers may change; a hash of the weights is a good one."""
+    labels: Sequence[str]
+
+    def __init__(self, settings: Settings) -> None:
+        """Keep what is needed; touch no file and no device yet."""
+
+    def load(self, device: str) -> None:
+        """Get ready to predict on ``device`` (``cpu`` or ``cuda``); afterwards the three attributes above hold.
+
+        Raises:
+            ModelError: the files are missing, damaged or do not fit together. The consumer stops with its message.
+        """
+
+    def decode(self, payload: bytes) -> Any:  # noqa: ANN401 - only this model's predict reads it
+        """Turn one payload into one input of ``predict``.
+
+        Raises:
+            BadRecordError: this payload cannot be read; it is dead-lettered and its neighbours go on.
+        """
+
+    def predict(self, inputs: Sequence[Any]) -> Sequence[Prediction]:
+        """Answer for 1 to BATCH_SIZE inputs, one prediction each, in the order given."""
