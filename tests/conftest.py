@@ -1,0 +1,58 @@
+"""Marks every test by its folder, and offers real servers: one of each per session, started when first asked for."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from tests.servers.kafka import KafkaServer, TopicFactory
+from tests.servers.mongo import MongoServer
+
+TESTS = Path(__file__).parent
+TIERS = {"unit", "contract", "integration", "e2e", "gpu"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark by folder; what lies directly in `tests/` reads files only, and so counts as unit."""
+    for item in items:
+        tier = item.path.relative_to(TESTS).parts[0]
+        item.add_marker(tier if tier in TIERS else "unit")
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaServer]:
+    """The session's broker: never stop it; a test of outages starts its own `KafkaServer`."""
+    with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mongo() -> Iterator[MongoServer]:
+    """The session's MongoDB-protocol server: never stop it; a test of outages starts its own `MongoServer`."""
+    with MongoServer() as server:
+        yield server
+
+
+@pytest.fixture
+def topic(kafka: KafkaServer) -> TopicFactory:
+    """Makes topics with names of their own on the session's broker."""
+
+    def create(partitions: int = 6) -> str:
+        name = f"topic-{uuid.uuid4().hex[:12]}"
+        kafka.create_topic(name, partitions=partitions)
+        return name
+
+    return create
+
+
+@pytest.fixture
+def database(mongo: MongoServer) -> Iterator[str]:
+    """The name of a database that nobody else uses, dropped afterwards."""
+    name = f"db_{uuid.uuid4().hex[:12]}"
+    yield name
+    client: MongoClient[dict[str, Any]]
+    with MongoClient(mongo.uri) as client:
+        client.drop_database(name)
