@@ -20,6 +20,7 @@ help: ## Show every target
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Create .venv with everything locked in requirements-dev.txt
+	@echo 'install: .venv is ready'
 
 $(BIN)/uv:
 	@test -n '$(PYTHON)' || { echo 'No Python >= 3.11 found: install one, or name it with make PYTHON=...' >&2; exit 1; }
@@ -38,7 +39,6 @@ else
 		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,dev]'
 endif
 	@touch $@
-	@echo 'install: done'
 
 run: install ## Show the whole pipeline in one terminal; trains a model first if there is none
 	@$(BIN)/velox up $(ARGS)
