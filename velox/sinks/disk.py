@@ -1,0 +1,164 @@
+"""Stores detections' images as files."""
+
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Final, Literal
+
+from velox.errors import SinkUnavailableError
+from velox.records import Result
+from velox.settings import Settings
+
+_PREFIX: Final = "hit_"
+_SUFFIX: Final = ".jpg"
+_TEMPORARY_PREFIX: Final = ".velox-"
+_MAX_NAME_BYTES: Final = 255
+_OPEN_FILES: Final = 64
+"""Files that are open at once, well below the usual limit of 1024 a process."""
+_REMEDIES: Final = {
+    errno.ENOSPC: "free space, or limit the images with MAX_STORED_FILES",
+    errno.EDQUOT: "raise the quota, or limit the images with MAX_STORED_FILES",
+    errno.EROFS: "mount it writable, or point STORAGE_PATH elsewhere",
+    errno.EACCES: "let this user write there, or point STORAGE_PATH elsewhere",
+    errno.EPERM: "let this user write there, or point STORAGE_PATH elsewhere",
+}
+
+
+def image_path(storage_path: Path, record_id: str) -> str:
+    """Say where the disk sink keeps the payload of a record.
+
+    An id too long for a file name (a position in a topic with a very long name) is replaced by its SHA-256.
+    """
+    name = f"{_PREFIX}{record_id}{_SUFFIX}"
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        name = f"{_PREFIX}{hashlib.sha256(record_id.encode()).hexdigest()}{_SUFFIX}"
+    return str(storage_path / name)
+
+
+class DiskSink:
+    """Writes the original bytes of each detection to ``hit_<id>.jpg``, whole or not at all.
+
+    A written batch survives a power failure: every file is flushed to the disk before it gets its name, and the
+    folder once a batch. Consumers that share a folder each keep MAX_STORED_FILES of the files they know: those there
+    at the start and those they wrote.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Keep the folder and the limit."""
+        self.name = "disk"
+        self.takes: Literal["detections", "all"] = "detections"
+        self._folder = settings.storage_path
+        self._max_files = settings.max_stored_files
+        self._leftover_age_s = settings.sink_timeout_s
+        self._known: dict[Path, None] = {}
+        """Stored files, oldest first; kept only when their number is limited."""
+        self._temporary_names = (f"{_TEMPORARY_PREFIX}{os.getpid()}-{id(self):x}-{n}" for n in count())
+
+    def open(self) -> None:
+        """Create the folder, prove that it can be written, and learn what it holds if the number is limited."""
+        with self._translated():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._remove_leftovers()
+            probe = self._folder / next(self._temporary_names)
+            try:
+                self._write_group({probe: b"velox"})
+            finally:
+                probe.unlink(missing_ok=True)
+            if self._max_files:
+                self._known = dict.fromkeys(self._stored_files())
+
+    def write(self, batch: Sequence[Result]) -> None:
+        """Store the payloads that are not there yet, then delete the oldest files beyond the limit."""
+        if not batch:
+            return
+        payloads = {Path(image_path(self._folder, result.id)): result.record.payload for result in batch}
+        with self._translated():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            missing = [path for path, payload in payloads.items() if not _has_size(path, len(payload))]
+            for start in range(0, len(missing), _OPEN_FILES):
+                self._write_group({path: payloads[path] for path in missing[start : start + _OPEN_FILES]})
+            # Also when nothing was missing: an earlier try of this batch may have failed right here.
+            _flush_folder(self._folder)
+            if self._max_files:
+                self._known.update(dict.fromkeys(payloads))
+                self._delete_oldest()
+
+    def close(self) -> None:
+        """Forget what the folder holds; there is nothing to let go of."""
+        self._known = {}
+
+    def _write_group(self, files: dict[Path, bytes]) -> None:
+        """Write, flush, then name: flushing many files together costs half of flushing one after the other."""
+        temporary = {path: self._folder / next(self._temporary_names) for path in files}
+        descriptors: list[int] = []
+        try:
+            for path, payload in files.items():
+                descriptors.append(os.open(temporary[path], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+                _write_all(descriptors[-1], payload)
+            for descriptor in descriptors:
+                os.fsync(descriptor)
+            for path, source in temporary.items():
+                source.replace(path)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            for source in temporary.values():
+                with suppress(OSError):  # the error that led here says more
+                    source.unlink(missing_ok=True)
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a killed process left half written, but nothing another consumer is writing just now."""
+        newest = time.time() - self._leftover_age_s
+        for path in self._folder.glob(f"{_TEMPORARY_PREFIX}*"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < newest:
+                    path.unlink()
+
+    def _stored_files(self) -> list[Path]:
+        aged: list[tuple[float, Path]] = []
+        for path in self._folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+            with suppress(FileNotFoundError):
+                aged.append((path.stat().st_mtime, path))
+        return [path for _, path in sorted(aged)]
+
+    def _delete_oldest(self) -> None:
+        while len(self._known) > self._max_files:
+            oldest = next(iter(self._known))
+            oldest.unlink(missing_ok=True)
+            del self._known[oldest]
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            remedy = _REMEDIES.get(error.errno or 0, "check STORAGE_PATH")
+            msg = f"disk: cannot store images in {self._folder}: {error.strerror or error}; {remedy}"
+            raise SinkUnavailableError(msg) from error
+
+
+def _has_size(path: Path, size_bytes: int) -> bool:
+    try:
+        return path.stat().st_size == size_bytes
+    except FileNotFoundError:
+        return False
+
+
+def _write_all(descriptor: int, payload: bytes) -> None:
+    """Write all bytes: a nearly full disk may take only some at a time."""
+    left = memoryview(payload)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

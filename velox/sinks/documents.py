@@ -1,0 +1,46 @@
+"""A result as a flat document: what the database sinks store."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from velox.records import Result
+
+MAX_GROUND_TRUTH: Final = 256
+"""Characters kept of a producer's labels: two words in practice, megabytes from a hostile producer."""
+
+Value = str | int | float
+Document = dict[str, Value]
+
+
+def document(result: Result) -> Document:
+    """Flatten a result into plain values under fixed names.
+
+    Whatever the producer wrote, the document is one that every database takes: metadata never becomes a name,
+    text is bounded and valid Unicode, numbers are plain Python numbers.
+    """
+    record, model = result.record, result.model
+    return {
+        "_id": result.id,
+        "timestamp": float(result.timestamp),
+        "confidence": float(result.prediction.confidence),
+        "predicted_label": _text(result.prediction.label),
+        "ground_truth": _text(record.ground_truth[:MAX_GROUND_TRUTH]),
+        "file_path": _text(result.file_path),
+        "is_detection": bool(result.is_detection),
+        "topic": record.position.topic,
+        "partition": int(record.position.partition),
+        "offset": int(record.position.offset),
+        "model": _text(model.name),
+        "model_version": _text(model.version),
+        "predicted_at": float(result.predicted_at),
+    }
+
+
+def documents(batch: Sequence[Result]) -> list[Document]:
+    """Flatten a batch; of results with the same id only the last counts."""
+    return [document(result) for result in {result.id: result for result in batch}.values()]
+
+
+def _text(value: str) -> str:
+    r"""Replace what UTF-8 cannot hold: JSON may carry half of a surrogate pair (``"\ud800"``)."""
+    return value.encode("utf-8", errors="replace").decode("utf-8")

@@ -1,0 +1,158 @@
+"""Stores results in MongoDB, one document each."""
+
+import logging
+from collections.abc import Sequence
+from typing import Literal
+from urllib.parse import unquote_plus
+
+import pymongo
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError, ConfigurationError, OperationFailure, PyMongoError
+from pymongo.uri_parser import parse_uri
+
+from velox.errors import SettingsError, SinkUnavailableError
+from velox.records import Result
+from velox.settings import Settings
+from velox.sinks.documents import Document, documents
+
+log = logging.getLogger(__name__)
+
+_INDEX = [("predicted_label", pymongo.ASCENDING), ("timestamp", pymongo.DESCENDING)]
+_NOBODYS_ID = "velox-open"
+_INDEX_EXISTS_OTHERWISE = (85, 86)
+"""Server codes IndexOptionsConflict and IndexKeySpecsConflict."""
+_SRV = "mongodb+srv://"
+
+
+class MongoSink:
+    """Upserts results into one collection, keyed by the prediction id.
+
+    A document written again keeps the fields that others have added to it. Retryable writes stay as the URI says
+    (on by default): pymongo uses them where the server has sessions and does without where it has none.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Check the URI's form.
+
+        Raises:
+            SettingsError: MONGO_URI is no connection string.
+        """
+        self.name = "mongo"
+        self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"
+        self._uri = settings.mongo_uri.get_secret_value()
+        self._names = (settings.db_name, settings.mongo_collection)
+        self._timeout_s = settings.sink_timeout_s
+        self._client: pymongo.MongoClient[Document] | None = None
+        _check_form(self._uri)
+
+    def open(self) -> None:
+        """Connect, prove that an update goes through, and give an empty collection its index.
+
+        A collection that already holds documents is left as it is: building an index over millions of them can take
+        longer than SINK_TIMEOUT_S, and the sink would never open.
+        """
+        self.close()
+        try:
+            with pymongo.timeout(self._timeout_s):
+                self._client = self._connect()
+                collection = self._collection(self._client)
+                collection.update_one({"_id": _NOBODYS_ID}, {"$set": {"timestamp": 0.0}})
+                if collection.find_one({}, {"_id": 1}) is None:
+                    _create_index(collection)
+        except PyMongoError as error:
+            self.close()
+            raise self._unavailable(error) from error
+
+    def write(self, batch: Sequence[Result]) -> None:
+        """Upsert the batch in one unordered bulk write, acknowledged once it is in the journal of a majority."""
+        if not batch:
+            return
+        if self._client is None:
+            self.open()
+        if self._client is None:
+            raise SinkUnavailableError("mongo: not connected")
+        updates = []
+        for fields in documents(batch):
+            key = {"_id": fields.pop("_id")}
+            updates.append(pymongo.UpdateOne(key, {"$set": fields}, upsert=True))
+        try:
+            with pymongo.timeout(self._timeout_s):
+                # pymongo splits what is more than the server takes in one message.
+                self._collection(self._client).bulk_write(updates, ordered=False)
+        except PyMongoError as error:
+            raise self._unavailable(error) from error
+
+    def close(self) -> None:
+        """Disconnect."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _connect(self) -> pymongo.MongoClient[Document]:
+        timeout_ms = max(1, round(self._timeout_s * 1000))
+        return pymongo.MongoClient(
+            self._uri,
+            appname="velox",
+            # Overrides what the URI says: an offset is committed on the strength of this acknowledgement.
+            w="majority",
+            journal=True,
+            serverSelectionTimeoutMS=timeout_ms,
+            connectTimeoutMS=timeout_ms,
+            socketTimeoutMS=timeout_ms,
+        )
+
+    def _collection(self, client: pymongo.MongoClient[Document]) -> Collection[Document]:
+        database, collection = self._names
+        return client[database][collection]
+
+    def _unavailable(self, error: PyMongoError) -> SinkUnavailableError:
+        if isinstance(error, BulkWriteError):
+            text = _first_refusal(error)
+            log.error("MongoDB refuses documents: %s", text)
+        else:
+            text = str(error)
+        for secret in _secrets(self._uri):
+            text = text.replace(secret, "***")
+        return SinkUnavailableError(f"mongo: {'.'.join(self._names)} takes no documents: {text}; check MONGO_URI")
+
+
+def _create_index(collection: Collection[Document]) -> None:
+    try:
+        collection.create_index(_INDEX)
+    except OperationFailure as error:
+        if error.code not in _INDEX_EXISTS_OTHERWISE:
+            raise
+
+
+def _first_refusal(error: BulkWriteError) -> str:
+    """Tell how many documents were refused, which was the first and why."""
+    details = error.details or {}
+    refused = details.get("writeErrors") or []
+    if refused:
+        first = refused[0]
+        key = first.get("op", {}).get("q", {}).get("_id", "?")
+        return f"{len(refused)} refused, the first {key!r}: code {first.get('code')}: {first.get('errmsg')}"
+    concerns = details.get("writeConcernErrors") or [{}]
+    return f"not acknowledged: code {concerns[0].get('code')}: {concerns[0].get('errmsg')}"
+
+
+def _check_form(uri: str) -> None:
+    if uri.startswith(_SRV):  # its form can only be told by asking DNS, and that may fail for now
+        return
+    try:
+        parse_uri(uri)
+    except (ConfigurationError, ValueError):
+        # The cause may quote the part it stumbled over, and that can be half a password.
+        msg = (
+            "MONGO_URI is no connection string: write mongodb://user:password@host:port/ "
+            "and percent-encode special characters of user and password"
+        )
+        raise SettingsError(msg) from None
+
+
+def _secrets(uri: str) -> list[str]:
+    """List what must not appear in a message, longest first: user and password as written and decoded."""
+    user_info = uri.partition("://")[2].rpartition("@")[0]
+    password = user_info.partition(":")[2]
+    found = {user_info, password, unquote_plus(password)} - {""}
+    return sorted(found, key=len, reverse=True)

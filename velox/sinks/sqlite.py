@@ -1,0 +1,127 @@
+"""Stores results in an SQLite file, one row each."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from velox.errors import SinkUnavailableError
+from velox.records import Result
+from velox.settings import Settings
+from velox.sinks.documents import documents
+
+_CREATE: Final = (
+    """
+    CREATE TABLE IF NOT EXISTS predictions (
+        id TEXT PRIMARY KEY NOT NULL,
+        timestamp REAL,
+        confidence REAL,
+        predicted_label TEXT NOT NULL,
+        ground_truth TEXT NOT NULL,
+        file_path TEXT NOT NULL,
+        is_detection INTEGER NOT NULL,
+        topic TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        offset INTEGER NOT NULL,
+        model TEXT NOT NULL,
+        model_version TEXT NOT NULL,
+        predicted_at REAL
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS predictions_by_label_and_time ON predictions (predicted_label, timestamp)",
+)
+_UPSERT: Final = """
+    INSERT INTO predictions (
+        id, timestamp, confidence, predicted_label, ground_truth, file_path, is_detection,
+        topic, partition, offset, model, model_version, predicted_at
+    ) VALUES (
+        :_id, :timestamp, :confidence, :predicted_label, :ground_truth, :file_path, :is_detection,
+        :topic, :partition, :offset, :model, :model_version, :predicted_at
+    ) ON CONFLICT (id) DO UPDATE SET
+        timestamp = excluded.timestamp, confidence = excluded.confidence,
+        predicted_label = excluded.predicted_label, ground_truth = excluded.ground_truth,
+        file_path = excluded.file_path, is_detection = excluded.is_detection,
+        topic = excluded.topic, partition = excluded.partition, offset = excluded.offset,
+        model = excluded.model, model_version = excluded.model_version, predicted_at = excluded.predicted_at
+"""
+_DAMAGED: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+
+class SqliteSink:
+    """Upserts results into the table ``predictions``, keyed by the prediction id, one transaction a batch.
+
+    Readers never wait for the writer (WAL). ``timestamp`` and ``predicted_at`` are Unix seconds; a number that is
+    none (NaN) becomes NULL.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Keep the path."""
+        self.name = "sqlite"
+        self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"
+        self._path = settings.sqlite_path
+        self._timeout_s = settings.sink_timeout_s
+        self._connection: sqlite3.Connection | None = None
+        self._inode: tuple[int, int] | None = None
+
+    def open(self) -> None:
+        """Create file, table and index where missing; take the write lock to prove that it can be had."""
+        self.close()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Transactions are begun by hand, so that one is exactly one batch.
+            connection = sqlite3.connect(self._path, timeout=self._timeout_s, isolation_level=None)
+        except (sqlite3.Error, OSError) as error:
+            raise self._unavailable(error) from error
+        self._connection = connection
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # Flush the log at every commit: Kafka's offset is committed next, and the row may not be lost after that.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _CREATE:
+                connection.execute(statement)
+            connection.execute("COMMIT")
+            self._inode = _inode(self._path)
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise self._unavailable(error) from error
+
+    def write(self, batch: Sequence[Result]) -> None:
+        """Upsert the batch in one transaction. A file that was moved away or deleted is made anew."""
+        if not batch:
+            return
+        if self._connection is None or _inode(self._path) != self._inode:
+            self.open()
+        if self._connection is None:
+            raise SinkUnavailableError(f"sqlite: {self._path} is not open")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(_UPSERT, documents(batch))
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.close()  # rolls back; the next try starts from a clean connection
+            raise self._unavailable(error) from error
+
+    def close(self) -> None:
+        """Close the file, rolling back what was not committed."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _unavailable(self, error: sqlite3.Error | OSError) -> SinkUnavailableError:
+        code = getattr(error, "sqlite_errorname", "")
+        remedy = "check SQLITE_PATH, its folder's permissions and free space"
+        if code.startswith(_DAMAGED):
+            remedy = "the file is damaged or no SQLite database: move it away, or restore it, and it goes on"
+        elif code.startswith("SQLITE_BUSY"):
+            remedy = f"another process has held its write lock for SINK_TIMEOUT_S={self._timeout_s:g}"
+        return SinkUnavailableError(f"sqlite: cannot write to {self._path}: {error}; {remedy}")
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    """Identify the file behind the path: rows written to one that has lost its name would be lost with it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
