@@ -26,7 +26,8 @@ $(BIN)/uv:
 	@test -n '$(PYTHON)' || { echo 'No Python >= 3.11 found: install one, or name it with make PYTHON=...' >&2; exit 1; }
 	@echo 'install: creating .venv with $(PYTHON)'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -o '^uv==[^ ]*' requirements-dev.txt)"
+	@sed -n '/^uv==/,/# via/p' requirements-dev.txt > .venv/uv.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r .venv/uv.txt
 
 # The index of the user's choice has other files, hence other hashes, than the lock.
 $(STAMP): requirements-dev.txt pyproject.toml | $(BIN)/uv
