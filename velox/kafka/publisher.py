@@ -1,0 +1,135 @@
+"""The producer's Kafka client: idempotent, compressed, every delivery report checked."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from velox.core.backlog import Backlog
+from velox.core.deadline import Deadline
+from velox.errors import BrokerUnavailableError
+from velox.records import Headers, Partition
+from velox.settings import MIB, Settings
+
+log = logging.getLogger(__name__)
+
+_QUEUE_BYTES: Final = 64 * MIB
+"""Bytes that wait for the broker; publishing waits when they are reached."""
+_LINGER_MS: Final = 5
+_SLICE_S: Final = 0.1
+"""Longest single wait: how soon a stop is noticed."""
+
+
+class Publisher:
+    """Publishes records to one topic and accounts for each. Not thread-safe.
+
+    Within this client nothing is written twice or out of order (an idempotent producer); a program that publishes the
+    same thing again makes a second record.
+    """
+
+    def __init__(self, settings: Settings, *, backlog: Backlog | None = None) -> None:
+        """Make the client; it connects in the background. ``backlog`` is told of every record."""
+        self.delivered = 0
+        self.failed = 0
+        self._topic = settings.kafka_topic
+        self._backlog = backlog
+        self._reported: set[int] = set()
+        self._producer = Producer(_config(settings, self._on_client_error))
+
+    @property
+    def waiting(self) -> int:
+        """Count the records without an answer from the broker yet."""
+        return len(self._producer)
+
+    def publish(
+        self, value: bytes, *, key: bytes | None, headers: Headers, is_stopping: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Hand one record over; when the local queue is full, wait until it is not.
+
+        A record too large for MAX_MESSAGE_BYTES is counted as failed and reported, and is no error for the others.
+
+        Returns:
+            Whether the record was taken into account; false only when ``is_stopping`` ended the wait.
+
+        Raises:
+            BrokerUnavailableError: this client can publish nothing any more.
+        """
+        while True:
+            try:
+                self._producer.produce(
+                    self._topic, value, key=key, headers=list(headers), on_delivery=self._on_delivery
+                )
+            except BufferError:
+                if is_stopping():
+                    return False
+                self.poll(_SLICE_S)
+            except KafkaException as exception:
+                error: KafkaError = exception.args[0]
+                if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                    msg = f"Kafka: {error.str()}; restart the producer"
+                    raise BrokerUnavailableError(msg) from exception
+                self._fail(error, f"{len(value)} bytes: larger than MAX_MESSAGE_BYTES allows")
+                return True
+            else:
+                if self._backlog:
+                    self._backlog.published(len(value))
+                self._producer.poll(0)
+                return True
+
+    def poll(self, timeout_s: float) -> None:
+        """Hear delivery reports, for at most ``timeout_s`` (whole milliseconds) or until one came."""
+        self._producer.poll(timeout_s)
+
+    def flush(self, deadline: Deadline, *, is_urgent: Callable[[], bool] = lambda: False) -> int:
+        """Wait for the broker's answers; return how many are still missing at the deadline or when it gets urgent."""
+        while self.waiting and not deadline.has_passed() and not is_urgent():
+            self._producer.flush(min(_SLICE_S, deadline.left_s()))
+        return self.waiting
+
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+        size, partition, offset = len(message), message.partition(), message.offset()
+        if error is not None or partition is None or offset is None:
+            self._fail(error or KafkaError(KafkaError.UNKNOWN), f"{size} bytes")
+            if self._backlog:
+                self._backlog.failed(size)
+            return
+        self.delivered += 1
+        if self._backlog:
+            self._backlog.delivered(Partition(self._topic, partition), offset, size)
+
+    def _fail(self, error: KafkaError, which: str) -> None:
+        """Count a failed record; the first of a kind is logged, the others are in the sum."""
+        self.failed += 1
+        if error.code() not in self._reported:
+            self._reported.add(error.code())
+            log.error("Delivery failed (%s): %s; more of these are only counted", which, _explain(error))
+
+    def _on_client_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            log.error("Kafka client failed for good: %s", error.str())
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
+            log.warning("No Kafka broker reachable; %d records wait, and go out when one is back", self.waiting)
+        else:
+            log.debug("Kafka: %s", error.str())
+
+
+def _config(settings: Settings, on_error: Callable[[KafkaError], None]) -> dict[str, Any]:
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap_server,
+        "client.id": "velox-producer",
+        "enable.idempotence": True,
+        "acks": "all",
+        "compression.type": settings.compression_type,
+        "message.max.bytes": settings.max_message_bytes,
+        "queue.buffering.max.kbytes": max(_QUEUE_BYTES, 2 * settings.max_message_bytes) // 1024,
+        "linger.ms": _LINGER_MS,
+        "log_level": 0,  # what matters of its log arrives as errors
+        "error_cb": on_error,
+    }
+
+
+def _explain(error: KafkaError) -> str:
+    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        return f"{error.str()}; raise MAX_MESSAGE_BYTES, or the topic's max.message.bytes if it is the lower one"
+    return error.str()

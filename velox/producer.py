@@ -1,0 +1,167 @@
+"""The producer: takes items from a source at a steady pace and publishes them to Kafka."""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from velox import logs
+from velox.core.backlog import Backlog
+from velox.core.deadline import Deadline
+from velox.core.envelope import Codec, frame
+from velox.core.ids import time_ordered_uuid
+from velox.core.schedule import Schedule
+from velox.errors import SettingsError
+from velox.kafka.lag import GroupOffsets, LagLimit
+from velox.kafka.publisher import Publisher
+from velox.kafka.topics import ensure_topic
+from velox.loading import load_class
+from velox.progress import Progress
+from velox.records import ID_HEADER
+from velox.settings import Settings
+from velox.signals import StopRequest
+from velox.sources import PATHS
+from velox.sources.source import Item, Source
+
+log = logging.getLogger(__name__)
+
+_SLICE_S = 0.1
+"""Longest single wait: how soon a stop is noticed."""
+
+
+def run(settings: Settings, *, source: str | None = None, count: int | None = None, rate: float | None = None) -> int:
+    """Publish until the source ends, ``count`` is reached or a signal comes.
+
+    Args:
+        settings: what to publish, where and how.
+        source: instead of SOURCE.
+        count: records at most; None = as many as the source has.
+        rate: records a second, 0 = as fast as possible; None = the source's own pace, else PRODUCER_INTERVAL.
+
+    Returns:
+        0 when the broker acknowledged every record, else 1.
+
+    Raises:
+        SettingsError: an argument makes no sense.
+        SourceError: the source cannot be read.
+        BrokerUnavailableError: no broker answered in a minute.
+    """
+    logs.configure(level=settings.log_level, form=settings.log_format)
+    _check(count, rate)
+    with StopRequest() as stop:
+        origin = open_source(settings, source or settings.source)
+        ensure_topic(
+            settings.kafka_bootstrap_server,
+            settings.kafka_topic,
+            partitions=settings.kafka_partitions,
+            max_message_bytes=settings.max_message_bytes,
+            is_stopping=stop.is_made,
+        )
+        backlog = Backlog() if settings.producer_max_lag_bytes else None
+        publisher = Publisher(settings, backlog=backlog)
+        interval_s = _interval_s(settings, origin, rate)
+        log.info("Producing %s to %s, %s", source or settings.source, settings.kafka_topic, _pace(interval_s))
+        production = _Production(
+            publisher=publisher,
+            limit=_lag_limit(settings, backlog),
+            schedule=Schedule(interval_s),
+            stop=stop,
+            codec=settings.codec,
+        )
+        with Progress(count) as progress:
+            published = production.publish_all(iter(origin), count, progress)
+        return _finish(publisher, published, settings, stop)
+
+
+def open_source(settings: Settings, name: str) -> Source:
+    """Build the source that ``name`` or ``name:path`` means.
+
+    Raises:
+        SettingsError: there is no such source.
+        SourceError: it cannot be read.
+    """
+    kind, _, path = name.partition(":")
+    if kind not in PATHS:
+        msg = f"SOURCE={name}: no such source; there are {', '.join(PATHS)}"
+        raise SettingsError(msg)
+    source: Source = load_class(PATHS[kind])(settings, path)
+    return source
+
+
+@dataclass(slots=True)
+class _Production:
+    """One run from the source to Kafka."""
+
+    publisher: Publisher
+    limit: LagLimit | None
+    schedule: Schedule
+    stop: StopRequest
+    codec: Codec
+
+    def publish_all(self, items: Iterator[Item], count: int | None, progress: Progress) -> int:
+        """Publish each item when it is due; return how many were handed to the client."""
+        published = 0
+        while published != count and self._wait_until_due():
+            # Asked for only now, so that what it shows is as old as its timestamp says.
+            item = next(items, None)
+            if item is None or not self._publish(item):
+                break
+            published += 1
+            self.schedule.advance()
+            progress.show(published, self.publisher)
+        return published
+
+    def _wait_until_due(self) -> bool:
+        """Wait for the schedule and for a group that is too far behind; false when it is time to stop."""
+        while not self.stop.is_made():
+            wait_s = _SLICE_S if self.limit and self.limit.is_reached() else self.schedule.due_in_s()
+            if wait_s < 0.001:  # noqa: PLR2004 - a millisecond, the client's shortest wait: the mean pace stays exact
+                return True
+            self.publisher.poll(min(wait_s, _SLICE_S))
+        return False
+
+    def _publish(self, item: Item) -> bool:
+        headers = [(ID_HEADER, str(time_ordered_uuid()).encode())]
+        return self.publisher.publish(
+            encode(item, self.codec), key=item.key, headers=headers, is_stopping=self.stop.is_made
+        )
+
+
+def encode(item: Item, codec: Codec) -> bytes:
+    """Build a record's value. What the source does not say itself is: made now, unlabelled, JPEG."""
+    if codec is Codec.RAW:
+        return item.payload
+    known = {"timestamp": time.time(), "shape_label": "unknown", "color_label": "unknown", "dtype": "jpeg"}
+    return frame({**known, **item.metadata}, item.payload)
+
+
+def _finish(publisher: Publisher, published: int, settings: Settings, stop: StopRequest) -> int:
+    missing = publisher.flush(Deadline(settings.drain_s), is_urgent=stop.is_urgent)
+    if missing:
+        log.error("%d records without an answer from Kafka count as failed, though some may be stored", missing)
+    failed = publisher.failed + missing
+    log.info("Delivered %d of %d records (%d failed)", publisher.delivered, published, failed)
+    return 1 if failed else 0
+
+
+def _lag_limit(settings: Settings, backlog: Backlog | None) -> LagLimit | None:
+    if backlog is None:
+        return None
+    return LagLimit(settings.producer_max_lag_bytes, backlog, GroupOffsets(settings).committed)
+
+
+def _interval_s(settings: Settings, source: Source, rate: float | None) -> float:
+    if rate is not None:
+        return 1 / rate if rate else 0.0
+    return settings.producer_interval if source.interval_s is None else source.interval_s
+
+
+def _pace(interval_s: float) -> str:
+    return f"one every {interval_s:g} s" if interval_s else "as fast as possible"
+
+
+def _check(count: int | None, rate: float | None) -> None:
+    for name, value in (("--count", count), ("--rate", rate)):
+        if value is not None and not 0 <= value < float("inf"):
+            msg = f"{name} {value}: must be 0 or more"
+            raise SettingsError(msg)
