@@ -108,12 +108,12 @@ class MongoSink:
     def _unavailable(self, error: PyMongoError) -> SinkUnavailableError:
         if isinstance(error, BulkWriteError):
             text = _first_refusal(error)
-            log.error("MongoDB refuses documents: %s", text)
         else:
-            text = str(error)
+            # What follows is the driver's view of every server, several lines long.
+            text = str(error).partition(", Topology Description:")[0] + "; is it running, is MONGO_URI right?"
         for secret in _secrets(self._uri):
             text = text.replace(secret, "***")
-        return SinkUnavailableError(f"mongo: {'.'.join(self._names)} takes no documents: {text}; check MONGO_URI")
+        return SinkUnavailableError(f"mongo: cannot store in {'.'.join(self._names)}: {text}")
 
 
 def _create_index(collection: Collection[Document]) -> None:
@@ -125,15 +125,21 @@ def _create_index(collection: Collection[Document]) -> None:
 
 
 def _first_refusal(error: BulkWriteError) -> str:
-    """Tell how many documents were refused, which was the first and why."""
+    """Tell how many documents were refused, which was the first and why.
+
+    Waiting does not help then, only a person does: our documents are ones that MongoDB takes, so what refuses them
+    is a validator, a unique index or a full disk on the other side.
+    """
     details = error.details or {}
     refused = details.get("writeErrors") or []
-    if refused:
-        first = refused[0]
-        key = first.get("op", {}).get("q", {}).get("_id", "?")
-        return f"{len(refused)} refused, the first {key!r}: code {first.get('code')}: {first.get('errmsg')}"
-    concerns = details.get("writeConcernErrors") or [{}]
-    return f"not acknowledged: code {concerns[0].get('code')}: {concerns[0].get('errmsg')}"
+    if not refused:
+        concern = (details.get("writeConcernErrors") or [{}])[0]
+        return f"not acknowledged by a majority: {concern.get('errmsg')} (code {concern.get('code')})"
+    first = refused[0]
+    key = first.get("op", {}).get("q", {}).get("_id")
+    reason = f"{first.get('errmsg')} (code {first.get('code')})"
+    log.error("MongoDB refuses %d documents, the first _id=%s: %s", len(refused), key, reason)
+    return f"{len(refused)} documents refused, the first _id={key}: {reason}; check its validator, indexes and disk"
 
 
 def _check_form(uri: str) -> None:
