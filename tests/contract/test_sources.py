@@ -1,0 +1,99 @@
+"""What every source keeps to, whatever it reads."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from velox.core.envelope import frame, unframe
+from velox.errors import SourceError
+from velox.producer import open_source
+from velox.settings import Settings
+from velox.sources import PATHS
+from velox.sources.source import Source
+
+GREY = np.full((32, 48, 3), 128, np.uint8)
+FPS = 10
+
+
+def a_folder(folder: Path) -> str:
+    labelled = folder / "images" / "red_circle"
+    labelled.mkdir(parents=True)
+    for name in ("a.jpg", "b.png", "c.JPEG"):
+        jpeg = cv2.imencode(Path(name).suffix.lower(), GREY)[1]
+        (labelled / name).write_bytes(jpeg.tobytes())
+    return f"folder:{folder / 'images'}"
+
+
+def a_video(folder: Path) -> str:
+    path = folder / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), FPS, (48, 32))
+    for level in (0, 100, 200):
+        writer.write(np.full_like(GREY, level))
+    writer.release()
+    return f"video:{path}"
+
+
+EXAMPLES: dict[str, Callable[[Path], str]] = {
+    "folder": a_folder,
+    "shapes": lambda _folder: "shapes",
+    "video": a_video,
+}
+
+
+@pytest.fixture(params=PATHS)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[bool], Source]:
+    """Builds the source, looping or not."""
+    name = EXAMPLES[request.param](tmp_path)
+
+    def build(source_loop: bool) -> Source:
+        return open_source(Settings(source_loop=source_loop), name)
+
+    return build
+
+
+def test_every_payload_is_a_jpeg_that_decodes(make: Callable[[bool], Source]) -> None:
+    payloads = [item.payload for item in islice(make(False), 3)]
+    assert len(payloads) == 3
+    for payload in payloads:
+        assert payload.startswith(b"\xff\xd8")
+        assert cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+def test_metadata_survives_the_wire(make: Callable[[bool], Source]) -> None:
+    for item in islice(make(False), 3):
+        assert unframe(frame(item.metadata, item.payload)) == (item.metadata, item.payload)
+
+
+def test_a_key_is_bytes_or_none(make: Callable[[bool], Source]) -> None:
+    assert all(item.key is None or isinstance(item.key, bytes) for item in islice(make(False), 3))
+
+
+def test_a_pace_is_positive_or_left_to_the_settings(make: Callable[[bool], Source]) -> None:
+    interval_s = make(False).interval_s
+    assert interval_s is None or interval_s > 0
+
+
+def test_a_looped_source_does_not_end(make: Callable[[bool], Source]) -> None:
+    assert len(list(islice(make(True), 20))) == 20
+
+
+def test_iterating_again_starts_again(make: Callable[[bool], Source]) -> None:
+    source = make(False)
+    first, second = ({item.payload for item in islice(source, 4)} for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("kind", ["folder", "video"])
+def test_a_missing_path_is_an_error_that_names_it(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="nowhere"):
+        open_source(Settings(), f"{kind}:{tmp_path / 'nowhere'}")
+
+
+@pytest.mark.parametrize("kind", ["folder", "video"])
+def test_no_path_is_an_error_that_shows_how_to_write_it(kind: str) -> None:
+    with pytest.raises(SourceError, match=f"SOURCE={kind}:PATH"):
+        open_source(Settings(), kind)
