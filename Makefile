@@ -45,6 +45,7 @@ run: install ## Show the whole pipeline in one terminal; trains a model first if
 	@$(BIN)/velox up $(ARGS)
 
 test: install ## Run every test, against real servers started for the purpose
+	@echo 'test: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: install ## Format, lint, types and the fast tests

@@ -70,6 +70,8 @@ def _ensure_tools() -> None:
             f"{', '.join(missing)} not found, and the test servers need them: install Maven and a JDK from 17 on "
             f"(Debian, as root: {' '.join(install)})"
         )
+    # Slim images leave manual pages out, and the JDK's installation fails when it cannot link its own.
+    Path("/usr/share/man/man1").mkdir(parents=True, exist_ok=True)
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     run("apt-get", "update", "-q", env=env)
     run(*install, env=env)
