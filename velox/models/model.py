@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from velox.errors import BadRecordError
 from velox.records import Prediction
 from velox.settings import Settings
 
@@ -22,7 +23,7 @@ class Model(Protocol):
         """Keep what is needed; touch no file and no device yet."""
 
     def load(self, device: str) -> None:
-        """Get ready to predict on ``device`` (``cpu`` or ``cuda``); afterwards the three attributes above hold.
+        """Get ready to predict on ``device`` (``cpu``, ``cuda:0``, …), warmed up; then the attributes above hold.
 
         Raises:
             ModelError: the files are missing, damaged or do not fit together. The consumer stops with its message.
@@ -35,5 +36,9 @@ class Model(Protocol):
             BadRecordError: this payload cannot be read; it is dead-lettered and its neighbours go on.
         """
 
-    def predict(self, inputs: Sequence[Any]) -> Sequence[Prediction]:
-        """Answer for 1 to BATCH_SIZE inputs, one prediction each, in the order given."""
+    def predict(self, inputs: Sequence[Any]) -> Sequence[Prediction | BadRecordError]:
+        """Answer for 1 to BATCH_SIZE inputs, one prediction each, in the order given.
+
+        A ``BadRecordError`` in place of a prediction dead-letters that record alone. An error that is raised is
+        taken for a failure of the process: it is replaced, and the batch is tried again in halves.
+        """

@@ -1,0 +1,18 @@
+"""The Backend contract: a network, ready to run on one device."""
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Batch = npt.NDArray[np.uint8]
+"""n × height × width × 3, RGB: normalisation happens within the backend."""
+Probabilities = npt.NDArray[np.float32]
+"""n × classes; each row sums to 1 unless the network gave NaN."""
+
+
+class Backend(Protocol):
+    """Anything of this form runs networks: torch today; OpenVINO or ONNX Runtime would be another file here."""
+
+    def __call__(self, batch: Batch) -> Probabilities:
+        """Answer for a batch of 1 or more images, in their order. Used by one thread."""

@@ -1,0 +1,96 @@
+"""Runs a network with plain torch: no compiler needed, on the CPU and on CUDA."""
+
+import io
+import logging
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from velox.errors import ModelError
+from velox.models.architectures import IMAGENET_MEAN, IMAGENET_STD, Architecture
+from velox.models.backends.backend import Batch, Probabilities
+
+log = logging.getLogger(__name__)
+
+
+class TorchBackend:
+    """A network with batch normalisation folded into its convolutions; half precision on CUDA, float32 on the CPU."""
+
+    def __init__(self, network: nn.Module, device: str) -> None:
+        """Take over ``network``, which is changed, and move it to ``device``."""
+        self._device = torch.device(device)
+        self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
+        fold_batch_norm(network.eval())
+        self._network = network.to(self._device, self._dtype).to(memory_format=torch.channels_last)
+        self._scale, self._shift = normalisation(self._device, self._dtype)
+
+    @torch.inference_mode()
+    def __call__(self, batch: Batch) -> Probabilities:
+        """Answer for a batch; pixels cross to the device as bytes and are normalised there."""
+        pixels = torch.from_numpy(batch).to(self._device, non_blocking=True).permute(0, 3, 1, 2)
+        logits = self._network(torch.addcmul(self._shift, pixels.to(self._dtype), self._scale))
+        probabilities: Probabilities = logits.float().softmax(1).cpu().numpy()
+        return probabilities
+
+
+def normalisation(device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give scale and shift, 1 × 3 × 1 × 1 each, with ``pixels × scale + shift`` = ``(pixels / 255 - mean) / std``."""
+    mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return (1 / (255 * std)).to(device, dtype), (-mean / std).to(device, dtype)
+
+
+def fold_batch_norm(network: nn.Module) -> None:
+    """Replace every convolution that a batch normalisation follows by one convolution; in place."""
+    for layers in network.modules():
+        if not isinstance(layers, nn.Sequential):
+            continue
+        for index in range(len(layers) - 1):
+            convolution, norm = layers[index], layers[index + 1]
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                layers[index] = fuse_conv_bn_eval(convolution, norm)
+                layers[index + 1] = nn.Identity()
+
+
+def load_network(architecture: Architecture, weights: bytes, *, classes: int, source: object) -> nn.Module:
+    """Build the network and fill it with a state dict; nothing but tensors is ever unpickled.
+
+    Args:
+        architecture: what the weights are for.
+        weights: a state dict as ``torch.save`` writes it.
+        classes: outputs the network must have, one per label.
+        source: the file's path, for the error messages.
+
+    Raises:
+        ModelError: the file is damaged, holds something else, or fits another network or number of labels.
+    """
+    state = _read_state(weights, source)
+    network = architecture.build(classes)
+    expected = network.state_dict()
+    if state.keys() != expected.keys():
+        msg = f"{source}: not the weights of a {architecture.name}; set MODEL_ARCH to what was trained, or train again"
+        raise ModelError(msg)
+    for name, tensor in expected.items():
+        if state[name].shape != tensor.shape:
+            msg = (
+                f"{source}: {name} has shape {tuple(state[name].shape)}, but a {architecture.name} of {classes} labels "
+                f"has {tuple(tensor.shape)}; are the labels in CLASSES_PATH those of this model?"
+            )
+            raise ModelError(msg)
+    network.load_state_dict(state)
+    return network
+
+
+def _read_state(weights: bytes, source: object) -> dict[str, torch.Tensor]:
+    try:
+        state: Any = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
+    except Exception as error:
+        # Damaged bytes make the unpickler raise nearly anything.
+        log.debug("torch.load failed", exc_info=True)
+        msg = f"{source}: damaged, or no torch state dict ({type(error).__name__}); `python train.py` writes a new one"
+        raise ModelError(msg) from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        msg = f"{source}: holds a {type(state).__name__}, not a state dict; `python train.py` writes a new one"
+        raise ModelError(msg)
+    return state

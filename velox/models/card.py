@@ -1,0 +1,177 @@
+"""The model's three files: weights, labels and the card that says what they are."""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from velox.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a trained model is, reads and can do: the content of ``model.json``."""
+
+    architecture: str
+    labels: tuple[str, ...]
+    input_size: int
+    """Side of the square input in pixels."""
+    version: str
+    """Hash of weights and labels: it says which files the card belongs to."""
+    preprocessing: str = ""
+    """Profile the training images went through."""
+    accuracy: float | None = None
+    """Top-1 on the held-out images, in [0, 1]."""
+    accuracy_by_label: Mapping[str, float] = field(default_factory=dict)
+    starts_from: str = ""
+    """``imagenet`` or ``scratch``."""
+    dataset: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The files as they lie on disk, read whole and found to fit together."""
+
+    weights: bytes
+    labels: tuple[str, ...]
+    version: str
+    card: ModelCard | None
+    """None when there is no card, or when it describes other files than these."""
+
+
+def card_path(model_path: Path) -> Path:
+    """Say where the card of ``model_path`` lies: beside it, ``model.json`` for ``model.pth``."""
+    return model_path.with_suffix(".json")
+
+
+def version_of(weights: bytes, labels: tuple[str, ...]) -> str:
+    """Hash what decides the answers: the first 12 hex digits of SHA-256 over weights and labels."""
+    digest = hashlib.sha256(weights)
+    digest.update(json.dumps(labels, ensure_ascii=False).encode())
+    return digest.hexdigest()[:12]
+
+
+def read(model_path: Path, classes_path: Path) -> ModelFiles:
+    """Read weights, labels and, if there is a valid one, the card.
+
+    Users may replace weights and labels with their own: a card that does not fit is ignored, with a warning.
+
+    Raises:
+        ModelError: weights or labels are missing or unreadable.
+    """
+    weights = _read_bytes(model_path)
+    labels = _parse_labels(_read_bytes(classes_path), classes_path)
+    version = version_of(weights, labels)
+    card = _read_card(card_path(model_path))
+    if card is not None and card.version != version:
+        log.warning("%s describes other files than %s and %s: ignored", card_path(model_path), model_path, classes_path)
+        card = None
+    return ModelFiles(weights, labels, version, card)
+
+
+def write(card: ModelCard, weights: bytes, *, model_path: Path, classes_path: Path) -> None:
+    """Replace the three files, each atomically; the old model stays until all the new ones are on disk.
+
+    Weights must never stand beside labels they were not trained for: the predictions would be wrong without a sign.
+    So the weights come last, and when the labels change the old ones go first. A crash between the renames therefore
+    leaves either the old model with a card that does not fit, which is ignored, or no model, which says so itself.
+
+    Raises:
+        ModelError: a file cannot be written; the message names it.
+    """
+    classes = json.dumps({str(index): label for index, label in enumerate(card.labels)}, indent=2, ensure_ascii=False)
+    described = json.dumps(asdict(card), indent=2, ensure_ascii=False)
+    contents = {
+        card_path(model_path): described.encode() + b"\n",
+        classes_path: classes.encode() + b"\n",
+        model_path: weights,
+    }
+    temporary: dict[Path, Path] = {}
+    try:
+        for path, content in contents.items():
+            temporary[path] = _write_beside(path, content)
+        if not _holds_labels(classes_path, card.labels):
+            model_path.unlink(missing_ok=True)
+            _sync_folder(model_path.parent)
+        for path, written in temporary.items():
+            written.replace(path)
+            _sync_folder(path.parent)
+    except OSError as error:
+        msg = f"{error.filename or model_path}: cannot write the model: {error.strerror or error}"
+        raise ModelError(msg) from error
+    finally:
+        for written in temporary.values():
+            written.unlink(missing_ok=True)
+
+
+def _write_beside(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            # mkstemp makes files for the owner only; whoever runs the consumer has to read these.
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, and keep two renames in order."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _holds_labels(classes_path: Path, labels: tuple[str, ...]) -> bool:
+    try:
+        return _parse_labels(classes_path.read_bytes(), classes_path) == labels
+    except (OSError, ModelError):
+        return False
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        msg = f"{path}: no model; train one with `python train.py`"
+        raise ModelError(msg) from None
+    except OSError as error:
+        msg = f"{path}: cannot read the model: {error.strerror}"
+        raise ModelError(msg) from error
+
+
+def _parse_labels(content: bytes, path: Path) -> tuple[str, ...]:
+    try:
+        classes = json.loads(content)
+        labels = tuple(classes[str(index)] for index in range(len(classes)))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        labels = ()
+    if not labels or not all(isinstance(label, str) for label in labels):
+        msg = f'{path}: no JSON object {{"0": label, "1": label, …}}; `python train.py` writes a new one'
+        raise ModelError(msg)
+    return labels
+
+
+def _read_card(path: Path) -> ModelCard | None:
+    try:
+        fields = json.loads(path.read_bytes())
+        return ModelCard(**{**fields, "labels": tuple(fields["labels"])})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        log.warning("%s is no model card and is ignored: %s", path, error)
+        return None

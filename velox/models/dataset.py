@@ -1,0 +1,112 @@
+"""The images a model learns from and is judged by: drawn shapes with known labels, as JPEG files."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from velox.models.preprocessing import Preprocessor
+from velox.settings import Settings
+from velox.sources.drawing import Bgr, Image, draw
+
+REFERENCE_SIDE: Final = 512
+"""CENTER and SHAPE_SIZE are pixels of an image of this side; other images scale them."""
+PLAIN_SHARE: Final = 0.25
+"""This part of the images is drawn exactly as the producer draws; the others vary."""
+_BACKGROUNDS: Final = (40, 216)
+_SIZES: Final = (0.4, 1.3)
+_MAX_NOISE: Final = 25.0
+_MAX_TINT: Final = 20
+_QUALITIES: Final = (60, 96)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """JPEG files and, for each, the index of its label in the settings' ``labels``."""
+
+    jpegs: Sequence[bytes]
+    targets: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.jpegs)
+
+    def batch(
+        self, indices: npt.NDArray[np.int64], preprocess: Preprocessor
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """Decode some images and stack them; answer n × size × size × 3 RGB and the n targets.
+
+        Images stay encoded until their batch comes, so that memory does not grow with pixels.
+        """
+        return np.stack([preprocess(self.jpegs[index]) for index in indices]), self.targets[indices]
+
+
+def make(settings: Settings, *, per_label: int, seed: Sequence[int], plain_share: float = PLAIN_SHARE) -> Dataset:
+    """Draw a balanced set: ``per_label`` images of every label, label after label.
+
+    The same arguments give the same images, whatever the number of threads.
+    """
+    artist = _Artist(settings, np.random.default_rng(seed))
+    classes = [(color, shape) for color in settings.colors.values() for shape in settings.shapes]
+
+    def one(index: int) -> bytes:
+        color, shape = classes[index // per_label]
+        is_plain = index % per_label < per_label * plain_share
+        return (
+            artist.plain(shape, color)
+            if is_plain
+            else artist.varied(shape, color, np.random.default_rng([*seed, index]))
+        )
+
+    with ThreadPoolExecutor(thread_name_prefix="draw") as pool:
+        jpegs = list(pool.map(one, range(per_label * len(classes))))
+    return Dataset(jpegs, np.repeat(np.arange(len(classes), dtype=np.int64), per_label))
+
+
+class _Artist:
+    """Draws one image at a time; used by several threads."""
+
+    def __init__(self, settings: Settings, rng: np.random.Generator) -> None:
+        self._height, self._width = settings.img_height, settings.img_width
+        scale = min(self._height, self._width) / REFERENCE_SIDE
+        self._center = (settings.center * self._width / REFERENCE_SIDE, settings.center * self._height / REFERENCE_SIDE)
+        self._size = settings.shape_size * scale
+        # Random numbers for every pixel of every image would take longer than all the rest: cut them from one field.
+        self._noise = rng.standard_normal((self._height * 2, self._width * 2, 3), np.float32)
+
+    def plain(self, shape: str, color: Bgr) -> bytes:
+        """Draw as the producer does."""
+        image = draw(shape, color=color, height=self._height, width=self._width, center=self._center, size=self._size)
+        return _encode(image, 95)
+
+    def varied(self, shape: str, color: Bgr, rng: np.random.Generator) -> bytes:
+        """Vary position, size, background, tint, noise and compression."""
+        tint = rng.integers(-_MAX_TINT, _MAX_TINT, 3, endpoint=True)
+        blue, green, red = (int(value) for value in np.clip(np.add(color, tint), 0, 255))
+        size = self._size * rng.uniform(*_SIZES)
+        image = draw(
+            shape,
+            color=(blue, green, red),
+            height=self._height,
+            width=self._width,
+            center=(self._place(self._width, size, rng), self._place(self._height, size, rng)),
+            size=size,
+            background=int(rng.integers(*_BACKGROUNDS)),
+        )
+        top, left = rng.integers(self._height, endpoint=True), rng.integers(self._width, endpoint=True)
+        noise = self._noise[top : top + self._height, left : left + self._width] * rng.uniform(0, _MAX_NOISE)
+        return _encode(np.clip(image + noise, 0, 255).astype(np.uint8), int(rng.integers(*_QUALITIES)))
+
+    @staticmethod
+    def _place(extent: int, size: float, rng: np.random.Generator) -> float:
+        """Put the middle where the whole shape is in the image, or in the image's middle if it is too large."""
+        return float(rng.uniform(size, extent - size)) if 2 * size < extent else extent / 2
+
+
+def _encode(image: Image, quality: int) -> bytes:
+    _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return jpeg.tobytes()

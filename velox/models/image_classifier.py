@@ -1,0 +1,80 @@
+"""The model that train.py writes: JPEG or PNG in, the most probable label out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from velox.errors import BadRecordError, ModelError, Reason
+from velox.models import card
+from velox.models.backends.backend import Backend, Probabilities
+from velox.models.preprocessing import Pixels, Preprocessor
+from velox.records import Prediction
+from velox.settings import Settings
+
+
+class ImageClassifier:
+    """Classifies images with the network in MODEL_PATH and the labels in CLASSES_PATH; obeys the Model contract."""
+
+    name: str
+    version: str
+    labels: Sequence[str]
+
+    def __init__(self, settings: Settings) -> None:
+        """Keep the settings; touch no file and no device yet."""
+        self._settings = settings
+        self._backend: Backend | None = None
+        self._preprocess: Preprocessor | None = None
+
+    def load(self, device: str) -> None:
+        """Read the model's files and get ready to predict on ``cpu`` or ``cuda``.
+
+        Raises:
+            ModelError: the files are missing, damaged or do not fit together.
+        """
+        # torch takes seconds to import: whoever only names this class must not wait for it.
+        from velox.models.architectures import ARCHITECTURES  # noqa: PLC0415
+        from velox.models.backends.torch_backend import TorchBackend, load_network  # noqa: PLC0415
+
+        settings = self._settings
+        files = card.read(settings.model_path, settings.classes_path)
+        # Weights without a card come from elsewhere: MODEL_ARCH says what they are.
+        name = files.card.architecture if files.card else settings.model_arch
+        if name not in ARCHITECTURES:
+            msg = (
+                f"{card.card_path(settings.model_path)}: unknown architecture {name}; {', '.join(ARCHITECTURES)} exist"
+            )
+            raise ModelError(msg)
+        architecture = ARCHITECTURES[name]
+        network = load_network(architecture, files.weights, classes=len(files.labels), source=settings.model_path)
+        self._backend = TorchBackend(network, device)
+        self._preprocess = Preprocessor(
+            size=files.card.input_size if files.card else architecture.input_size,
+            profile=settings.preprocessing,
+            max_pixels=settings.max_image_pixels,
+            max_side=settings.max_image_side,
+        )
+        self.name, self.version, self.labels = name, files.version, files.labels
+
+    def decode(self, payload: bytes) -> Pixels:
+        """Decode and resize one image; see ``preprocessing`` for the rules.
+
+        Raises:
+            BadRecordError: it is not an image that can be read, or too large a one.
+        """
+        if self._preprocess is None:
+            raise ModelError("decode before load")
+        return self._preprocess(payload)
+
+    def predict(self, inputs: Sequence[Pixels]) -> list[Prediction | BadRecordError]:
+        """Classify images; one for which the network gives no finite answer gets an error in its place."""
+        if self._backend is None:
+            raise ModelError("predict before load")
+        probabilities = self._backend(np.stack(inputs))
+        best = probabilities.argmax(1)
+        return [self._answer(row, int(index)) for row, index in zip(probabilities, best, strict=True)]
+
+    def _answer(self, row: Probabilities, best: int) -> Prediction | BadRecordError:
+        confidence = float(row[best])
+        if not np.isfinite(confidence):  # argmax puts NaN first, so one NaN anywhere in the row shows here
+            return BadRecordError(Reason.BAD_PREDICTION, f"model {self.name} {self.version} answers {confidence}")
+        return Prediction(self.labels[best], confidence)

@@ -1,0 +1,154 @@
+"""Trains a model on drawn shapes and writes its files: what ``train.py`` does."""
+
+import copy
+import io
+import logging
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from velox import logs
+from velox.errors import SettingsError
+from velox.models import card, dataset
+from velox.models.architectures import ARCHITECTURES, Architecture
+from velox.models.backends.torch_backend import TorchBackend
+from velox.models.card import ModelCard
+from velox.models.evaluation import Evaluation, evaluate
+from velox.models.fitting import Fitting
+from velox.models.preprocessing import Preprocessor
+from velox.models.pretrained import start_from_imagenet
+from velox.models.progress import shown
+from velox.models.recipes import RECIPES
+from velox.models.stopping import Stopped, StopSignals
+from velox.settings import Settings
+from velox.sources.drawing import check_shapes
+
+log = logging.getLogger(__name__)
+
+_GOOD_ACCURACY = 0.99
+
+
+def run(settings: Settings) -> int:
+    """Train, report, write; answer the exit code: 0, or 128 + the signal that stopped it."""
+    logs.configure(level=settings.log_level, form=settings.log_format)
+    with StopSignals() as signals:
+        try:
+            train(settings, check_stop=signals.check)
+        except Stopped as stopped:
+            log.warning("%s; an old model, if there was one, is untouched", stopped)
+            return stopped.exit_code
+    return 0
+
+
+def train(settings: Settings, *, pretrained: bool = True, check_stop: Callable[[], None] = lambda: None) -> ModelCard:
+    """Train MODEL_ARCH for the settings' labels and replace the files at MODEL_PATH and CLASSES_PATH.
+
+    Args:
+        settings: what to draw, how to train, where to write.
+        pretrained: try to start from ImageNet weights.
+        check_stop: called at each step; raises to stop, with no file touched.
+
+    Returns:
+        The card that was written.
+
+    Raises:
+        SettingsError: a shape cannot be drawn, or DEVICE=cuda and there is none.
+        ModelError: training diverged, or the files cannot be written.
+    """
+    started = monotonic()
+    check_shapes(settings.shapes)
+    device = _device(settings)
+    architecture = ARCHITECTURES[settings.model_arch]
+    torch.manual_seed(settings.training_seed)
+    network = architecture.build(len(settings.labels))
+    starts_from = "imagenet" if pretrained and start_from_imagenet(network, architecture) else "scratch"
+    check_stop()
+    training_set = dataset.make(settings, per_label=settings.samples_per_class, seed=[settings.training_seed, 0])
+    log.info(
+        "Training %s on %s, starting from %s: %d labels, %d images, %d epochs",
+        architecture.name, device, starts_from, len(settings.labels), len(training_set), settings.epochs,
+    )  # fmt: skip
+
+    preprocessor = partial(_preprocessor, settings)
+    fitting = Fitting(network, RECIPES[architecture.name], preprocessor, device=device, seed=settings.training_seed)
+    for step in shown(fitting.run(training_set, epochs=settings.epochs)):
+        log.debug("%s", step)
+        check_stop()
+    evaluation = _evaluate(network, architecture, settings, device)
+    check_stop()
+
+    model_card, weights = _describe(network, architecture, settings, evaluation, starts_from)
+    card.write(model_card, weights, model_path=settings.model_path, classes_path=settings.classes_path)
+    _report(evaluation, settings, took_s=monotonic() - started)
+    return model_card
+
+
+def _device(settings: Settings) -> str:
+    has_cuda = torch.cuda.is_available()
+    if settings.device == "cuda" and not has_cuda:
+        raise SettingsError("DEVICE=cuda: torch finds no CUDA device; DEVICE=auto takes the CPU then")
+    return "cuda" if has_cuda and settings.device != "cpu" else "cpu"
+
+
+def _preprocessor(settings: Settings, size: int) -> Preprocessor:
+    return Preprocessor(size, settings.preprocessing, settings.max_image_pixels, settings.max_image_side)
+
+
+def _evaluate(network: nn.Module, architecture: Architecture, settings: Settings, device: str) -> Evaluation:
+    """Judge the network as it will be served: same preprocessing, same backend."""
+    held_out_per_label = min(max(settings.samples_per_class // 4, 20), 100)
+    return evaluate(
+        TorchBackend(copy.deepcopy(network), device),
+        _preprocessor(settings, architecture.input_size),
+        settings.labels,
+        held_out=dataset.make(settings, per_label=held_out_per_label, seed=[settings.training_seed, 1], plain_share=0),
+        plain=dataset.make(settings, per_label=1, seed=[settings.training_seed, 2], plain_share=1),
+    )
+
+
+def _describe(
+    network: nn.Module, architecture: Architecture, settings: Settings, evaluation: Evaluation, starts_from: str
+) -> tuple[ModelCard, bytes]:
+    # Saved through memory: to a file, torch would store the temporary name too, and equal weights differ in hash.
+    buffer = io.BytesIO()
+    torch.save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, buffer)
+    weights = buffer.getvalue()
+    return ModelCard(
+        architecture=architecture.name,
+        labels=settings.labels,
+        input_size=architecture.input_size,
+        version=card.version_of(weights, settings.labels),
+        preprocessing=settings.preprocessing,
+        accuracy=evaluation.accuracy,
+        accuracy_by_label=evaluation.accuracy_by_label,
+        starts_from=starts_from,
+        dataset={
+            "samples_per_class": settings.samples_per_class,
+            "epochs": settings.epochs,
+            "seed": settings.training_seed,
+            "image": [settings.img_height, settings.img_width],
+            "center": settings.center,
+            "shape_size": settings.shape_size,
+            "colors_bgr": {name: list(color) for name, color in settings.colors.items()},
+            "shapes": list(settings.shapes),
+        },
+    ), weights
+
+
+def _report(evaluation: Evaluation, settings: Settings, *, took_s: float) -> None:
+    Console().print(evaluation.table())
+    log.info(
+        "Held-out accuracy %.2f %%; least confidence on plain images %.3f; wrote %s after %.0f s",
+        100 * evaluation.accuracy, evaluation.plain_confidence, settings.model_path, took_s,
+    )  # fmt: skip
+    if evaluation.accuracy < _GOOD_ACCURACY:
+        log.warning("Less than %.0f %% right: more EPOCHS or SAMPLES_PER_CLASS may help", 100 * _GOOD_ACCURACY)
+    if evaluation.plain_confidence < settings.confidence_threshold:
+        log.warning(
+            "Some plain images stay below CONFIDENCE_THRESHOLD=%s and would not be detected; more EPOCHS help",
+            settings.confidence_threshold,
+        )
