@@ -51,14 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     consume = commands.add_parser(
         "consume",
         help="predict what comes from Kafka and store the results",
-        description="Reads KAFKA_TOPIC, predicts in one process per GPU or core, writes to SINKS, commits what is done.",
+        description="Reads KAFKA_TOPIC, predicts in a process per GPU or core, writes to SINKS, commits what is done.",
     )
     consume.set_defaults(run=_consume)
 
     train = commands.add_parser(
         "train",
         help="train a model on drawn shapes",
-        description="Trains MODEL_ARCH on shapes drawn by the settings; writes MODEL_PATH, CLASSES_PATH and model.json.",
+        description="Trains MODEL_ARCH on drawn shapes; writes MODEL_PATH, CLASSES_PATH and the model card model.json.",
     )
     train.set_defaults(run=_train)
 
@@ -95,9 +95,9 @@ def _produce(args: argparse.Namespace) -> int:
 
 def _consume(_args: argparse.Namespace) -> int:
     from velox import settings
-    from velox.consumer import fetcher
+    from velox.consumer import main as consumer
 
-    return fetcher.run(settings.load())
+    return consumer.run(settings.load())
 
 
 def _train(_args: argparse.Namespace) -> int:

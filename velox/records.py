@@ -43,6 +43,8 @@ class Record:
     metadata: Metadata
     payload: bytes
     headers: Headers
+    produced_at: float
+    """Unix seconds at which the producer made it: its metadata's ``timestamp``, else Kafka's."""
 
     @property
     def ground_truth(self) -> str:
@@ -76,8 +78,6 @@ class Result:
     prediction: Prediction
     model: ModelInfo
     is_detection: bool
-    timestamp: float
-    """Unix seconds at which the producer made the record (its metadata, else Kafka's timestamp)."""
     predicted_at: float
     """Unix seconds at which the prediction reached the fetcher."""
     file_path: str
@@ -87,6 +87,11 @@ class Result:
     def id(self) -> str:
         """The key in every sink."""
         return self.record.id
+
+    @property
+    def timestamp(self) -> float:
+        """Unix seconds at which the producer made the record."""
+        return self.record.produced_at
 
 
 def record_id(position: Position, headers: Headers) -> str:

@@ -74,6 +74,10 @@ class Settings(BaseSettings):
     session_timeout_ms: int = Field(
         6000, ge=1000, le=300_000, description="Silence after which Kafka gives a consumer's partitions to others."
     )
+    revoke_wait_s: float = Field(
+        5.0, ge=0, le=60, description="A rebalance waits this long for the records in flight of partitions given up."
+    )
+    fetch_wait_ms: int = Field(500, ge=1, le=10_000, description="A broker holds an empty fetch this long at most.")
     commit_interval_s: float = Field(1.0, gt=0, le=60, description="Time between offset commits.")
 
     source: str = Field("shapes", description="What is produced: `shapes`, `folder:PATH` or `video:PATH`.")
@@ -106,11 +110,13 @@ class Settings(BaseSettings):
         description="Class that predicts, `package.module:ClassName`; see the Model contract.",
     )
     model_path: Path = Field(Path("model.pth"), description="Weights: a torch state dict.")
-    classes_path: Path = Field(Path("classes.json"), description="Labels: a JSON object from `\"0\"`, `\"1\"`, … to names.")
+    classes_path: Path = Field(Path("classes.json"), description='Labels: a JSON object from `"0"`, `"1"`, … to names.')
     preprocessing: Literal["fast", "exact"] = Field(
         "fast", description="`fast` decodes at reduced scale; `exact` decodes whole and resizes with antialiasing."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs; `auto` = CUDA if present.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where the model runs; `auto` = CUDA if present."
+    )
     inference_processes: Annotated[int, BeforeValidator(_auto)] = Field(
         0, ge=0, le=1024, description="Inference processes; `auto` (0) = one per GPU, else one per core."
     )
@@ -140,7 +146,9 @@ class Settings(BaseSettings):
     storage_path: Path = Field(Path("./discoveries"), description="Folder of the detections' images.")
     max_stored_files: int = Field(0, ge=0, description="Images kept, oldest deleted first; 0 = keep all.")
 
-    metrics_port: int = Field(8000, ge=0, le=65_535, description="Port of `/metrics`, `/livez`, `/readyz`; 0 = any free.")
+    metrics_port: int = Field(
+        8000, ge=0, le=65_535, description="Port of `/metrics`, `/livez`, `/readyz`; 0 = any free."
+    )
     drain_s: float = Field(20.0, gt=0, le=3600, description="Time a stopping process has to finish its work.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level logged.")
     log_format: Literal["human", "json"] = Field("human", description="Form of a log line.")
@@ -254,7 +262,7 @@ def _refuse_unknown_names() -> None:
 
 def _describe(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, a dict
     location = [str(part) for part in problem["loc"]]
-    text = problem["msg"].removeprefix("Value error, ")
+    text = str(problem["msg"]).removeprefix("Value error, ")
     if not location:
         return text
     name = COLOR_PREFIX + location[1].upper() if location[0] == "colors" and len(location) > 1 else location[0].upper()

@@ -22,10 +22,10 @@ class Batcher(Generic[Item]):
         """Count the items that wait."""
         return len(self._waiting)
 
-    def add(self, items: Iterable[Item]) -> None:
-        """Take items in, all stamped with the present time."""
-        now = self._clock()
-        self._waiting.extend((now, item) for item in items)
+    def add(self, items: Iterable[Item], *, since: float | None = None) -> None:
+        """Take items in that have waited ``since`` a point on the clock; by default they begin now."""
+        start = self._clock() if since is None else since
+        self._waiting.extend((start, item) for item in items)
 
     def due_in_s(self) -> float | None:
         """Seconds until the next batch is due: 0 when one is due now, None when nothing waits."""
@@ -34,6 +34,10 @@ class Batcher(Generic[Item]):
         if len(self._waiting) >= self._size:
             return 0.0
         return max(0.0, self._waiting[0][0] + self._timeout_s - self._clock())
+
+    def waited_s(self) -> float:
+        """Seconds the first item has waited; 0 when nothing waits."""
+        return max(0.0, self._clock() - self._waiting[0][0]) if self._waiting else 0.0
 
     def take(self) -> list[Item]:
         """Cut the next batch, oldest items first; empty when nothing waits. Call it when one is due."""

@@ -1,7 +1,7 @@
 """Which offset of each partition may be committed."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from velox.records import Partition, Position
@@ -45,7 +45,7 @@ class Offsets:
         """Answer the next offset to read for every partition with something newly done."""
         return {p: s.next_offset for p, s in self._partitions.items() if s.next_offset is not None}
 
-    def committed(self, offsets: dict[Partition, int]) -> None:
+    def committed(self, offsets: Mapping[Partition, int]) -> None:
         """Note that the broker accepted these offsets, so that they are not offered again."""
         for partition, offset in offsets.items():
             progress = self._partitions.get(partition)

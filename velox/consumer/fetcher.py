@@ -1,0 +1,182 @@
+"""The fetcher, the consumer's main process: poll, parse, dispatch; collect, write, commit."""
+
+import logging
+from collections.abc import Sequence
+from time import monotonic
+
+from velox.consumer.dispatch import Answered, Dispatcher
+from velox.consumer.flight import Flight
+from velox.consumer.writer import Writer
+from velox.core.deadline import Deadline
+from velox.errors import VeloxError
+from velox.kafka.client import KafkaClient
+from velox.kafka.parsing import parse
+from velox.metrics import Metrics
+from velox.records import Partition
+from velox.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.1
+"""Longest single wait for Kafka: how soon a signal or a stored result is noticed on an idle system."""
+_PATIENCE_S = 0.5
+"""A full flight is waited for this long before partitions are paused: a pause throws the prefetch away."""
+_LIVE_S = 90.0
+_TICK_S = 1.0
+
+
+class Fetcher:
+    """One loop over Kafka. ``step`` is one turn of it; the other parts work on threads and processes of their own."""
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics, dispatcher: Dispatcher, writer: Writer, flight: Flight
+    ) -> None:
+        self.kafka = KafkaClient(settings, self)
+        self.revoke_wait_s = settings.revoke_wait_s
+        self._settings = settings
+        self._metrics = metrics
+        self._dispatcher = dispatcher
+        self._writer = writer
+        self._flight = flight
+        self._joined = False
+        self._was_warm = False
+        self._draining = False
+        self._paused = False
+        self._full_since: float | None = None
+        self._turned_at = monotonic()
+        self._commit = Deadline(settings.commit_interval_s)
+        self._tick = Deadline(0)
+
+    def step(self) -> None:
+        """Take one turn: note what is done, commit, fetch what there is room for, hand it over.
+
+        Raises:
+            VeloxError: something failed for good; end the process and let it be started again.
+        """
+        self._turned_at = monotonic()
+        self._check()
+        self._flight.settle()
+        self._act_on_time()
+        room = self._room()
+        if room == 0 and not self._paused:
+            self._flight.wait(POLL_S)
+            return
+        messages = self.kafka.fetch(max(1, room), POLL_S)
+        if not messages:
+            return
+        good, bad = [], []
+        for message in messages:
+            record, error = parse(message, codec=self._settings.codec, max_bytes=self._settings.max_message_bytes)
+            if error is None:
+                good.append(record)
+            else:
+                bad.append(Answered(record, error, None))
+        self._flight.add([*good, *(answered.record for answered in bad)])
+        if good:
+            self._dispatcher.submit(good)
+        if bad:
+            self._writer.submit(bad)
+
+    def stop_fetching(self) -> None:
+        """Fetch no more; ``step`` goes on to poll, settle and commit."""
+        self._draining = True
+        self._pause("draining")
+
+    def live(self) -> str | None:
+        """Say why a restart would help, None when it would not."""
+        silent_s = monotonic() - self._turned_at
+        return f"the poll loop has not turned for {silent_s:.0f} s" if silent_s > _LIVE_S else None
+
+    def ready(self) -> str | None:
+        """Say why records are not being processed, None when they are."""
+        if self._draining:
+            return "draining"
+        self._was_warm = self._was_warm or self._dispatcher.is_warm
+        if not self._was_warm or not self._dispatcher.ready_processes:
+            return "loading the model"
+        if self._writer.blocked_by is not None:
+            return f"blocked by {self._writer.blocked_by}"
+        return None if self._joined else "no partitions assigned"
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """Begin with partitions that this consumer now owns."""
+        self._joined = True
+        log.info("Assigned %s", _names(partitions))
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Give partitions up: wait a bounded time for their records in flight, commit what is done, forget the rest."""
+        deadline = Deadline(self.revoke_wait_s)
+        while self._flight.offsets.in_flight(partitions) and not deadline.has_passed() and not self._writer.blocked_by:
+            self._flight.wait(POLL_S)
+            self._flight.settle()
+        left = self._flight.offsets.in_flight(partitions)
+        done = self._flight.offsets.committable()
+        self.kafka.commit_now({p: offset for p, offset in done.items() if p in set(partitions)})
+        self._forget(partitions)
+        log.info("Revoked %s, %d records in flight left to their next owner", _names(partitions), left)
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """Forget partitions that another member may own already; commit nothing for them."""
+        self._joined = False
+        self._forget(partitions)
+        log.warning("Lost %s: this consumer was away too long", _names(partitions))
+
+    def _check(self) -> None:
+        if self._dispatcher.failure is not None:
+            raise self._dispatcher.failure
+        if self._writer.failure is not None:
+            msg = f"the writer failed: {self._writer.failure!r}"
+            raise VeloxError(msg) from self._writer.failure
+
+    def _room(self) -> int:
+        """Count the records to fetch now, pausing and resuming the partitions as that asks for."""
+        # Wait for a whole hand-over's room: fetching record by record costs twice as much.
+        enough = min(2 * self._settings.batch_size, self._settings.queue_size)
+        room = self._flight.room()
+        room = room if room >= enough else 0
+        blocked = self._writer.blocked_by
+        if room and not blocked and not self._draining:
+            self._full_since = None
+            self._resume()
+            return min(room, self._hand_over())
+        self._full_since = self._full_since or monotonic()
+        if blocked:
+            self._pause(f"blocked by {blocked}")
+        elif monotonic() - self._full_since > _PATIENCE_S:
+            self._pause(f"{self._flight.records} records, {self._flight.bytes} bytes in flight")
+        return 0
+
+    def _hand_over(self) -> int:
+        return 4 * self._settings.batch_size
+
+    def _pause(self, why: str) -> None:
+        if not self._paused:
+            self._paused = True
+            self.kafka.pause()
+            log.info("Paused: %s", why)
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.kafka.resume()
+            log.info("Resumed")
+
+    def _act_on_time(self) -> None:
+        self._metrics.in_flight_records.set(self._flight.records)
+        self._metrics.in_flight_bytes.set(self._flight.bytes)
+        if self._commit.has_passed():
+            self._commit = Deadline(self._settings.commit_interval_s)
+            self.kafka.commit(self._flight.offsets.committable())
+        if self._tick.has_passed():
+            self._tick = Deadline(_TICK_S)
+            self._metrics.ready.set(self.ready() is None)
+            for partition, records in self.kafka.lag().items():
+                self._metrics.lag.labels(partition.topic, str(partition.number)).set(records)
+
+    def _forget(self, partitions: Sequence[Partition]) -> None:
+        self._flight.offsets.forget(partitions)
+        self._metrics.lag.clear()
+
+
+def _names(partitions: Sequence[Partition]) -> str:
+    return ", ".join(f"{p.topic}-{p.number}" for p in sorted(partitions)) or "no partitions"

@@ -1,0 +1,101 @@
+"""The consumer's life: build its parts, turn until told to stop, drain."""
+
+import logging
+import os
+import sys
+from time import monotonic
+
+from velox import __version__, logs
+from velox.consumer.dispatch import Dispatcher
+from velox.consumer.drain import drain, shut_down
+from velox.consumer.fetcher import Fetcher
+from velox.consumer.flight import Flight
+from velox.consumer.probes import ProbeServer
+from velox.consumer.topology import placements, prepare_environment
+from velox.consumer.writer import Writer
+from velox.core.deadline import Deadline
+from velox.kafka.dead_letters import HEADROOM_BYTES, DeadLetters, dead_letter_topic
+from velox.kafka.topics import ensure_topic
+from velox.loading import load_class
+from velox.metrics import Metrics
+from velox.settings import Settings
+from velox.signals import StopRequest
+from velox.sinks import PATHS
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> int:
+    """Consume until a signal comes.
+
+    Returns:
+        0 when all in flight was finished and committed, 1 when the deadline or a second signal cut it short.
+
+    Raises:
+        VeloxError: it cannot go on: the model does not load, inference processes keep dying, Kafka refuses.
+    """
+    logs.configure(level=settings.log_level, form=settings.log_format)
+    devices = placements(settings)
+    log.info(
+        "Velox %s: %s from %s, %d inference processes",
+        __version__,
+        settings.kafka_topic,
+        settings.kafka_bootstrap_server,
+        len(devices),
+    )
+    prepare_environment(len(devices))
+    metrics = Metrics()
+    flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes)
+    sinks = [load_class(path)(settings) for name, path in PATHS.items() if name in settings.sinks]
+    with StopRequest() as stop:
+        writer = Writer(settings, sinks, DeadLetters(settings), metrics, flight.done)
+        dispatcher = Dispatcher(settings, devices, metrics, writer.submit)
+        fetcher = Fetcher(settings, metrics, dispatcher, writer, flight)
+        probes = ProbeServer(settings.metrics_port, metrics.registry, live=fetcher.live, ready=fetcher.ready)
+        deadline = Deadline(0)
+        drained = False
+        try:
+            writer.start()
+            _ensure_topics(settings, stop)
+            fetcher.kafka.subscribe(flight.offsets.committed)
+            while not stop.is_made():
+                fetcher.step()
+            deadline = Deadline(settings.drain_s)
+            started = monotonic()
+            drained = drain(fetcher, flight, deadline, stop)
+        finally:
+            left = flight.records
+            clean = shut_down(fetcher, flight, writer, dispatcher, deadline)
+            probes.close()
+        _summarise(metrics, monotonic() - started, left)
+    if not clean:
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(1)  # a thread hangs in a driver and would hang the interpreter's end as well
+    return 0 if drained else 1
+
+
+def _ensure_topics(settings: Settings, stop: StopRequest) -> None:
+    for topic, extra_bytes in ((settings.kafka_topic, 0), (dead_letter_topic(settings.kafka_topic), HEADROOM_BYTES)):
+        ensure_topic(
+            settings.kafka_bootstrap_server,
+            topic,
+            partitions=settings.kafka_partitions,
+            max_message_bytes=settings.max_message_bytes + extra_bytes,
+            is_stopping=stop.is_made,
+        )
+
+
+def _summarise(metrics: Metrics, took_s: float, left: int) -> None:
+    def total(name: str, **labels: str) -> int:
+        return int(metrics.registry.get_sample_value(name, labels) or 0)
+
+    log.info(
+        "%s in %.1f s: %d predicted, %d detections, %d dead-lettered, %d in flight left to be read again",
+        "Stopped" if left else "Drained",
+        took_s,
+        total("velox_records_total", outcome="predicted"),
+        total("target_shapes_found_total"),
+        total("velox_records_total", outcome="dead_lettered"),
+        left,
+    )

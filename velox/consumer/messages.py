@@ -1,0 +1,39 @@
+"""What the fetcher and an inference process say to each other. Tuples: they are pickled once per batch."""
+
+from typing import NamedTuple
+
+from velox.errors import BadRecordError
+from velox.records import ModelInfo, Prediction
+
+
+class Work(NamedTuple):
+    """Payloads to predict, each under a ticket that its answer will carry."""
+
+    sent_at: float
+    """Monotonic seconds; one clock serves all processes of a machine."""
+    payloads: list[tuple[int, bytes]]
+
+
+class Ready(NamedTuple):
+    """The model is loaded and warm."""
+
+    model: ModelInfo
+
+
+class Refused(NamedTuple):
+    """The model cannot be loaded, and starting again would not help."""
+
+    reason: str
+
+
+class Answers(NamedTuple):
+    """One batch, predicted."""
+
+    answers: list[tuple[int, Prediction | BadRecordError]]
+    queue_s: float
+    """Seconds the batch's first record waited in the process and on the way to it."""
+    decode_s: float
+    inference_s: float
+
+
+Reply = Ready | Refused | Answers

@@ -1,0 +1,58 @@
+"""How many inference processes, and on which device each."""
+
+import os
+from pathlib import Path
+
+from velox.settings import Settings
+
+_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+
+
+def placements(settings: Settings) -> list[str]:
+    """Name the device of each inference process: ``cpu``, or ``cuda:0``, ``cuda:1``, … in turn.
+
+    Asks the operating system, not torch: the fetcher never imports it.
+    """
+    gpus = 0 if settings.device == "cpu" else gpu_count()
+    count = settings.inference_processes or (gpus or core_count())
+    if gpus:
+        return [f"cuda:{index % gpus}" for index in range(count)]
+    return ["cuda:0" if settings.device == "cuda" else "cpu"] * count
+
+
+def gpu_count(*, devices: Path = Path("/dev")) -> int:
+    """Count the NVIDIA GPUs this process may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    present = sum(1 for _ in devices.glob("nvidia[0-9]*"))
+    return (
+        present
+        if visible is None
+        else min(present, len([v for v in visible.split(",") if v.strip() not in {"", "-1"}]))
+    )
+
+
+def core_count(*, cpu_max: Path = _CPU_MAX) -> int:
+    """Count the cores this process may use: its affinity, and its container's quota (cgroup v2)."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = cpu_max.read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def prepare_environment(processes: int) -> None:
+    """Set what inference processes inherit and must find at their start; what the user has set stays.
+
+    One thread each when there is a process per core: that is faster than threads that share cores, and does not
+    collapse when a neighbour takes one. The allocator keeps large blocks instead of returning them to the kernel
+    after each batch and faulting them in again.
+    """
+    threads = str(max(1, core_count() // processes))
+    for name, value in {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "MALLOC_MMAP_THRESHOLD_": str(4 * 1024**3),
+        "MALLOC_TRIM_THRESHOLD_": str(8 * 1024**3),
+    }.items():
+        os.environ.setdefault(name, value)

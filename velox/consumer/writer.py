@@ -1,0 +1,180 @@
+"""What becomes of answers: dead letters to their topic, results to every sink; then, and only then, they are done."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from queue import Empty, SimpleQueue
+from time import monotonic, time
+
+from velox.consumer.dispatch import Answered
+from velox.core.retries import backoff_s
+from velox.core.targets import TargetRule
+from velox.errors import BadRecordError, SystemUnavailableError
+from velox.kafka.dead_letters import DeadLetters
+from velox.metrics import Metrics
+from velox.records import ModelInfo, Prediction, Record, Result
+from velox.settings import Settings
+from velox.sinks.disk import image_path
+from velox.sinks.sink import Sink
+
+log = logging.getLogger(__name__)
+
+BULK = 500
+"""Records written together at most; while one bulk is written, the next gathers."""
+
+
+class _AbandonedError(Exception):
+    """The writer was told to give up while a sink was down."""
+
+
+class Writer:
+    """A thread that writes in bulk. A sink that is down is tried again, with back-off, until it takes the bulk.
+
+    At least once: after a crash the same records come again, and sinks absorb them by their ids.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sinks: Sequence[Sink],
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+        done: Callable[[Sequence[Record]], None],
+    ) -> None:
+        self.failure: Exception | None = None
+        """Why nothing more can be written, once that is so: a defect, not an outage."""
+        self.blocked_by: str | None = "opening the sinks"
+        """Why nothing can be written now; None while all is well."""
+        self._sinks = sinks
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+        self._done = done
+        self._rule = TargetRule(settings.target_labels, settings.confidence_threshold)
+        self._image_folder = settings.storage_path if "disk" in settings.sinks else None
+        self._has_database = any(sink.name != "disk" for sink in sinks)
+        self._answered: SimpleQueue[list[Answered] | None] = SimpleQueue()
+        self._abandon = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    def start(self) -> None:
+        """Open the sinks and begin to write."""
+        self._thread.start()
+
+    def submit(self, answered: list[Answered]) -> None:
+        """Take answers in; never blocks. How many may be in flight, the fetcher decides."""
+        self._answered.put(answered)
+
+    def close(self, timeout_s: float) -> bool:
+        """Write what was submitted, close the sinks; False when that did not end in time."""
+        self._answered.put(None)
+        self._thread.join(timeout_s)
+        self._abandon.set()
+        return not self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """Stop trying to reach a sink that is down; what it has not taken stays undone."""
+        self._abandon.set()
+
+    def _run(self) -> None:
+        try:
+            for sink in self._sinks:
+                self._until_it_works(sink.name, sink.open)
+                log.info("Sink %s open, takes %s", sink.name, sink.takes)
+            while (bulk := self._next_bulk()) is not None:
+                self._write(bulk)
+        except _AbandonedError:
+            log.warning("Gave up on %s; records not stored will be read again", self.blocked_by)
+        except Exception as error:
+            self.failure = error
+            log.exception("The writer failed")
+        finally:
+            for sink in self._sinks:
+                sink.close()
+            self._dead_letters.close()
+
+    def _next_bulk(self) -> list[Answered] | None:
+        """Wait for answers, then take all that are here, up to the size of a bulk; None at the end."""
+        bulk = self._answered.get()
+        while bulk is not None and len(bulk) < BULK:
+            try:
+                more = self._answered.get_nowait()
+            except Empty:
+                break
+            if more is None:
+                self._answered.put(None)
+                break
+            bulk = bulk + more
+        return bulk
+
+    def _write(self, bulk: Sequence[Answered]) -> None:
+        bad = [(a.record, a.answer) for a in bulk if isinstance(a.answer, BadRecordError)]
+        results = [
+            self._result(a.record, a.answer, a.model) for a in bulk if isinstance(a.answer, Prediction) and a.model
+        ]
+        detections = [result for result in results if result.is_detection]
+        for result in detections:
+            log.info("TARGET MATCH: %s (Conf: %.2f)", result.prediction.label, result.prediction.confidence)
+        if bad:
+            self._until_it_works(self._dead_letters.name, partial(self._dead_letters.write, bad))
+        started = monotonic()
+        for sink in self._sinks:
+            chosen = results if sink.takes == "all" else detections
+            if chosen:
+                self._until_it_works(sink.name, partial(sink.write, chosen))
+        self._metrics.stage.labels("sink").observe(monotonic() - started)
+        self._count(results, detections, bad)
+        self._done([answered.record for answered in bulk])
+
+    def _result(self, record: Record, prediction: Prediction, model: ModelInfo) -> Result:
+        is_detection = self._rule.is_detection(prediction)
+        return Result(
+            record=record,
+            prediction=prediction,
+            model=model,
+            is_detection=is_detection,
+            predicted_at=time(),
+            file_path=image_path(self._image_folder, record.id) if is_detection and self._image_folder else "",
+        )
+
+    def _until_it_works(self, name: str, step: Callable[[], None]) -> None:
+        """Run a step that may find its system down; leave only when it succeeded.
+
+        Raises:
+            _AbandonedError: told to give up meanwhile.
+        """
+        for wait_s in backoff_s():
+            try:
+                step()
+            except SystemUnavailableError as error:
+                if self.blocked_by != name:
+                    log.warning("%s: %s; trying again", name, error)
+                self.blocked_by = name
+                self._metrics.sink_retries.labels(name).inc()
+                if self._abandon.wait(wait_s):
+                    raise _AbandonedError from error
+            else:
+                if self.blocked_by == name:
+                    log.info("%s is back", name)
+                self.blocked_by = None
+                return
+
+    def _count(
+        self,
+        results: Sequence[Result],
+        detections: Sequence[Result],
+        bad: Sequence[tuple[Record, BadRecordError]],
+    ) -> None:
+        now = time()
+        for result in results:
+            self._metrics.end_to_end.observe(max(0.0, now - result.record.produced_at))
+        self._metrics.records.labels("predicted").inc(len(results))
+        self._metrics.records.labels("dead_lettered").inc(len(bad))
+        for record, error in bad:
+            self._metrics.dead_letters.labels(error.reason.value).inc()
+            log.warning("Dead letter %s: %s", record.position, error)
+        for result in detections:
+            self._metrics.detections.labels(result.prediction.label).inc()
+            if self._has_database:
+                log.info("Saved to database: %s", result.prediction.label)
+        self._metrics.targets.inc(len(detections))

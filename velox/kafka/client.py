@@ -1,0 +1,214 @@
+"""The consumer's Kafka client: what is fetched, which partitions are owned, what is committed."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from velox.errors import VeloxError
+from velox.records import Partition
+from velox.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_RETRY_AT_NEXT_COMMIT = frozenset(
+    {
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError._NO_OFFSET,
+    }
+)
+_REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+_PREFETCH_KIB = 32 * 1024
+
+
+class Rebalanced(Protocol):
+    """Who wants to know about partitions that come and go; called inside ``fetch`` and ``close``."""
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """Partitions are about to be fetched from."""
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Partitions go to another member after this call: the last chance to commit for them."""
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """Partitions have gone already: nothing may be committed for them."""
+
+
+class KafkaClient:
+    """One member of the consumer group. Not thread-safe: the thread that polls owns it.
+
+    Only partitions that are owned at that moment are ever committed: the broker would accept others too,
+    and rewind them for their new owner.
+    """
+
+    def __init__(self, settings: Settings, listener: Rebalanced) -> None:
+        """Make the client; nothing is fetched before ``subscribe``."""
+        self._topic = settings.kafka_topic
+        self._listener = listener
+        self._owned: set[Partition] = set()
+        self._paused = False
+        self._sync_pause = False
+        self._on_committed: Callable[[Mapping[Partition, int]], None] = lambda _offsets: None
+        config = consumer_config(settings, on_commit=self._committed, on_error=self._broken)
+        self._consumer = Consumer(config, logger=logging.getLogger("librdkafka"))
+
+    def subscribe(self, on_committed: Callable[[Mapping[Partition, int]], None]) -> None:
+        """Join the group; ``on_committed`` hears of the offsets the broker accepted."""
+        self._on_committed = on_committed
+        self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+
+    @property
+    def owned(self) -> frozenset[Partition]:
+        """The partitions this member owns now."""
+        return frozenset(self._owned)
+
+    def fetch(self, most: int, timeout_s: float) -> list[Message]:
+        """Wait up to ``timeout_s`` for a first record, then take what else is already here, up to ``most``.
+
+        ``poll`` for the first one, since ``consume`` runs no signal handlers and waits for a full batch.
+
+        Raises:
+            VeloxError: the error is fatal for this client; the process should end and be started again.
+        """
+        first = self._consumer.poll(timeout_s)
+        if self._sync_pause:
+            self._sync_pause = False
+            self._apply_pause()
+        if first is None:
+            return []
+        messages = [first, *self._consumer.consume(most - 1, 0)] if most > 1 else [first]
+        if any(message.error() is not None for message in messages):
+            return [message for message in messages if self._is_record(message)]
+        return messages
+
+    def pause(self) -> None:
+        """Stop fetching, keep polling."""
+        self._paused = True
+        self._apply_pause()
+
+    def resume(self) -> None:
+        """Fetch again."""
+        self._paused = False
+        self._apply_pause()
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit in the background; the result is heard of in a later ``fetch``."""
+        owned = self._ours(offsets)
+        if owned:
+            self._consumer.commit(offsets=owned, asynchronous=True)
+
+    def commit_now(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit and wait. A refusal is logged: those records will be read again, and absorbed by their ids."""
+        owned = self._ours(offsets)
+        if not owned:
+            return
+        try:
+            self._committed(None, self._consumer.commit(offsets=owned, asynchronous=False) or [])
+        except KafkaException as error:
+            self._committed(error.args[0], owned)
+
+    def lag(self) -> dict[Partition, int]:
+        """Count the records after the last one fetched, per owned partition, from what the client knows already."""
+        behind: dict[Partition, int] = {}
+        for at in self._consumer.position([TopicPartition(*p) for p in self._owned]):
+            _low, high = self._consumer.get_watermark_offsets(TopicPartition(at.topic, at.partition), cached=True)
+            if at.offset >= 0 and high >= 0:
+                behind[Partition(at.topic, at.partition)] = max(0, high - at.offset)
+        return behind
+
+    def close(self) -> None:
+        """Leave the group. Calls ``revoked``. May hang when the broker is dead: bound it from outside."""
+        self._consumer.close()
+
+    def _ours(self, offsets: Mapping[Partition, int]) -> list[TopicPartition]:
+        return [TopicPartition(p.topic, p.number, offset) for p, offset in offsets.items() if p in self._owned]
+
+    def _apply_pause(self) -> None:
+        # Asked of the client, not of `_owned`: only what it has already assigned can be paused.
+        assigned = self._consumer.assignment()
+        (self._consumer.pause if self._paused else self._consumer.resume)(assigned)
+
+    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        new = _plain(partitions)
+        self._owned.update(new)
+        # A pause outlives a rebalance, and the client assigns only after this callback: set it straight then.
+        self._sync_pause = True
+        self._listener.assigned(new)
+
+    def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        gone = _plain(partitions)
+        self._listener.revoked(gone)
+        self._owned.difference_update(gone)
+
+    def _lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        gone = _plain(partitions)
+        self._owned.difference_update(gone)
+        self._listener.lost(gone)
+
+    def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        accepted: dict[Partition, int] = {}
+        for at in partitions:
+            refusal = error or at.error
+            if refusal is None:
+                accepted[Partition(at.topic, at.partition)] = at.offset
+            elif refusal.code() not in _RETRY_AT_NEXT_COMMIT:
+                log.warning("Commit of %s-%d at %d refused: %s", at.topic, at.partition, at.offset, refusal.str())
+        self._on_committed(accepted)
+
+    def _broken(self, error: KafkaError) -> None:
+        # Runs inside poll(); an exception raised here leaves poll() as if it were poll's own.
+        if error.code() in _REFUSED:
+            msg = f"Kafka refuses the connection: {error.str()}; check user, password and certificates"
+            raise VeloxError(msg)
+        log.warning("Kafka: %s", error.str())
+
+    def _is_record(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:
+            msg = f"Kafka: {error.str()}"
+            raise VeloxError(msg)
+        if error.code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}:
+            msg = f"Kafka refuses {self._topic}: {error.str()}; check the ACLs of this user"
+            raise VeloxError(msg)
+        log.warning("Kafka: %s", error.str())
+        return False
+
+
+def consumer_config(
+    settings: Settings, *, on_commit: Callable[..., None], on_error: Callable[..., None]
+) -> dict[str, Any]:
+    """Translate the settings into librdkafka's."""
+    fetch_bytes = max(settings.max_message_bytes, 16 * 1024 * 1024)
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap_server,
+        "group.id": settings.kafka_consumer_group,
+        "client.id": "velox-consumer",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": settings.auto_offset_reset,
+        "allow.auto.create.topics": False,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": settings.session_timeout_ms,
+        "heartbeat.interval.ms": settings.session_timeout_ms // 4,
+        # New partitions are found within seconds, not minutes.
+        "topic.metadata.refresh.interval.ms": 10_000,
+        "fetch.wait.max.ms": settings.fetch_wait_ms,
+        "fetch.message.max.bytes": settings.max_message_bytes,
+        "fetch.max.bytes": fetch_bytes,
+        # A record above MAX_MESSAGE_BYTES still arrives, to be dead-lettered instead of blocking its partition.
+        "receive.message.max.bytes": max(100_000_000, 2 * fetch_bytes),
+        # The prefetch counts against the memory of this process; without the short back-off, bounding it starves it.
+        "queued.max.messages.kbytes": _PREFETCH_KIB,
+        "fetch.queue.backoff.ms": 5,
+        "on_commit": on_commit,
+        "error_cb": on_error,
+    }
+
+
+def _plain(partitions: Iterable[TopicPartition]) -> list[Partition]:
+    return [Partition(p.topic, p.partition) for p in partitions]

@@ -1,0 +1,54 @@
+"""From a Kafka message to a record."""
+
+from math import isfinite
+from typing import cast
+
+from confluent_kafka import Message
+
+from velox.core.envelope import PARSERS, Codec
+from velox.errors import BadRecordError, Reason
+from velox.records import Headers, Metadata, Position, Record, record_id
+
+
+def parse(message: Message, *, codec: Codec, max_bytes: int) -> tuple[Record, BadRecordError | None]:
+    """Take a message apart; when its own data is bad, say why beside a record that has no payload."""
+    position = Position(message.topic() or "", message.partition() or 0, message.offset() or 0)
+    # librdkafka gives a list of pairs, names possibly repeated and values possibly None.
+    headers = cast("Headers", message.headers() or ())
+    value = message.value() or b""
+    metadata: Metadata = {}
+    payload = b""
+    problem = None
+    try:
+        metadata, payload = _take_apart(value, codec, max_bytes)
+    except BadRecordError as error:
+        problem = error
+    record = Record(
+        id=record_id(position, headers),
+        position=position,
+        key=message.key(),
+        value=value,
+        metadata=metadata,
+        payload=payload,
+        headers=headers,
+        produced_at=_produced_at(metadata, message.timestamp()[1]),
+    )
+    return record, problem
+
+
+def _take_apart(value: bytes, codec: Codec, max_bytes: int) -> tuple[Metadata, bytes]:
+    if len(value) > max_bytes:
+        raise BadRecordError(Reason.TOO_LARGE, f"{len(value)} bytes, more than MAX_MESSAGE_BYTES={max_bytes}")
+    if not value:
+        raise BadRecordError(Reason.EMPTY, "the record has no value")
+    metadata, payload = PARSERS[codec](value)
+    if not payload:
+        raise BadRecordError(Reason.EMPTY, "the record has no payload")
+    return metadata, payload
+
+
+def _produced_at(metadata: Metadata, kafka_ms: int) -> float:
+    stamp = metadata.get("timestamp")
+    if isinstance(stamp, (int, float)) and isfinite(stamp):
+        return float(stamp)
+    return kafka_ms / 1000

@@ -1,0 +1,187 @@
+"""The catalogue of all metrics: name, labels, meaning, and what to do about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SHORT_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_LONG_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+_BATCH: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One metric as the user meets it."""
+
+    name: str
+    kind: str
+    meaning: str
+    action: str
+    labels: Sequence[str] = ()
+    buckets: Sequence[float] = ()
+
+
+RECORDS = Spec(
+    "velox_records_total",
+    "counter",
+    "Records done, by outcome: predicted or dead_lettered.",
+    "No growth while lag grows: look at velox_ready and the consumer's log.",
+    ("outcome",),
+)
+DETECTIONS = Spec(
+    "velox_detections_total",
+    "counter",
+    "Detections stored, by label.",
+    "None where some are expected: check TARGET_LABELS, CONFIDENCE_THRESHOLD and the model's labels.",
+    ("label",),
+)
+TARGETS = Spec(
+    "target_shapes_found_total",
+    "counter",
+    "Detections stored, all labels together.",
+    "As velox_detections_total.",
+)
+CONFIDENCE = Spec(
+    "batch_avg_confidence",
+    "gauge",
+    "Mean top-1 confidence of the last batch.",
+    "A lasting fall: the images have changed; look at some, retrain.",
+)
+DEAD_LETTERS = Spec(
+    "velox_dead_letters_total",
+    "counter",
+    "Records sent to the dead-letter topic, by reason.",
+    "Read the topic's headers: they name the source position and the error.",
+    ("reason",),
+)
+STAGE = Spec(
+    "velox_stage_seconds",
+    "histogram",
+    "Seconds a batch spends in a stage: queue (waiting for its process), decode, inference, sink (writing).",
+    "The stage that grows is the bottleneck.",
+    ("stage",),
+    _SHORT_S,
+)
+END_TO_END = Spec(
+    "velox_end_to_end_seconds",
+    "histogram",
+    "Seconds from the producer's timestamp until the result is stored.",
+    "Rising with lag: add inference processes or consumers.",
+    (),
+    _LONG_S,
+)
+BATCH_SIZE = Spec(
+    "velox_batch_size",
+    "histogram",
+    "Records predicted together.",
+    "Always 1 under load: BATCH_TIMEOUT_MS is too short.",
+    (),
+    _BATCH,
+)
+IN_FLIGHT_RECORDS = Spec(
+    "velox_in_flight_records",
+    "gauge",
+    "Records fetched and not yet done; at most QUEUE_SIZE.",
+    "At QUEUE_SIZE: the model or a sink is the bottleneck, see velox_stage_seconds.",
+)
+IN_FLIGHT_BYTES = Spec(
+    "velox_in_flight_bytes",
+    "gauge",
+    "Bytes of the records in flight; at most QUEUE_BYTES.",
+    "As above.",
+)
+LAG = Spec(
+    "velox_consumer_lag_records",
+    "gauge",
+    "Records in a partition after the last one fetched from it.",
+    "Growing: more consumers (up to the number of partitions) or more inference processes.",
+    ("topic", "partition"),
+)
+SINK_RETRIES = Spec(
+    "velox_sink_retries_total",
+    "counter",
+    "Failed writes to a sink (or dead-letter topic) that will be tried again.",
+    "The log names the error; consuming goes on by itself when the sink is back.",
+    ("sink",),
+)
+RESTARTS = Spec(
+    "velox_inference_restarts_total",
+    "counter",
+    "Inference processes replaced after they died or hung.",
+    "More than a few: look for killed_inference dead letters and at memory limits.",
+)
+PROCESSES = Spec(
+    "velox_inference_processes",
+    "gauge",
+    "Inference processes ready to predict, by device.",
+    "Fewer than configured for long: see velox_inference_restarts_total.",
+    ("device",),
+)
+READY = Spec(
+    "velox_ready",
+    "gauge",
+    "1 when model, sinks and partitions are ready, else 0.",
+    "/readyz names the cause.",
+)
+BUILD = Spec(
+    "velox_build_info",
+    "gauge",
+    "Always 1; the labels name the version and the model.",
+    "More than one version for long: a roll-out is stuck.",
+    ("version", "model", "model_version"),
+)
+CATALOGUE: Final = (
+    RECORDS,
+    DETECTIONS,
+    TARGETS,
+    CONFIDENCE,
+    DEAD_LETTERS,
+    STAGE,
+    END_TO_END,
+    BATCH_SIZE,
+    IN_FLIGHT_RECORDS,
+    IN_FLIGHT_BYTES,
+    LAG,
+    SINK_RETRIES,
+    RESTARTS,
+    PROCESSES,
+    READY,
+    BUILD,
+)
+
+
+class Metrics:
+    """The metrics of one consumer, in a registry of their own; any thread may update them."""
+
+    def __init__(self) -> None:
+        """Create them all, at zero."""
+        self.registry = CollectorRegistry()
+        self.records = self._counter(RECORDS)
+        self.detections = self._counter(DETECTIONS)
+        self.targets = self._counter(TARGETS)
+        self.dead_letters = self._counter(DEAD_LETTERS)
+        self.sink_retries = self._counter(SINK_RETRIES)
+        self.restarts = self._counter(RESTARTS)
+        self.confidence = self._gauge(CONFIDENCE)
+        self.in_flight_records = self._gauge(IN_FLIGHT_RECORDS)
+        self.in_flight_bytes = self._gauge(IN_FLIGHT_BYTES)
+        self.lag = self._gauge(LAG)
+        self.processes = self._gauge(PROCESSES)
+        self.ready = self._gauge(READY)
+        self.build = self._gauge(BUILD)
+        self.stage = self._histogram(STAGE)
+        self.end_to_end = self._histogram(END_TO_END)
+        self.batch_size = self._histogram(BATCH_SIZE)
+        for outcome in ("predicted", "dead_lettered"):
+            self.records.labels(outcome)
+
+    def _counter(self, spec: Spec) -> Counter:
+        return Counter(spec.name, spec.meaning, spec.labels, registry=self.registry)
+
+    def _gauge(self, spec: Spec) -> Gauge:
+        return Gauge(spec.name, spec.meaning, spec.labels, registry=self.registry)
+
+    def _histogram(self, spec: Spec) -> Histogram:
+        return Histogram(spec.name, spec.meaning, spec.labels, registry=self.registry, buckets=spec.buckets)
