@@ -1,0 +1,291 @@
+"""One suite over every sink: what the writer may rely on, whatever is behind it."""
+
+import math
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol
+
+import pytest
+from pydantic import SecretStr
+from pymongo import MongoClient
+
+from tests.results import make_result, make_results
+from tests.servers.mongo import MongoServer
+from tests.servers.proxy import TcpProxy
+from velox.errors import SinkUnavailableError
+from velox.loading import load_class
+from velox.settings import Settings
+from velox.sinks import PATHS
+from velox.sinks.sink import Sink
+
+TIMEOUT_S = 0.5
+MONGO_TIMEOUT_S = 1.0
+"""pymongo looks for a server that failed twice a second: with less, a server that is back may not be seen in time."""
+
+
+class Rig(Protocol):
+    """What a sink stores into, seen from the other side."""
+
+    settings: Settings
+
+    def stored_ids(self) -> list[str]:
+        """List the ids stored, sorted; one that is stored twice comes twice."""
+
+    def take_down(self) -> None:
+        """Make the sink fail, as operators know it."""
+
+    def bring_back(self) -> None:
+        """Undo that."""
+
+
+class DiskRig:
+    """A folder; down means that a file lies in its place."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self._folder = tmp_path / "discoveries"
+        self._aside = tmp_path / "aside"
+        self.settings = Settings(storage_path=self._folder, sink_timeout_s=TIMEOUT_S)
+
+    def stored_ids(self) -> list[str]:
+        return sorted(path.name.removeprefix("hit_").removesuffix(".jpg") for path in self._folder.iterdir())
+
+    def take_down(self) -> None:
+        if self._folder.exists():
+            self._folder.rename(self._aside)
+        self._folder.write_bytes(b"not a folder")
+
+    def bring_back(self) -> None:
+        self._folder.unlink()
+        if self._aside.exists():
+            self._aside.rename(self._folder)
+
+
+class SqliteRig:
+    """A file; down means that another process holds its write lock."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self._path = tmp_path / "velox.db"
+        self._other: sqlite3.Connection | None = None
+        self.settings = Settings(sqlite_path=self._path, sink_timeout_s=TIMEOUT_S)
+
+    def stored_ids(self) -> list[str]:
+        connection = sqlite3.connect(self._path)
+        try:
+            return [row[0] for row in connection.execute("SELECT id FROM predictions ORDER BY id")]
+        finally:
+            connection.close()
+
+    def take_down(self) -> None:
+        self._other = sqlite3.connect(self._path, isolation_level=None)
+        self._other.execute("BEGIN EXCLUSIVE")
+
+    def bring_back(self) -> None:
+        if self._other is not None:
+            self._other.close()
+
+
+class MongoRig:
+    """A database behind a proxy; down means that connections break and new ones are refused."""
+
+    def __init__(self, mongo: MongoServer, database: str, proxy: TcpProxy) -> None:
+        self._server, self._database, self._proxy = mongo, database, proxy
+        uri = SecretStr(f"mongodb://127.0.0.1:{proxy.port}/")
+        self.settings = Settings(mongo_uri=uri, db_name=database, sink_timeout_s=MONGO_TIMEOUT_S)
+
+    def stored_ids(self) -> list[str]:
+        client: MongoClient[dict[str, Any]] = MongoClient(self._server.uri)
+        with client:
+            found = client[self._database][self.settings.mongo_collection].find({}, {"_id": 1})
+            return sorted(document["_id"] for document in found)
+
+    def take_down(self) -> None:
+        self._proxy.block()
+
+    def bring_back(self) -> None:
+        self._proxy.unblock()
+
+
+@pytest.fixture
+def proxy(mongo: MongoServer) -> Iterator[TcpProxy]:
+    with TcpProxy(mongo.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=sorted(PATHS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def rig(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Rig:
+    if name == "disk":
+        return DiskRig(tmp_path)
+    if name == "sqlite":
+        return SqliteRig(tmp_path)
+    # Asked for by name, so that the other sinks' tests start no server.
+    return MongoRig(*(request.getfixturevalue(fixture) for fixture in ("mongo", "database", "proxy")))
+
+
+@pytest.fixture
+def sink(name: str, rig: Rig) -> Iterator[Sink]:
+    sink: Sink = load_class(PATHS[name])(rig.settings)
+    yield sink
+    sink.close()
+
+
+def ids(count: int) -> list[str]:
+    return sorted(result.id for result in make_results(count))
+
+
+def test_a_sink_bears_the_name_that_the_settings_give_it(sink: Sink, name: str) -> None:
+    assert sink.name == name
+
+
+@pytest.mark.parametrize("store", ["detections", "all"])
+def test_databases_take_what_the_settings_say_and_the_disk_takes_detections(name: str, store: str) -> None:
+    sink: Sink = load_class(PATHS[name])(Settings.model_validate({"store": store}))
+    assert sink.takes == ("detections" if name == "disk" else store)
+
+
+def test_making_a_sink_touches_nothing(name: str, tmp_path: Path) -> None:
+    nowhere = {"sqlite_path": tmp_path / "velox.db", "storage_path": tmp_path / "discoveries"}
+    load_class(PATHS[name])(Settings.model_validate({**nowhere, "mongo_uri": "mongodb://no.such.host/"}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_written_batch_is_stored(sink: Sink, rig: Rig) -> None:
+    sink.open()
+    sink.write(make_results(20))
+    assert rig.stored_ids() == ids(20)
+
+
+def test_opening_stores_nothing(sink: Sink, rig: Rig) -> None:
+    sink.open()
+    assert rig.stored_ids() == []
+
+
+def test_a_batch_larger_than_one_round_trip_is_stored_whole(sink: Sink, rig: Rig) -> None:
+    sink.open()
+    sink.write(make_results(1500))
+    assert rig.stored_ids() == ids(1500)
+
+
+def test_the_same_batch_twice_is_stored_once(sink: Sink, rig: Rig) -> None:
+    sink.open()
+    sink.write(make_results(20))
+    sink.write(make_results(20))
+    assert rig.stored_ids() == ids(20)
+
+
+def test_the_same_result_twice_in_one_batch_is_stored_once(sink: Sink, rig: Rig) -> None:
+    sink.open()
+    sink.write([*make_results(3), *make_results(2)])
+    assert rig.stored_ids() == ids(3)
+
+
+def test_a_replay_after_a_restart_is_stored_once(name: str, rig: Rig) -> None:
+    for count in (10, 12):
+        restarted: Sink = load_class(PATHS[name])(rig.settings)
+        restarted.open()
+        restarted.write(make_results(count))
+        restarted.close()
+    assert rig.stored_ids() == ids(12)
+
+
+def test_an_empty_batch_stores_nothing(sink: Sink, rig: Rig) -> None:
+    sink.open()
+    sink.write([])
+    assert rig.stored_ids() == []
+
+
+def test_whatever_a_producer_wrote_is_stored(sink: Sink, rig: Rig) -> None:
+    hostile = [
+        make_result(0, record_id="half-a-surrogate", metadata={"color_label": "\ud800", "shape_label": "\x00"}),
+        make_result(1, record_id="no-number", produced_at=math.nan),
+        make_result(2, record_id="endless", produced_at=math.inf),
+        make_result(3, record_id="huge", metadata={"color_label": "x" * 17_000_000}),
+        make_result(4, record_id="operator", metadata={"$set": {"a.b": 1}, "color_label": {"$gt": ""}}),
+        make_result(5, record_id="no-payload", payload=b""),
+    ]
+    sink.open()
+    sink.write(hostile)
+    assert rig.stored_ids() == sorted(result.id for result in hostile)
+
+
+def test_closing_is_safe_twice_and_without_opening(sink: Sink) -> None:
+    sink.close()
+    sink.open()
+    sink.close()
+    sink.close()
+
+
+def test_a_closed_sink_opens_again(sink: Sink, rig: Rig) -> None:
+    sink.open()
+    sink.close()
+    sink.open()
+    sink.write(make_results(3))
+    assert rig.stored_ids() == ids(3)
+
+
+def test_opening_twice_is_opening_once(sink: Sink, rig: Rig) -> None:
+    sink.open()
+    sink.open()
+    sink.write(make_results(3))
+    assert rig.stored_ids() == ids(3)
+
+
+def test_a_sink_is_used_in_another_thread_than_the_one_that_made_it(sink: Sink, rig: Rig) -> None:
+    with ThreadPoolExecutor(1) as writer:
+        writer.submit(sink.open).result()
+        writer.submit(sink.write, make_results(3)).result()
+        writer.submit(sink.close).result()
+    assert rig.stored_ids() == ids(3)
+
+
+def test_opening_a_sink_that_is_down_fails_in_time_and_succeeds_later(sink: Sink, rig: Rig) -> None:
+    rig.take_down()
+    started = monotonic()
+    with pytest.raises(SinkUnavailableError):
+        sink.open()
+    assert monotonic() - started < 3 * rig.settings.sink_timeout_s
+    rig.bring_back()
+    sink.open()
+    sink.write(make_results(3))
+    assert rig.stored_ids() == ids(3)
+
+
+def test_a_sink_that_goes_down_fails_in_time_and_takes_the_same_batch_later(sink: Sink, rig: Rig) -> None:
+    sink.open()
+    sink.write(make_results(5))
+    rig.take_down()
+    for _ in range(2):
+        started = monotonic()
+        with pytest.raises(SinkUnavailableError):
+            sink.write(make_results(20))
+        assert monotonic() - started < 3 * rig.settings.sink_timeout_s
+    rig.bring_back()
+    sink.write(make_results(20))
+    assert rig.stored_ids() == ids(20)
+
+
+def test_a_sink_may_be_opened_again_after_a_write_failed(sink: Sink, rig: Rig) -> None:
+    sink.open()
+    rig.take_down()
+    with pytest.raises(SinkUnavailableError):
+        sink.write(make_results(3))
+    rig.bring_back()
+    sink.open()
+    sink.write(make_results(3))
+    assert rig.stored_ids() == ids(3)
+
+
+def test_a_sink_that_is_down_can_be_closed(sink: Sink, rig: Rig) -> None:
+    sink.open()
+    rig.take_down()
+    started = monotonic()
+    sink.close()
+    assert monotonic() - started < 3 * rig.settings.sink_timeout_s
+    rig.bring_back()
