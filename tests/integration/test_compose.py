@@ -1,0 +1,178 @@
+"""The deployment files, judged by the tools that will read them: Compose, a Dockerfile linter, promtool."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dotenv import dotenv_values
+
+from tests import tools
+from velox.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+OURS = ("consumer", "producer")
+SERVICES = {"kafka", "mongo", "prometheus", "grafana", *OURS}
+
+pytestmark = pytest.mark.timeout(300)  # the first run fetches the tools
+
+
+def output_of(*command: str) -> str:
+    """What a command prints; its complaint when it fails. The environment must not win over `.env` here."""
+    names = dotenv_values(ROOT / ".env")
+    env = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def config(*files: str | Path) -> dict[str, Any]:
+    flags = [word for file in files for word in ("-f", str(file))]
+    text = output_of(*tools.docker_compose(), "--env-file", ".env", *flags, "config", "--format", "json")
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def stack() -> dict[str, Any]:
+    return config("docker-compose.yml")
+
+
+@pytest.fixture(scope="module")
+def services(stack: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = stack["services"]
+    return found
+
+
+def seconds(duration: str) -> float:
+    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", duration)
+    return sum(float(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
+
+
+def test_compose_reads_the_stack_and_finds_all_services(stack: dict[str, Any]) -> None:
+    assert stack["name"] == "data-streaming"
+    assert set(stack["services"]) == SERVICES
+
+
+def test_the_documented_ports_are_open_to_this_machine_only(services: dict[str, Any]) -> None:
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
+    assert {port["published"]: port["target"] for port in ports if "published" in port} == {
+        "9092": 9092,
+        "27017": 27017,
+        "9090": 9090,
+        "3000": 3000,
+    }
+
+
+def test_nothing_of_the_consumer_clashes_when_it_is_scaled(services: dict[str, Any]) -> None:
+    assert "container_name" not in services["consumer"]
+    assert [port for port in services["consumer"]["ports"] if "published" in port] == []
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_restarts_and_has_bounded_memory_and_logs(services: dict[str, Any], name: str) -> None:
+    service = services[name]
+    assert service["restart"] == "unless-stopped"
+    assert int(service["deploy"]["resources"]["limits"]["memory"]) > 0
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES - set(OURS)))
+def test_an_image_of_others_is_pinned_and_proves_that_it_is_ready(services: dict[str, Any], name: str) -> None:
+    assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+(\.\d+)?", services[name]["image"])
+    assert services[name]["healthcheck"]["test"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_can_write_only_where_they_must(services: dict[str, Any], name: str) -> None:
+    service = services[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["user"] == "1000:1000"
+    writable = {volume["target"] for volume in service["volumes"] if not volume.get("read_only")}
+    assert writable == ({"/app/model", "/app/discoveries"} if name == "consumer" else set())
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_have_longer_to_stop_than_they_take_to_drain(services: dict[str, Any], name: str) -> None:
+    assert seconds(services[name]["stop_grace_period"]) > Settings.model_fields["drain_s"].default
+
+
+def test_a_service_starts_after_what_it_needs_is_healthy(services: dict[str, Any]) -> None:
+    needs = {
+        name: {other: how["condition"] for other, how in service.get("depends_on", {}).items()}
+        for name, service in services.items()
+    }
+    healthy = "service_healthy"
+    assert needs == {
+        "kafka": {},
+        "mongo": {},
+        "consumer": {"kafka": healthy, "mongo": healthy},
+        "producer": {"kafka": healthy},
+        "prometheus": {},
+        "grafana": {"prometheus": healthy},
+    }
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_compose_sets_itself_are_settings_and_no_secrets(services: dict[str, Any], name: str) -> None:
+    environment = services[name]["environment"]
+    assert set(environment) <= {field.upper() for field in Settings.model_fields}
+    assert environment["KAFKA_BOOTSTRAP_SERVER"] == "kafka:29092"
+    assert environment["MONGO_URI"] == "mongodb://mongo:27017/"
+    assert "env_file" not in services[name]
+
+
+def test_prometheus_scrapes_the_port_that_the_consumer_listens_on(services: dict[str, Any]) -> None:
+    jobs = {job["job_name"]: job for job in yaml.safe_load((ROOT / "prometheus.yml").read_text())["scrape_configs"]}
+    (discovery,) = jobs["consumer"]["dns_sd_configs"]
+    assert discovery["names"] == ["consumer"]
+    assert str(discovery["port"]) == services["consumer"]["environment"]["METRICS_PORT"]
+
+
+def test_the_gpu_file_adds_the_reservation_and_nothing_else(stack: dict[str, Any]) -> None:
+    with_gpu = config("docker-compose.yml", "docker-compose.gpu.yml")
+    reservations = with_gpu["services"]["consumer"]["deploy"]["resources"].pop("reservations")
+    assert reservations == {"devices": [{"capabilities": ["gpu"], "driver": "nvidia", "count": -1}]}
+    assert with_gpu == stack
+
+
+def test_compose_reads_the_env_file_as_velox_does(tmp_path: Path) -> None:
+    expected = {name: value or "" for name, value in dotenv_values(ROOT / ".env").items()}
+    probe = tmp_path / "compose.json"
+    environment = {name: f"${{{name}}}" for name in expected}
+    probe.write_text(json.dumps({"services": {"probe": {"image": "probe", "environment": environment}}}))
+    assert config(probe)["services"]["probe"]["environment"] == expected
+
+
+def test_the_dockerfile_has_no_findings() -> None:
+    assert output_of(*tools.hadolint(), "--failure-threshold", "style", "Dockerfile") == ""
+
+
+def test_the_dockerfile_installs_the_locked_uv_and_pulls_no_frontend() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    locked = re.search(r"^uv==(\S+)", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE)
+    assert locked
+    assert f"ARG UV_VERSION={locked[1]}\n" in dockerfile
+    assert "# syntax=" not in dockerfile
+
+
+def test_promtool_accepts_the_configuration_and_the_rules_behave() -> None:
+    output_of(*tools.promtool(), "check", "config", "--lint-fatal", "prometheus.yml")
+    output_of(*tools.promtool(), "test", "rules", "deploy/prometheus/rules_test.yml")
+
+
+def test_promtool_parses_the_query_of_every_panel(tmp_path: Path) -> None:
+    dashboards = (ROOT / "deploy/grafana/dashboards").glob("*.json")
+    panels = [panel for file in dashboards for panel in json.loads(file.read_text())["panels"]]
+    queries = [target["expr"].replace("$__rate_interval", "1m") for panel in panels for target in panel["targets"]]
+    rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries)]
+    file = tmp_path / "panels.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    assert f"{len(queries)} rules found" in output_of(*tools.promtool(), "check", "rules", str(file))

@@ -1,0 +1,78 @@
+"""Dashboards, rules and scrape configuration name only metrics that Velox exports."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from velox.metrics import CATALOGUE
+
+ROOT = Path(__file__).parents[2]
+DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+RECORDED = {"target_shapes_found"}
+
+
+def exported() -> set[str]:
+    suffixes = {"histogram": ("_bucket", "_sum", "_count")}
+    return {spec.name + suffix for spec in CATALOGUE for suffix in suffixes.get(spec.kind, ("",))}
+
+
+def metrics_in(text: str) -> set[str]:
+    return set(re.findall(r"\b(?:velox|target|batch)_\w+", text))
+
+
+def panels(dashboard: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(dashboard.read_text())["panels"]
+    return found
+
+
+def queries(dashboard: Path) -> list[str]:
+    return [target["expr"] for panel in panels(dashboard) for target in panel["targets"]]
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+def test_every_panel_asks_for_metrics_that_exist(dashboard: Path) -> None:
+    asked = {query: metrics_in(query) for query in queries(dashboard)}
+    assert all(asked.values())
+    assert set().union(*asked.values()) <= exported() | RECORDED
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+def test_every_panel_has_a_description_and_the_provisioned_data_source(dashboard: Path) -> None:
+    provisioned = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text())
+    known = {source["uid"] for source in provisioned["datasources"]}
+    for panel in panels(dashboard):
+        assert panel["description"], panel["title"]
+        assert panel["datasource"]["uid"] in known, panel["title"]
+
+
+def test_panels_have_ids_and_places_of_their_own() -> None:
+    for dashboard in DASHBOARDS:
+        cells = [
+            (x, y)
+            for place in (panel["gridPos"] for panel in panels(dashboard))
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        ]
+        assert len(cells) == len(set(cells))
+        assert max(x for x, _ in cells) < 24
+        assert len({panel["id"] for panel in panels(dashboard)}) == len(panels(dashboard))
+
+
+def test_the_dashboards_show_every_metric_but_the_build() -> None:
+    shown = {name for dashboard in DASHBOARDS for query in queries(dashboard) for name in metrics_in(query)}
+    hidden = {spec.name for spec in CATALOGUE if not any(name.startswith(spec.name) for name in shown)}
+    # The first system's name for it is shown instead of target_shapes_found_total.
+    assert hidden == {"velox_build_info", "target_shapes_found_total"}
+
+
+def test_the_rules_read_metrics_that_exist_and_record_the_name_of_the_first_system() -> None:
+    groups = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert {rule["record"] for rule in rules if "record" in rule} == RECORDED
+    assert metrics_in(" ".join(rule["expr"] for rule in rules)) <= exported()
+    for alert in (rule for rule in rules if "alert" in rule):
+        assert set(alert["annotations"]) == {"summary", "description"}, alert["alert"]
