@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         tier = item.path.relative_to(TESTS).parts[0]
         item.add_marker(tier if tier in TIERS else "unit")
+        if tier == "gpu" and not has_cuda():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@cache
+def has_cuda() -> bool:
+    """Whether torch sees a CUDA device; asked only when there are tests for one."""
+    import torch  # noqa: PLC0415 - takes seconds, which the other tests need not wait for
+
+    return torch.cuda.is_available()
 
 
 @pytest.fixture(scope="session")
