@@ -1,4 +1,7 @@
+import errno
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -152,3 +155,32 @@ def test_an_error_names_the_folder_and_the_remedy(folder: Path) -> None:
     folder.write_bytes(b"not a folder")
     with pytest.raises(SinkUnavailableError, match=r"disk: .*discoveries.*File exists.*check STORAGE_PATH"):
         open_sink(folder)
+
+
+def failing_flush(of: Callable[[int], bool]) -> Callable[[int], None]:
+    """Make an fsync that fails for some descriptors, as a dying disk does."""
+
+    def flush(descriptor: int) -> None:
+        if of(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+
+    return flush
+
+
+def test_an_image_that_is_not_flushed_gets_no_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = open_sink(folder)
+    with monkeypatch.context() as dying:
+        dying.setattr(os, "fsync", failing_flush(stat.S_ISREG))
+        with pytest.raises(SinkUnavailableError, match="Input/output error"):
+            sink.write(make_results(3))
+        assert names(folder) == []
+    sink.write(make_results(3))
+    assert len(names(folder)) == 3
+
+
+def test_names_are_flushed_before_a_batch_is_accepted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = open_sink(folder)
+    monkeypatch.setattr(os, "fsync", failing_flush(stat.S_ISDIR))
+    for _ in range(2):  # at the second try all files are there, their names still unflushed
+        with pytest.raises(SinkUnavailableError, match="Input/output error"):
+            sink.write(make_results(3))

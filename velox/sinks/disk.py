@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -59,7 +60,9 @@ class DiskSink:
         self._known: dict[Path, None] = {}
         """Stored files, oldest first; kept only when their number is limited."""
         self._pool: ThreadPoolExecutor | None = None
-        self._temporary_names = (f"{_TEMPORARY_PREFIX}{os.getpid()}-{id(self):x}-{n}" for n in count())
+        # Process ids are no help here: those of two containers that share a folder are alike.
+        writer = secrets.token_hex(4)
+        self._temporary_names = (f"{_TEMPORARY_PREFIX}{writer}-{number}" for number in count())
 
     def open(self) -> None:
         """Create the folder, prove that it can be written, and bring it down to the limit if there is one."""

@@ -1,6 +1,7 @@
 """Stores results in MongoDB, one document each."""
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import unquote_plus
@@ -21,6 +22,8 @@ _INDEX = [("predicted_label", pymongo.ASCENDING), ("timestamp", pymongo.DESCENDI
 _NOBODYS_ID = "velox-open"
 _INDEX_EXISTS_OTHERWISE = (85, 86)
 """Server codes IndexOptionsConflict and IndexKeySpecsConflict."""
+_DRIVER_DETAILS = re.compile(r" \(configured timeouts|, Timeout:|, Topology Description:")
+"""Where a driver's message stops saying what happened and lists its timeouts and its view of every server."""
 _SRV = "mongodb+srv://"
 
 
@@ -109,8 +112,7 @@ class MongoSink:
         if isinstance(error, BulkWriteError):
             text = _first_refusal(error)
         else:
-            # What follows is the driver's view of every server, several lines long.
-            text = str(error).partition(", Topology Description:")[0] + "; is it running, is MONGO_URI right?"
+            text = _DRIVER_DETAILS.split(str(error))[0] + "; is it running, is MONGO_URI right?"
         for secret in _secrets(self._uri):
             text = text.replace(secret, "***")
         return SinkUnavailableError(f"mongo: cannot store in {'.'.join(self._names)}: {text}")
@@ -150,7 +152,7 @@ def _check_form(uri: str) -> None:
     except (ConfigurationError, ValueError):
         # The cause may quote the part it stumbled over, and that can be half a password.
         msg = (
-            "MONGO_URI is no connection string: write mongodb://user:password@host:port/ "
+            "MONGO_URI is no connection string, or has an unknown option: write mongodb://user:password@host:port/ "
             "and percent-encode special characters of user and password"
         )
         raise SettingsError(msg) from None
