@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from velox import logs
-from velox.core.backlog import Backlog
+from velox.core.backlog import Backlog, LagLimit
 from velox.core.deadline import Deadline
 from velox.core.envelope import Codec, frame
 from velox.core.ids import time_ordered_uuid
 from velox.core.schedule import Schedule
 from velox.errors import SettingsError
-from velox.kafka.lag import GroupOffsets, LagLimit
+from velox.kafka.lag import Observer
 from velox.kafka.publisher import Publisher
 from velox.kafka.topics import ensure_topic
 from velox.loading import load_class
@@ -147,7 +147,8 @@ def _finish(publisher: Publisher, published: int, settings: Settings, stop: Stop
 def _lag_limit(settings: Settings, backlog: Backlog | None) -> LagLimit | None:
     if backlog is None:
         return None
-    return LagLimit(settings.producer_max_lag_bytes, backlog, GroupOffsets(settings).committed)
+    observer = Observer(settings.kafka_bootstrap_server, settings.kafka_consumer_group)
+    return LagLimit(settings.producer_max_lag_bytes, backlog, observer.committed)
 
 
 def _interval_s(settings: Settings, source: Source, rate: float | None) -> float:

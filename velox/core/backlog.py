@@ -1,14 +1,19 @@
 """How far a reader is behind a writer, in bytes per partition."""
 
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
+from velox.errors import BrokerUnavailableError
 from velox.records import Partition
 
 RECORD_BYTES: Final = 256
 """What a record may need in a partition besides its value: batch frame, headers, key."""
+REFRESH_S: Final = 0.2
+"""Time between two questions for the reader's offsets."""
 
 
 @dataclass(slots=True)
@@ -60,3 +65,30 @@ class Backlog:
     def behind_bytes(self) -> int:
         """Answer for the partition that is furthest behind."""
         return self._on_the_way_bytes + max((unread.size_bytes for unread in self._unread.values()), default=0)
+
+
+class LagLimit:
+    """Says when to write no more, because the reader is ``max_bytes`` behind in one partition."""
+
+    def __init__(
+        self,
+        max_bytes: int,
+        backlog: Backlog,
+        committed: Callable[[list[Partition]], Mapping[Partition, int]],
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """Ask ``committed`` for the reader's offsets, a few times a second at most and only when it matters."""
+        self._max_bytes = max_bytes
+        self._backlog = backlog
+        self._committed = committed
+        self._clock = clock
+        self._ask_at = clock()
+
+    def is_reached(self) -> bool:
+        """Say whether to wait. Half way to the limit the offsets are asked for, so that it is rarely reached."""
+        if self._backlog.behind_bytes() >= self._max_bytes / 2 and self._clock() >= self._ask_at:
+            with suppress(BrokerUnavailableError):  # what was known last errs on the safe side
+                self._backlog.committed(self._committed(self._backlog.partitions))
+            self._ask_at = self._clock() + REFRESH_S
+        return self._backlog.behind_bytes() >= self._max_bytes

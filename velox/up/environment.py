@@ -1,0 +1,49 @@
+"""What the pipeline's processes are told: the user's settings, save for what an embedded broker asks for."""
+
+import os
+import socket
+from typing import Any, Final
+
+from velox.settings import MIB, Settings, origins
+
+MAX_LAG_BYTES: Final = 3 * MIB
+"""Well below what a partition of the embedded broker keeps, so that no unread record is ever dropped."""
+MAX_RECORD_BYTES: Final = MIB
+
+
+def changes(settings: Settings, *, bootstrap: str) -> dict[str, Any]:
+    """Answer the settings that differ from the user's, by field.
+
+    SINKS, STORE and METRICS_PORT are taken from the environment only: ``.env`` holds those of the Compose pipeline,
+    whose MongoDB is not there.
+    """
+    told = origins()
+    ours: dict[str, Any] = {"sinks": ("sqlite", "disk"), "store": "all", "metrics_port": 0}
+    changed = {name: value for name, value in ours.items() if told[name] != "environment"}
+    if not changed.get("metrics_port", settings.metrics_port):
+        changed["metrics_port"] = _free_port()
+    return changed | {
+        "kafka_bootstrap_server": bootstrap,
+        "auto_offset_reset": "earliest",
+        "commit_interval_s": min(settings.commit_interval_s, 1.0),
+        "session_timeout_ms": min(settings.session_timeout_ms, 6000),
+        "fetch_wait_ms": min(settings.fetch_wait_ms, 10),
+        "max_message_bytes": min(settings.max_message_bytes, MAX_RECORD_BYTES),
+        "producer_max_lag_bytes": min(settings.producer_max_lag_bytes or MAX_LAG_BYTES, MAX_LAG_BYTES),
+        "log_format": "human",
+    }
+
+
+def as_environment(changed: dict[str, Any]) -> dict[str, str]:
+    """Write changed settings as variables, over the present environment."""
+    return os.environ | {
+        name.upper(): ",".join(value) if isinstance(value, tuple) else str(value) for name, value in changed.items()
+    }
+
+
+def _free_port() -> int:
+    """Find a port nobody listens on; somebody else may take it before the consumer does, who then says so."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

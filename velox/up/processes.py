@@ -1,0 +1,92 @@
+"""The processes of the pipeline: started, listened to, stopped."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Final, TextIO
+
+_TETHER: Final = Path(__file__).with_name("tether.py")
+_LINE: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - (?P<level>[A-Z]+) - (?P<message>.*)")
+_TAIL_LINES: Final = 15
+_SHOWN: Final = frozenset({"WARNING", "ERROR", "CRITICAL"})
+
+OnTrouble = Callable[[str, str], None]
+"""Called with a process's name and what it warns of; on a thread of its own."""
+
+
+def tethered_command(name: str) -> list[str]:
+    """Write the command line of ``velox <name>``, to be run by the main thread's process and to end with it."""
+    return [*(sys.executable, "-IS", str(_TETHER), str(os.getpid())), *(sys.executable, "-m", "velox", name)]
+
+
+class Child:
+    """A ``velox`` command as a process of its own. Start it from the main thread, to which the kernel ties it."""
+
+    def __init__(self, command: str, environment: Mapping[str, str], log_file: TextIO, on_trouble: OnTrouble) -> None:
+        """Plan ``velox <command>``; what it says goes to the log file, its warnings also to ``on_trouble``."""
+        self.name = command
+        self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        """The last lines it said."""
+        self._environment = environment
+        self._log_file = log_file
+        self._on_trouble = on_trouble
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start it, in a session of its own: Ctrl-C is for ``velox up`` alone, which stops its processes in order."""
+        self.tail.clear()
+        self._process = subprocess.Popen(  # noqa: S603 - our own commands
+            tethered_command(self.name),
+            env=dict(self._environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
+        self._reader.start()
+
+    @property
+    def is_started(self) -> bool:
+        """Say whether it was ever started."""
+        return self._process is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, negative for a signal; None while it runs, and before."""
+        return self._process.poll() if self._process else None
+
+    def terminate(self) -> None:
+        """Ask it to finish."""
+        if self._process:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process:
+            self._process.kill()
+
+    def close(self) -> None:
+        """Kill it if it still runs, and read what it said last."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+        if self._reader:
+            self._reader.join(timeout=5)
+
+    def _read(self, output: IO[str]) -> None:
+        for line in output:
+            self.tail.append(line.rstrip())
+            self._log_file.write(f"[{self.name}] {line}")
+            self._log_file.flush()
+            said = _LINE.match(line)
+            if said and said["level"] in _SHOWN:
+                self._on_trouble(self.name, said["message"])

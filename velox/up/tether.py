@@ -1,0 +1,26 @@
+"""Run a command that dies with the process that started it: ``python tether.py PARENT_PID COMMAND…``.
+
+Whatever kills ``velox up`` must not leave a producer and a consumer behind. The kernel is asked from a fresh
+interpreter, which then becomes the command: after a fork, a process with threads may not run Python code.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Tie this process to its parent, then replace it with the command."""
+    parent_pid, command = int(sys.argv[1]), sys.argv[2:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it died before the kernel knew
+        sys.exit("the parent is gone")
+    os.execv(command[0], command)  # noqa: S606 - the point of this file
+
+
+if __name__ == "__main__":
+    main()
