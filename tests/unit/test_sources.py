@@ -1,0 +1,156 @@
+"""What is particular to each source; what they share is in the contract suite."""
+
+import logging
+import os
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from velox.errors import SettingsError, SourceError
+from velox.settings import Settings
+from velox.sources.folder import FolderSource
+from velox.sources.shapes import ShapesSource
+from velox.sources.source import Item
+from velox.sources.video import VideoSource
+
+GREY = np.full((32, 48, 3), 128, np.uint8)
+JPEG = cv2.imencode(".jpg", GREY)[1].tobytes()
+
+
+def pixels(item: Item) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+    image = cv2.imdecode(np.frombuffer(item.payload, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return image
+
+
+def test_shapes_are_as_documented() -> None:
+    items = {str(item.metadata): item for item in islice(ShapesSource(Settings()), 4)}
+    item = items["{'shape_label': 'circle', 'color_label': 'red'}"]
+    image = pixels(item)
+    assert image.shape == (512, 512, 3)
+    assert np.allclose(image[5, 5], 128, atol=3)
+    assert np.allclose(image[256, 256], (0, 0, 255), atol=8)
+    on_edge = image[256, 256 - 145], image[256, 256 - 155]
+    assert on_edge[0][2] > 200
+    assert np.allclose(on_edge[1], 128, atol=12)
+
+
+def test_a_shape_grows_with_its_image() -> None:
+    settings = Settings(img_height=256, img_width=1024, shapes=("square",), colors={"red": (0, 0, 255)})
+    (item,) = islice(ShapesSource(settings), 1)
+    image = pixels(item)
+    assert image.shape == (256, 1024, 3)
+    assert image[128, 512 - 70][2] > 200
+    assert np.allclose(image[128, 512 - 80], 128, atol=12)
+
+
+def test_every_label_comes_once_a_round() -> None:
+    settings = Settings(shapes=("circle", "square", "triangle"))
+    labels = [
+        item.metadata["color_label"] + item.metadata["shape_label"] for item in islice(ShapesSource(settings), 60)
+    ]
+    for start in range(0, 60, 6):
+        assert len(set(labels[start : start + 6])) == 6
+    assert len({tuple(labels[start : start + 6]) for start in range(0, 60, 6)}) > 1
+    assert set(Counter(labels).values()) == {10}
+
+
+def test_a_shape_that_nothing_can_draw_stops_the_start() -> None:
+    with pytest.raises(SettingsError, match="blob"):
+        ShapesSource(Settings(shapes=("blob",)))
+
+
+def test_shapes_take_no_path() -> None:
+    with pytest.raises(SettingsError, match="SOURCE=shapes"):
+        ShapesSource(Settings(), "images")
+
+
+def test_jpeg_files_pass_unchanged_and_in_order(tmp_path: Path) -> None:
+    other = JPEG + b"trailing bytes"
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "1.jpg").write_bytes(JPEG)
+    (tmp_path / "a.jpeg").write_bytes(other)
+    items = list(FolderSource(Settings(), str(tmp_path)))
+    assert [item.payload for item in items] == [other, JPEG]
+    assert [item.metadata["file"] for item in items] == ["a.jpeg", "b/1.jpg"]
+
+
+def test_png_files_become_jpeg(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", GREY)[1].tobytes())
+    (item,) = FolderSource(Settings(), str(tmp_path))
+    assert item.payload.startswith(b"\xff\xd8\xff")
+    assert np.allclose(pixels(item), 128, atol=2)
+
+
+def test_a_folder_named_after_a_label_labels_its_files(tmp_path: Path) -> None:
+    for name in ("red_circle", "holiday"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").write_bytes(JPEG)
+    holiday, labelled = FolderSource(Settings(), str(tmp_path))
+    assert labelled.metadata == {"file": "red_circle/a.jpg", "color_label": "red", "shape_label": "circle"}
+    assert holiday.metadata == {"file": "holiday/a.jpg"}
+
+
+def test_unreadable_files_are_skipped_warned_of_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "good.jpg").write_bytes(JPEG)
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "page.png").write_bytes(b"<html>")
+    (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("no image, and not asked for")
+    source = FolderSource(Settings(source_loop=True), str(tmp_path))
+    with caplog.at_level(logging.WARNING):
+        assert [item.payload for item in islice(source, 5)] == [JPEG] * 5
+    assert {path.name for path in source.unreadable} == {"empty.jpg", "page.png", "dangling.jpg"}
+    assert sum("Skipped" in line for line in caplog.messages) == 3
+
+
+def test_a_file_name_that_is_no_text_stays_out_of_the_way(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")).write_bytes(JPEG)
+    (item,) = FolderSource(Settings(), str(tmp_path))
+    assert item.metadata["file"] == "\ufffd.jpg"
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_folder_without_one_readable_file_is_an_error(tmp_path: Path, loop: bool) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    with pytest.raises(SourceError, match="1 bad"):
+        list(FolderSource(Settings(source_loop=loop), str(tmp_path)))
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (48, 32))
+    for level in (0, 80, 160):
+        writer.write(np.full_like(GREY, level))
+    writer.release()
+    return path
+
+
+def test_a_video_keeps_its_own_pace_and_its_frames_their_order(film: Path) -> None:
+    source = VideoSource(Settings(), str(film))
+    items = list(source)
+    assert source.interval_s == pytest.approx(1 / 25)
+    assert [item.metadata["frame"] for item in items] == [0, 1, 2]
+    assert [item.metadata["video_time_s"] for item in items] == pytest.approx([0, 0.04, 0.08])
+    assert [round(float(pixels(item).mean()), -1) for item in items] == [0, 80, 160]
+    assert {item.key for item in items} == {b"film.avi"}
+
+
+def test_a_video_cut_short_gives_what_it_has_and_warns(film: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = film.read_bytes()
+    third = content.rindex(b"00dc", 0, content.rindex(b"idx1"))
+    film.write_bytes(content[: third + 20])
+    assert len(list(VideoSource(Settings(), str(film)))) == 2
+    assert "after 2 frames" in caplog.text
+
+
+def test_a_file_that_is_no_video_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"no video" * 100)
+    with pytest.raises(SourceError, match=r"film\.mp4"):
+        VideoSource(Settings(), str(path))
