@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import NoReturn
 
 from velox.errors import VeloxError
 
@@ -21,8 +21,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments, as every command does with every other expected error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="velox",
         description="Turns Kafka topics into stored, searchable, observable model predictions.",
         epilog="Everything else is a setting: an environment variable or a line of .env. `velox settings` lists them.",
@@ -113,5 +121,5 @@ def _settings(args: argparse.Namespace) -> int:
     if args.markdown:
         print(settings_table.markdown(), end="")
     else:
-        settings_table.show(Path(".env"))
+        settings_table.show()
     return 0
