@@ -99,6 +99,12 @@ LAG = Spec(
     "Growing: more consumers (up to the number of partitions) or more inference processes.",
     ("topic", "partition"),
 )
+ASSIGNED = Spec(
+    "velox_assigned_partitions",
+    "gauge",
+    "Partitions this consumer owns.",
+    "0 for long: there are more consumers than partitions, or the group does not come to rest.",
+)
 SINK_RETRIES = Spec(
     "velox_sink_retries_total",
     "counter",
@@ -144,6 +150,7 @@ CATALOGUE: Final = (
     IN_FLIGHT_RECORDS,
     IN_FLIGHT_BYTES,
     LAG,
+    ASSIGNED,
     SINK_RETRIES,
     RESTARTS,
     PROCESSES,
@@ -168,6 +175,7 @@ class Metrics:
         self.in_flight_records = self._gauge(IN_FLIGHT_RECORDS)
         self.in_flight_bytes = self._gauge(IN_FLIGHT_BYTES)
         self.lag = self._gauge(LAG)
+        self.assigned = self._gauge(ASSIGNED)
         self.processes = self._gauge(PROCESSES)
         self.ready = self._gauge(READY)
         self.build = self._gauge(BUILD)

@@ -8,6 +8,7 @@ from multiprocessing import connection
 from time import monotonic
 from typing import NamedTuple
 
+from velox import __version__
 from velox.consumer.messages import Answers, Ready, Refused
 from velox.consumer.process import InferenceProcess
 from velox.core.deadline import Deadline
@@ -147,6 +148,7 @@ class Dispatcher:
         log.info(
             "%s Inference Started (%s %s, process %s, %s)", device, model.name, model.version, process.pid, model.device
         )
+        self._metrics.build.labels(__version__, model.name, model.version).set(1)
         with self._lock:
             process.model = model
             self._hand_over()

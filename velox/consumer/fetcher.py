@@ -64,17 +64,11 @@ class Fetcher:
         messages = self.kafka.fetch(max(1, room), POLL_S)
         if not messages:
             return
-        good, bad = [], []
-        for message in messages:
-            record, error = parse(message, codec=self._settings.codec, max_bytes=self._settings.max_message_bytes)
-            if error is None:
-                good.append(record)
-            else:
-                bad.append(Answered(record, error, None))
-        self._flight.add([*good, *(answered.record for answered in bad)])
-        if good:
+        parsed = [parse(m, codec=self._settings.codec, max_bytes=self._settings.max_message_bytes) for m in messages]
+        self._flight.add([record for record, _ in parsed])
+        if good := [record for record, error in parsed if error is None]:
             self._dispatcher.submit(good)
-        if bad:
+        if bad := [Answered(record, error, None) for record, error in parsed if error is not None]:
             self._writer.submit(bad)
 
     def stop_fetching(self) -> None:
@@ -170,6 +164,7 @@ class Fetcher:
         if self._tick.has_passed():
             self._tick = Deadline(_TICK_S)
             self._metrics.ready.set(self.ready() is None)
+            self._metrics.assigned.set(len(self.kafka.owned))
             for partition, records in self.kafka.lag().items():
                 self._metrics.lag.labels(partition.topic, str(partition.number)).set(records)
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import threading
 from math import isfinite
 from multiprocessing import connection, parent_process
@@ -44,6 +45,8 @@ def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work]") -> N
         if batcher.due_in_s() == 0:
             waited_s = batcher.waited_s()
             pipe.send(answer(model, batcher.take(), waited_s=waited_s))
+    sys.stdout.flush()
+    os._exit(0)  # nothing is left to do, and a framework's own farewell takes seconds
 
 
 def answer(model: Model, batch: list[tuple[int, bytes]], *, waited_s: float = 0.0) -> Answers:

@@ -63,6 +63,8 @@ def run(settings: Settings) -> int:
             deadline = Deadline(settings.drain_s)
             started = monotonic()
             drained = drain(fetcher, flight, deadline, stop)
+            if not drained:
+                deadline = Deadline(0)
         finally:
             left = flight.records
             clean = shut_down(fetcher, flight, writer, dispatcher, deadline)

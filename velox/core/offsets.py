@@ -26,9 +26,17 @@ class Offsets:
         self._partitions: dict[Partition, _Progress] = {}
 
     def fetched(self, position: Position) -> None:
-        """Note that a record is in flight; its offset holds the partition back until it is done."""
-        partition = Partition(position.topic, position.partition)
-        self._partitions.setdefault(partition, _Progress()).fetched.append(position.offset)
+        """Note that a record is in flight; its offset holds the partition back until it is done.
+
+        Raises:
+            ValueError: not after the last one fetched. Going on would let a later offset be committed over an
+                earlier one that is not done.
+        """
+        fetched = self._partitions.setdefault(Partition(position.topic, position.partition), _Progress()).fetched
+        if fetched and position.offset <= fetched[-1]:
+            msg = f"{position} fetched after offset {fetched[-1]}"
+            raise ValueError(msg)
+        fetched.append(position.offset)
 
     def done(self, position: Position) -> None:
         """Note that a record is stored or dead-lettered. A position not in flight (any more) is ignored."""

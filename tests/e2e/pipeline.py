@@ -1,0 +1,220 @@
+"""One pipeline under test: its own topic, group, database and folder; its programs are real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+from pymongo import MongoClient
+
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+
+Document = dict[str, Any]
+
+
+def wait_until(holds: Callable[[], object], *, what: str, timeout_s: float = PATIENCE_S) -> None:
+    """Poll until ``holds`` is true; fail with ``what`` when it never is."""
+    end = time.monotonic() + timeout_s
+    while not holds():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(0.05)
+
+
+class Program:
+    """``python NAME.py`` in a folder of its own, with a log that can be read while it runs."""
+
+    def __init__(self, name: str, *args: str, folder: Path, env: Mapping[str, str]) -> None:
+        self.log = folder / f"{name}-{time.monotonic_ns()}.log"
+        command = [sys.executable, str(REPOSITORY / f"{name}.py"), *args]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=folder, env=dict(env), stdout=log, stderr=log)
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def says(self, text: str) -> bool:
+        return text in self.output
+
+    def wait_until_it_says(self, text: str, *, timeout_s: float = PATIENCE_S) -> None:
+        def said_or_ended() -> bool:
+            return self.says(text) or self.process.poll() is not None
+
+        wait_until(said_or_ended, what=f"{text!r} in the log:\n{self.output}", timeout_s=timeout_s)
+        assert self.says(text), f"ended with {self.process.returncode} without {text!r}:\n{self.output}"
+
+    def stop(self, number: int = signal.SIGTERM, *, timeout_s: float = PATIENCE_S) -> int:
+        """Signal it and answer its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout_s)
+
+    def end(self) -> None:
+        """Leave nothing behind, whatever became of the test."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class ConsumerProgram(Program):
+    """A running consumer: its probes, metrics and inference processes."""
+
+    def __init__(self, *, folder: Path, env: Mapping[str, str]) -> None:
+        super().__init__("consumer", folder=folder, env=env)
+
+    def wait_until_ready(self, *, timeout_s: float = PATIENCE_S) -> None:
+        self.wait_until_it_says("Metrics and health on port", timeout_s=timeout_s)
+        wait_until(lambda: self.probe("/readyz")[0] == 200, what=f"ready:\n{self.output}", timeout_s=timeout_s)
+
+    def probe(self, path: str) -> tuple[int, str]:
+        """The status and body of one of its pages."""
+        port = int(self.output.split("Metrics and health on port ")[1].split(":")[0])
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def not_ready_because(self) -> str:
+        status, body = self.probe("/readyz")
+        return "" if status == 200 else str(json.loads(body)["cause"])
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that carry these labels."""
+        _, text = self.probe("/metrics")
+        samples = (s for family in text_string_to_metric_families(text) for s in family.samples if s.name == name)
+        return sum(s.value for s in samples if labels.items() <= s.labels.items())
+
+    def inference_processes(self) -> list[psutil.Process]:
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+@dataclass
+class Pipeline:
+    """What a test needs of one pipeline."""
+
+    folder: Path
+    bootstrap: str
+    topic: str
+    mongo_uri: str
+    database: str
+    settings: dict[str, str]
+    programs: list[Program] = field(default_factory=list)
+
+    def environment(self, **settings: object) -> dict[str, str]:
+        own = {"PYTHONPATH": str(REPOSITORY), **self.settings, **{k: str(v) for k, v in settings.items()}}
+        return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | own
+
+    def consume(self, **settings: object) -> ConsumerProgram:
+        """Start a consumer with these settings on top of the pipeline's."""
+        consumer = ConsumerProgram(folder=self.folder, env=self.environment(**settings))
+        self.programs.append(consumer)
+        return consumer
+
+    def produce(self, *args: str, **settings: object) -> Program:
+        """Start the producer with these arguments."""
+        producer = Program("producer", *args, folder=self.folder, env=self.environment(**settings))
+        self.programs.append(producer)
+        return producer
+
+    def produced(self, count: int) -> None:
+        """Run the producer as fast as it can, to its end."""
+        producer = self.produce("--count", str(count), "--rate", "0")
+        assert producer.process.wait(PATIENCE_S) == 0, producer.output
+
+    def publish(self, *values: bytes | None, headers: list[tuple[str, str | bytes | None]] | None = None) -> None:
+        """Publish values as any other program would, and see them acknowledged."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "message.max.bytes": 20_000_000})
+        refused: list[object] = []
+
+        def delivered(error: object, _message: Message) -> None:
+            if error is not None:
+                refused.append(error)
+
+        for value in values:
+            producer.produce(self.topic, value, headers=headers or [], on_delivery=delivered)
+        assert producer.flush(PATIENCE_S) == 0
+        assert not refused
+
+    def documents(self) -> list[Document]:
+        client: MongoClient[Document]
+        with MongoClient(self.mongo_uri) as client:
+            return list(client[self.database]["shapes_found"].find())
+
+    def count(self) -> int:
+        client: MongoClient[Document]
+        with MongoClient(self.mongo_uri) as client:
+            return client[self.database]["shapes_found"].count_documents({})
+
+    def wait_for_documents(self, count: int, *, timeout_s: float = PATIENCE_S) -> None:
+        wait_until(
+            lambda: self.count() >= count, what=f"{count} documents, there are {self.count()}", timeout_s=timeout_s
+        )
+
+    def images(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (self.folder / "discoveries").glob("*.jpg")}
+
+    def records(self, topic: str | None = None) -> list[Message]:
+        """Everything that is in a topic now."""
+        return read_all(self.bootstrap, topic or self.topic)
+
+    def dead_letters(self) -> list[tuple[Message, dict[str, str]]]:
+        """The dead letters with their headers as text."""
+        return [(message, headers(message)) for message in self.records(f"{self.topic}.dlq")]
+
+    def reasons(self) -> Counter[str]:
+        return Counter(why["velox-dlq-reason"] for _, why in self.dead_letters())
+
+    def uncommitted(self) -> int:
+        """Records after the committed offsets, over all partitions."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.settings["KAFKA_CONSUMER_GROUP"]})
+        try:
+            partitions = consumer.list_topics(self.topic, timeout=10).topics[self.topic].partitions
+            committed = consumer.committed([TopicPartition(self.topic, number) for number in partitions], timeout=10)
+            return sum(consumer.get_watermark_offsets(at, timeout=10)[1] - max(0, at.offset) for at in committed)
+        finally:
+            consumer.close()
+
+    def end(self) -> None:
+        for program in self.programs:
+            program.end()
+
+
+def headers(message: Message) -> dict[str, str]:
+    """A message's headers as text."""
+    pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    return {name: (value or b"").decode() for name, value in pairs}
+
+
+def read_all(bootstrap: str, topic: str) -> list[Message]:
+    """Read a topic from its beginning to its present end."""
+    config = {"bootstrap.servers": bootstrap, "group.id": "reader", "enable.auto.commit": False}
+    consumer = Consumer(config)
+    messages: list[Message] = []
+    try:
+        for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+            consumer.assign([TopicPartition(topic, number, low)])
+            while low < high:
+                message = consumer.poll(5)
+                assert message is not None and message.error() is None
+                messages.append(message)
+                low = (message.offset() or 0) + 1
+    finally:
+        consumer.close()
+    return messages
