@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from velox import logs
 from velox.core.backlog import Backlog, LagLimit
@@ -61,7 +62,7 @@ def run(settings: Settings, *, source: str | None = None, count: int | None = No
         publisher = Publisher(settings, backlog=backlog)
         interval_s = _interval_s(settings, origin, rate)
         log.info("Producing %s to %s, %s", source or settings.source, settings.kafka_topic, _pace(interval_s))
-        production = _Production(
+        production = Production(
             publisher=publisher,
             limit=_lag_limit(settings, backlog),
             schedule=Schedule(interval_s),
@@ -88,12 +89,19 @@ def open_source(settings: Settings, name: str) -> Source:
     return source
 
 
+class Limit(Protocol):
+    """What may hold the producer back."""
+
+    def is_reached(self) -> bool:
+        """Say whether to wait."""
+
+
 @dataclass(slots=True)
-class _Production:
+class Production:
     """One run from the source to Kafka."""
 
     publisher: Publisher
-    limit: LagLimit | None
+    limit: Limit | None
     schedule: Schedule
     stop: StopRequest
     codec: Codec

@@ -25,7 +25,8 @@ class Publisher:
     """Publishes records to one topic and accounts for each. Not thread-safe.
 
     Within this client nothing is written twice or out of order (an idempotent producer); a program that publishes the
-    same thing again makes a second record.
+    same thing again makes a second record. A topic whose own limit is lower than MAX_MESSAGE_BYTES refuses not only the
+    record that is too large for it but the whole batch around it.
     """
 
     def __init__(self, settings: Settings, *, backlog: Backlog | None = None) -> None:

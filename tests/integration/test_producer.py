@@ -1,0 +1,235 @@
+"""The producer against a real broker, and against the embedded one."""
+
+import json
+import os
+import signal
+import struct
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined] # not in its __all__
+
+from tests.e2e.pipeline import Program, headers, read_all, wait_until
+from tests.servers.kafka import KafkaServer, TopicFactory
+from velox.core.backlog import RECORD_BYTES
+from velox.errors import BrokerUnavailableError
+from velox.kafka.embedded import PARTITIONS, EmbeddedBroker
+from velox.kafka.lag import Observer
+from velox.kafka.topics import ensure_topic
+
+JPEG_MAGIC = b"\xff\xd8\xff"
+
+
+@pytest.fixture
+def produce(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Starts producers; keyword arguments are settings."""
+    started: list[Program] = []
+
+    def start(*args: str, **settings: object) -> Program:
+        env = {"PATH": os.environ["PATH"], **{name: str(value) for name, value in settings.items()}}
+        started.append(Program("producer", *args, folder=tmp_path, env=env))
+        return started[-1]
+
+    yield start
+    for program in started:
+        program.end()
+
+
+def unpack(message: Message) -> tuple[dict[str, object], bytes]:
+    """Take a value apart by the documented layout alone."""
+    value = message.value() or b""
+    (length,) = struct.unpack(">I", value[:4])
+    return json.loads(value[4 : 4 + length]), value[4 + length :]
+
+
+def test_what_arrives_has_the_documented_layout(
+    kafka: KafkaServer, topic: TopicFactory, produce: Callable[..., Program]
+) -> None:
+    name, before = topic(), time.time()
+    program = produce("--count", "40", "--rate", "0", KAFKA_BOOTSTRAP_SERVER=kafka.bootstrap, KAFKA_TOPIC=name)
+    assert program.process.wait(30) == 0, program.output
+    assert program.says("Delivered 40 of 40 records (0 failed)")
+    messages = read_all(kafka.bootstrap, name)
+    assert len(messages) == 40
+    assert len({headers(message)["velox-id"] for message in messages}) == 40
+    labels: list[object] = []
+    for message in messages:
+        metadata, payload = unpack(message)
+        assert message.key() is None
+        assert metadata.keys() == {"timestamp", "shape_label", "color_label", "dtype"}
+        assert metadata["dtype"] == "jpeg"
+        assert isinstance(metadata["timestamp"], float)
+        assert before <= metadata["timestamp"] <= time.time()
+        image = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None
+        assert image.shape == (512, 512, 3)
+        labels.append((metadata["color_label"], metadata["shape_label"]))
+    assert {label: labels.count(label) for label in labels} == {
+        (color, shape): 10 for color in ("red", "green") for shape in ("circle", "square")
+    }
+
+
+def test_a_missing_topic_is_created_and_said_so(kafka: KafkaServer, produce: Callable[..., Program]) -> None:
+    name = f"made-{uuid.uuid4().hex[:8]}"
+    settings = {"KAFKA_BOOTSTRAP_SERVER": kafka.bootstrap, "KAFKA_TOPIC": name, "KAFKA_PARTITIONS": 3}
+    program = produce("--count", "1", MAX_MESSAGE_BYTES=3_000_000, **settings)
+    assert program.process.wait(30) == 0, program.output
+    assert program.says(f"Created topic {name}: 3 partitions")
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    assert len(admin.list_topics(timeout=10).topics[name].partitions) == 3
+    (described,) = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name)]).values()
+    limit = int(described.result(timeout=10)["max.message.bytes"].value)
+    assert 3_000_000 < limit < 3_200_000
+
+
+def test_a_topic_that_is_there_stays_as_it_is(
+    kafka: KafkaServer, topic: TopicFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = topic(2)
+    with caplog.at_level("INFO"):
+        ensure_topic(kafka.bootstrap, name, partitions=9, max_message_bytes=1024)
+    assert not caplog.messages
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    assert len(admin.list_topics(timeout=10).topics[name].partitions) == 2
+
+
+def images(folder: Path, sizes: list[int]) -> Path:
+    """A folder of JPEG files of these sizes in bytes, as far as the producer can tell."""
+    folder.mkdir()
+    for number, size in enumerate(sizes):
+        (folder / f"{number}.jpg").write_bytes(JPEG_MAGIC.ljust(size, b"\0"))
+    return folder
+
+
+def test_a_record_too_large_costs_only_itself(
+    kafka: KafkaServer, topic: TopicFactory, produce: Callable[..., Program], tmp_path: Path
+) -> None:
+    name, folder = topic(), images(tmp_path / "images", [100, 50_000, 200, 60_000, 300])
+    program = produce(
+        *("--source", f"folder:{folder}", "--rate", "0"),
+        KAFKA_BOOTSTRAP_SERVER=kafka.bootstrap,
+        KAFKA_TOPIC=name,
+        MAX_MESSAGE_BYTES=10_000,
+    )
+    assert program.process.wait(30) == 1, program.output
+    assert program.says("Delivered 3 of 5 records (2 failed)")
+    assert program.output.count("Delivery failed") == 1, "the first of a kind is logged, the others are counted"
+    assert program.says("MAX_MESSAGE_BYTES")
+    assert sorted(len(unpack(message)[1]) for message in read_all(kafka.bootstrap, name)) == [100, 200, 300]
+
+
+def test_a_record_too_large_for_the_topic_is_a_failed_delivery(
+    kafka: KafkaServer, produce: Callable[..., Program], tmp_path: Path
+) -> None:
+    name, folder = f"narrow-{uuid.uuid4().hex[:8]}", images(tmp_path / "images", [100, 50_000])
+    kafka.create_topic(name, partitions=1, config={"max.message.bytes": "20000"})
+    settings = {"KAFKA_BOOTSTRAP_SERVER": kafka.bootstrap, "KAFKA_TOPIC": name, "COMPRESSION_TYPE": "none"}
+    program = produce("--source", f"folder:{folder}", "--rate", "5", **settings)
+    assert program.process.wait(30) == 1, program.output
+    # Kafka refuses a batch whole, and both may have been in one.
+    failed = 2 - len(read_all(kafka.bootstrap, name))
+    assert failed >= 1
+    assert program.says(f"Delivered {2 - failed} of 2 records ({failed} failed)")
+    assert program.says("max.message.bytes")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_everything_delivered(
+    kafka: KafkaServer, topic: TopicFactory, produce: Callable[..., Program], number: int
+) -> None:
+    name = topic()
+    program = produce("--rate", "0", KAFKA_BOOTSTRAP_SERVER=kafka.bootstrap, KAFKA_TOPIC=name)
+    program.wait_until_it_says("Producing shapes")
+    time.sleep(0.5)  # it is under way
+    assert program.stop(number) == 0, program.output
+    observer = Observer(kafka.bootstrap, "nobody")
+    count = sum(extent.high for extent in observer.extents(name).values())
+    observer.close()
+    assert count > 100
+    assert program.says(f"Delivered {count} of {count} records (0 failed)")
+
+
+def test_it_waits_for_a_broker_that_is_not_up_yet_and_outlives_its_death(produce: Callable[..., Program]) -> None:
+    server = KafkaServer()
+    try:
+        program = produce("--count", "150", "--rate", "50", KAFKA_BOOTSTRAP_SERVER=server.bootstrap)
+        program.wait_until_it_says("does not answer")
+        server.start()
+        program.wait_until_it_says("Producing shapes")
+        time.sleep(0.5)  # some records are out, some are not
+        server.kill()
+        time.sleep(0.5)
+        server.start()
+        assert program.process.wait(60) == 0, program.output
+        assert program.says("Delivered 150 of 150 records (0 failed)")
+        ids = {headers(message)["velox-id"] for message in read_all(server.bootstrap, "image_data")}
+        assert len(ids) == 150
+    finally:
+        server.close()
+
+
+def test_a_signal_while_the_broker_is_down_ends_it_within_its_deadline(produce: Callable[..., Program]) -> None:
+    with KafkaServer() as server:
+        program = produce("--rate", "100", KAFKA_BOOTSTRAP_SERVER=server.bootstrap, DRAIN_S=1)
+        program.wait_until_it_says("Producing shapes")
+        server.kill()
+        program.wait_until_it_says("No Kafka broker reachable")
+        time.sleep(0.3)  # records pile up
+        started = time.monotonic()
+        assert program.stop() == 1, program.output
+        assert time.monotonic() - started < 4
+        assert program.says("without an answer from Kafka")
+
+
+def test_without_a_broker_the_wait_ends_with_one_clear_error() -> None:
+    started = time.monotonic()
+    with pytest.raises(BrokerUnavailableError, match=r"KAFKA_BOOTSTRAP_SERVER=127\.0\.0\.1:1"):
+        ensure_topic("127.0.0.1:1", "images", partitions=1, max_message_bytes=1024, wait_s=1)
+    assert time.monotonic() - started < 5
+
+
+def test_the_embedded_broker_has_its_topics_before_anybody_asks() -> None:
+    with EmbeddedBroker(["images", "images.dlq"]) as broker:
+        bootstrap = broker.start()
+        started = time.monotonic()
+        ensure_topic(bootstrap, "images", partitions=6, max_message_bytes=1024)
+        assert time.monotonic() - started < 2, "the embedded broker was asked to create a topic, which it cannot"
+        observer = Observer(bootstrap, "group")
+        assert len(observer.extents("images")) == len(observer.extents("images.dlq")) == PARTITIONS
+        observer.close()
+
+
+def test_flow_control_keeps_every_unread_record_in_the_embedded_broker(produce: Callable[..., Program]) -> None:
+    limit = 1024 * 1024
+    with EmbeddedBroker(["images"]) as broker:
+        bootstrap = broker.start()
+        settings = {"KAFKA_BOOTSTRAP_SERVER": bootstrap, "KAFKA_TOPIC": "images", "KAFKA_CONSUMER_GROUP": "group"}
+        program = produce("--rate", "0", PRODUCER_MAX_LAG_BYTES=limit, **settings)
+        observer = Observer(bootstrap, "group")
+
+        def count() -> int:
+            return sum(extent.high for extent in observer.extents("images").values())
+
+        def has_stopped() -> bool:
+            before = count()
+            time.sleep(0.5)
+            return before > 0 and count() == before
+
+        wait_until(has_stopped, what="a producer that waits")
+        stopped_at = count()
+        fullest = max(extent.high for extent in observer.extents("images").values())
+        assert limit / 2 < fullest * (9000 + RECORD_BYTES) < limit * 1.1
+        reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "group"})
+        ends = [TopicPartition(*p, extent.high) for p, extent in observer.extents("images").items()]
+        reader.commit(offsets=ends, asynchronous=False)
+        reader.close()
+        wait_until(lambda: count() > stopped_at, what="a producer that goes on once the group has caught up")
+        assert program.stop() == 0, program.output
+        assert all(extent.low == 0 for extent in observer.extents("images").values())
+        observer.close()

@@ -1,0 +1,166 @@
+"""The producer without Kafka."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+
+from velox import producer
+from velox.core.envelope import Codec, unframe
+from velox.core.schedule import Schedule
+from velox.errors import SettingsError
+from velox.kafka.publisher import Publisher
+from velox.progress import Progress
+from velox.records import ID_HEADER, Headers
+from velox.settings import Settings
+from velox.signals import StopRequest
+from velox.sources.source import Item
+
+ITEM = Item(key=b"camera 7", metadata={"shape_label": "circle", "color_label": "red", "lens": 3}, payload=b"jpeg")
+
+
+class FakePublisher:
+    """Keeps what is published; its clock runs only while somebody waits in ``poll``."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.records: list[tuple[float, bytes, bytes | None, Headers]] = []
+        self.delivered = 0
+        self.failed = 0
+        self.on_poll: Callable[[], None] = lambda: None
+
+    def publish(self, value: bytes, *, key: bytes | None, headers: Headers, is_stopping: Callable[[], bool]) -> bool:
+        self.records.append((self.now, value, key, headers))
+        return not is_stopping()
+
+    def poll(self, timeout_s: float) -> None:
+        self.now += timeout_s
+        self.on_poll()
+
+
+class FakeLimit:
+    """Is reached for a number of questions."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def is_reached(self) -> bool:
+        self.times -= 1
+        return self.times >= 0
+
+
+def production(fake: FakePublisher, *, interval_s: float = 0.0, limit: FakeLimit | None = None) -> producer.Production:
+    return producer.Production(
+        publisher=cast("Publisher", fake),
+        limit=limit,
+        schedule=Schedule(interval_s, clock=lambda: fake.now),
+        stop=StopRequest(),
+        codec=Codec.FRAMED,
+    )
+
+
+def for_ever() -> Iterator[Item]:
+    while True:
+        yield ITEM
+
+
+def test_it_ends_at_the_count() -> None:
+    fake = FakePublisher()
+    assert production(fake).publish_all(for_ever(), 5, Progress(5)) == 5
+    assert len(fake.records) == 5
+
+
+def test_it_ends_with_its_source() -> None:
+    assert production(FakePublisher()).publish_all(iter([ITEM] * 3), None, Progress(None)) == 3
+
+
+def test_a_count_of_zero_publishes_nothing() -> None:
+    assert production(FakePublisher()).publish_all(for_ever(), 0, Progress(0)) == 0
+
+
+def test_records_go_out_at_their_interval() -> None:
+    fake = FakePublisher()
+    production(fake, interval_s=0.25).publish_all(for_ever(), 5, Progress(5))
+    assert [at for at, *_ in fake.records] == pytest.approx([0, 0.25, 0.5, 0.75, 1.0], abs=0.001)
+
+
+def test_a_rate_above_a_thousand_a_second_is_kept_on_average() -> None:
+    fake = FakePublisher()
+    production(fake, interval_s=0.0004).publish_all(for_ever(), 2501, Progress(2501))
+    assert fake.records[-1][0] == pytest.approx(1.0, abs=0.002)
+
+
+def test_it_waits_while_the_group_is_too_far_behind() -> None:
+    fake = FakePublisher()
+    production(fake, limit=FakeLimit(times=3)).publish_all(for_ever(), 1, Progress(1))
+    assert fake.records[0][0] > 0.2
+
+
+def test_a_stop_ends_a_wait() -> None:
+    fake = FakePublisher()
+    run = production(fake, interval_s=3600)
+
+    def stop_after_a_second() -> None:
+        run.stop.count = int(fake.now >= 1)
+
+    fake.on_poll = stop_after_a_second
+    assert run.publish_all(for_ever(), None, Progress(None)) == 1
+    assert fake.now < 1.5
+
+
+def test_every_record_has_an_id_of_its_own_and_its_key() -> None:
+    fake = FakePublisher()
+    production(fake).publish_all(for_ever(), 100, Progress(100))
+    headers = [dict(h) for *_, h in fake.records]
+    assert len({h[ID_HEADER] for h in headers}) == 100
+    assert {key for _, _, key, _ in fake.records} == {b"camera 7"}
+
+
+def test_the_metadata_says_when_what_and_how() -> None:
+    before = time.time()
+    metadata, payload = unframe(producer.encode(ITEM, Codec.FRAMED))
+    assert payload == b"jpeg"
+    assert before <= metadata["timestamp"] <= time.time()
+    assert {**metadata, "timestamp": 0} == {
+        "timestamp": 0, "shape_label": "circle", "color_label": "red", "dtype": "jpeg", "lens": 3
+    }  # fmt: skip
+
+
+def test_what_is_unlabelled_is_unknown() -> None:
+    metadata, _ = unframe(producer.encode(Item(None, {}, b""), Codec.FRAMED))
+    assert (metadata["color_label"], metadata["shape_label"]) == ("unknown", "unknown")
+
+
+def test_what_the_source_knows_better_stays() -> None:
+    metadata, _ = unframe(producer.encode(Item(None, {"timestamp": 12.5, "dtype": "png"}, b""), Codec.FRAMED))
+    assert (metadata["timestamp"], metadata["dtype"]) == (12.5, "png")
+
+
+def test_raw_records_are_the_payload_alone() -> None:
+    assert producer.encode(ITEM, Codec.RAW) == b"jpeg"
+
+
+def test_an_unknown_source_is_an_error_that_names_those_there_are() -> None:
+    with pytest.raises(SettingsError, match="folder, shapes, video"):
+        producer.open_source(Settings(), "camera:0")
+
+
+@pytest.mark.parametrize("arguments", [{"count": -1}, {"rate": -0.1}, {"rate": float("inf")}, {"rate": float("nan")}])
+def test_arguments_that_make_no_sense_stop_the_start(arguments: dict[str, float]) -> None:
+    with pytest.raises(SettingsError, match=f"--{next(iter(arguments))}"):
+        producer.run(Settings(), **arguments)  # type: ignore[arg-type] # as the command line would
+
+
+def test_progress_is_a_line_every_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
+    now, fake = 0.0, FakePublisher()
+    with caplog.at_level(logging.INFO), Progress(None, clock=lambda: now) as progress:
+        for second in range(1, 26):
+            now = second
+            fake.delivered += 20
+            progress.show(second * 20, fake)
+    assert caplog.messages == [
+        "Delivered 200 records, 20.0/s (0 failed)",
+        "Delivered 400 records, 20.0/s (0 failed)",
+    ]
