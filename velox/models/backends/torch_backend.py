@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from velox.errors import ModelError
 from velox.models.architectures import IMAGENET_MEAN, IMAGENET_STD, Architecture
 from velox.models.backends.backend import Batch, Probabilities
+from velox.models.backends.onednn import can_pack, pack_convolutions
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ class TorchBackend:
         self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
         fold_batch_norm(network.eval())
         self._network = network.to(self._device, self._dtype).to(memory_format=torch.channels_last)
+        if self._device.type == "cpu" and can_pack():
+            pack_convolutions(self._network)
         self._scale, self._shift = normalisation(self._device, self._dtype)
 
     @torch.inference_mode()
@@ -46,11 +49,11 @@ def fold_batch_norm(network: nn.Module) -> None:
     for layers in network.modules():
         if not isinstance(layers, nn.Sequential):
             continue
-        for index in range(len(layers) - 1):
+        for index in reversed(range(len(layers) - 1)):
             convolution, norm = layers[index], layers[index + 1]
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 layers[index] = fuse_conv_bn_eval(convolution, norm)
-                layers[index + 1] = nn.Identity()
+                del layers[index + 1]
 
 
 def load_network(architecture: Architecture, weights: bytes, *, classes: int, source: object) -> nn.Module:
