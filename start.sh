@@ -16,8 +16,8 @@ sys.exit(own_model or (settings.model_path.is_file() and settings.classes_path.i
 
 require_writable() {
     [ -w "$1" ] || {
-        owner="DOCKER_UID=$(stat -c %u "$1") and DOCKER_GID=$(stat -c %g "$1")"
-        echo "start.sh: $1 is not writable for user $(id -u): write its owner, $owner, to .env; docker compose up -d" >&2
+        owner="DOCKER_UID=$(stat -c %u "$1") DOCKER_GID=$(stat -c %g "$1")"
+        echo "start.sh: user $(id -u) cannot write to $1: set its owner in .env ($owner), then docker compose up -d" >&2
         exit 2
     }
 }
