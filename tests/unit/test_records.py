@@ -1,0 +1,64 @@
+"""What a record is called everywhere: safe as a file name and as a key, the same after a replay."""
+
+import pytest
+
+from tests.fakes import make_record
+from velox.records import ID_HEADER, Headers, Position, record_id
+
+POSITION = Position("image_data", 3, 42)
+
+
+def test_the_position_is_the_id_when_the_producer_gave_none() -> None:
+    assert record_id(POSITION, ()) == "image_data-3-42"
+
+
+def test_the_producers_id_comes_first() -> None:
+    assert record_id(POSITION, [("other", b"x"), (ID_HEADER, b"0190-abc.DEF_1")]) == "0190-abc.DEF_1"
+
+
+@pytest.mark.parametrize(
+    "unsafe",
+    [
+        b"",
+        b"../../etc/passwd",
+        b"..",
+        b".hidden",
+        b"-rf",
+        b"a/b",
+        b"a\\b",
+        b"a b",
+        b"a\x00b",
+        b"line\nbreak",
+        b"trailing\n",
+        b"caf\xc3\xa9",
+        b"\xff\xfe",
+        b"$where",
+        b"a" * 129,
+        None,
+    ],
+)
+def test_an_unsafe_id_is_not_used(unsafe: bytes | None) -> None:
+    assert record_id(POSITION, [(ID_HEADER, unsafe)]) == str(POSITION)
+
+
+def test_an_id_may_have_128_characters() -> None:
+    assert record_id(POSITION, [(ID_HEADER, b"a" * 128)]) == "a" * 128
+
+
+def test_of_several_ids_the_first_safe_one_counts() -> None:
+    headers: Headers = [(ID_HEADER, None), (ID_HEADER, b"../x"), (ID_HEADER, b"second"), (ID_HEADER, b"third")]
+    assert record_id(POSITION, headers) == "second"
+
+
+def test_header_names_are_told_apart_by_case() -> None:
+    assert record_id(POSITION, [("Velox-Id", b"x")]) == str(POSITION)
+
+
+def test_the_ground_truth_is_color_and_shape() -> None:
+    record = make_record(metadata={"color_label": "red", "shape_label": "circle"})
+    assert record.ground_truth == "red_circle"
+
+
+def test_without_labels_the_ground_truth_is_unknown() -> None:
+    assert make_record().ground_truth == "unknown_unknown"
+    assert make_record(metadata={"color_label": "red"}).ground_truth == "red_unknown"
