@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from velox.models.preprocessing import Preprocessor
 from velox.settings import Settings
-from velox.sources.drawing import Bgr, Image, draw
+from velox.sources.drawing import Bgr, draw
 
 REFERENCE_SIDE: Final = 512
 """CENTER and SHAPE_SIZE are pixels of an image of this side; other images scale them."""
@@ -22,6 +22,8 @@ _SIZES: Final = (0.4, 1.3)
 _MAX_NOISE: Final = 25.0
 _MAX_TINT: Final = 20
 _QUALITIES: Final = (60, 96)
+_PLACES: Final = 256
+"""Noise starts at this many different rows and columns of its field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class _Artist:
         self._center = (settings.center * self._width / REFERENCE_SIDE, settings.center * self._height / REFERENCE_SIDE)
         self._size = settings.shape_size * scale
         # Random numbers for every pixel of every image would take longer than all the rest: cut them from one field.
-        self._noise = rng.standard_normal((self._height * 2, self._width * 2, 3), np.float32)
+        self._noise = rng.standard_normal((self._height + _PLACES, self._width + _PLACES, 3), np.float32)
 
     def plain(self, shape: str, color: Bgr) -> bytes:
         """Draw as the producer does."""
@@ -88,7 +90,7 @@ class _Artist:
         tint = rng.integers(-_MAX_TINT, _MAX_TINT, 3, endpoint=True)
         blue, green, red = (int(value) for value in np.clip(np.add(color, tint), 0, 255))
         size = self._size * rng.uniform(*_SIZES)
-        image = draw(
+        image: cv2.typing.MatLike = draw(
             shape,
             color=(blue, green, red),
             height=self._height,
@@ -97,9 +99,10 @@ class _Artist:
             size=size,
             background=int(rng.integers(*_BACKGROUNDS)),
         )
-        top, left = rng.integers(self._height, endpoint=True), rng.integers(self._width, endpoint=True)
-        noise = self._noise[top : top + self._height, left : left + self._width] * rng.uniform(0, _MAX_NOISE)
-        return _encode(np.clip(image + noise, 0, 255).astype(np.uint8), int(rng.integers(*_QUALITIES)))
+        top, left = rng.integers(_PLACES, size=2)
+        noise = self._noise[top : top + self._height, left : left + self._width]
+        image = cv2.addWeighted(image, 1, noise, rng.uniform(0, _MAX_NOISE), 0, dtype=cv2.CV_8U)
+        return _encode(image, int(rng.integers(*_QUALITIES)))
 
     @staticmethod
     def _place(extent: int, size: float, rng: np.random.Generator) -> float:
@@ -107,6 +110,6 @@ class _Artist:
         return float(rng.uniform(size, extent - size)) if 2 * size < extent else extent / 2
 
 
-def _encode(image: Image, quality: int) -> bytes:
+def _encode(image: cv2.typing.MatLike, quality: int) -> bytes:
     _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return jpeg.tobytes()
