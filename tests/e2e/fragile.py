@@ -38,3 +38,17 @@ class FragileModel:
             if text.startswith("slow"):
                 sleep(0.05)
         return [Prediction(text[:100], 1.0) for text in inputs]
+
+
+class LengthModel(FragileModel):
+    """Takes any bytes."""
+
+    def decode(self, payload: bytes) -> str:
+        return f"{len(payload)} bytes"
+
+
+class StillbornModel(FragileModel):
+    """Its process dies while it loads."""
+
+    def load(self, device: str) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,159 @@
+"""A system that fails costs time, never a record: the consumer waits, says why, and goes on by itself."""
+
+import sqlite3
+import uuid
+
+from tests.e2e.conftest import PipelineFactory
+from tests.e2e.pipeline import Pipeline, wait_until
+from tests.servers.kafka import KafkaServer
+from tests.servers.mongo import MongoServer
+from tests.servers.proxy import TcpProxy
+
+IMPATIENT = {"SINK_TIMEOUT_S": 2}
+
+
+def test_a_sink_that_goes_down_pauses_consuming_and_loses_nothing(
+    pipeline: PipelineFactory, mongo: MongoServer
+) -> None:
+    with TcpProxy(mongo.port) as proxy:
+        one = pipeline(MONGO_URI=f"mongodb://127.0.0.1:{proxy.port}/", **IMPATIENT)
+        consumer = one.consume()
+        consumer.wait_until_ready()
+        one.publish(*(f"before {i}".encode() for i in range(50)))
+        one.wait_for_documents(50)
+
+        proxy.block()
+        one.publish(*(f"during {i}".encode() for i in range(500)))
+        wait_until(lambda: consumer.not_ready_because() == "blocked by mongo", what="not ready because of mongo")
+        consumer.wait_until_it_says("Paused: blocked by mongo")
+        assert consumer.probe("/livez")[0] == 200
+        assert consumer.metric("velox_sink_retries_total", sink="mongo") > 0
+        assert consumer.metric("velox_in_flight_records") <= 200
+
+        proxy.unblock()
+        one.wait_for_documents(550)
+        wait_until(lambda: consumer.probe("/readyz")[0] == 200, what="ready again")
+        wait_until(lambda: one.uncommitted() == 0, what="all committed")
+        assert not one.dead_letters()
+        assert consumer.stop() == 0
+
+
+def test_a_sink_that_is_down_at_start_is_waited_for(pipeline: PipelineFactory, mongo: MongoServer) -> None:
+    with TcpProxy(mongo.port) as proxy:
+        proxy.block()
+        one = pipeline(MONGO_URI=f"mongodb://127.0.0.1:{proxy.port}/", **IMPATIENT)
+        one.publish(b"one", b"two")
+        consumer = one.consume()
+        consumer.wait_until_it_says("mongo: ")
+        consumer.wait_until_it_says("Inference Started")
+        assert consumer.not_ready_because() == "blocked by mongo"
+        proxy.unblock()
+        one.wait_for_documents(2)
+        assert consumer.stop() == 0
+
+
+def test_stopping_during_a_sink_outage_ends_in_time_and_commits_only_what_is_stored(
+    pipeline: PipelineFactory, mongo: MongoServer
+) -> None:
+    with TcpProxy(mongo.port) as proxy:
+        one = pipeline(MONGO_URI=f"mongodb://127.0.0.1:{proxy.port}/", DRAIN_S=3, **IMPATIENT)
+        consumer = one.consume()
+        consumer.wait_until_ready()
+        one.publish(*(f"before {i}".encode() for i in range(20)))
+        one.wait_for_documents(20)
+        proxy.block()
+        one.publish(*(f"during {i}".encode() for i in range(20)))
+        consumer.wait_until_it_says("Paused: blocked by mongo")
+        assert consumer.stop(timeout_s=20) == 1
+        assert "in flight left to be read again" in consumer.output
+        proxy.unblock()
+        assert one.uncommitted() == 20
+        one.consume()
+        one.wait_for_documents(40)
+
+
+def test_a_full_flight_keeps_the_group_and_goes_on(pipeline: PipelineFactory) -> None:
+    slow = pipeline(QUEUE_SIZE=8, BATCH_SIZE=4)
+    slow.publish(*(f"slow {i}".encode() for i in range(100)))
+    consumer = slow.consume()
+    slow.wait_for_documents(100)
+    assert consumer.metric("velox_in_flight_records") <= 8
+    assert consumer.stop() == 0
+    assert slow.uncommitted() == 0
+
+
+def test_a_broker_that_is_down_at_start_is_waited_for_by_producer_and_consumer(
+    pipeline: PipelineFactory,
+) -> None:
+    broker = KafkaServer()
+    try:
+        one = pipeline(CODEC="framed", MODEL="tests.e2e.fragile:LengthModel")
+        one.settings.update(KAFKA_BOOTSTRAP_SERVER=broker.bootstrap, KAFKA_TOPIC=f"late-{uuid.uuid4().hex[:8]}")
+        consumer = one.consume()
+        producer = one.produce("--count", "30", "--rate", "0")
+        consumer.wait_until_it_says("does not answer")
+        producer.wait_until_it_says("does not answer")
+        assert consumer.probe("/livez")[0] == 200
+        assert consumer.not_ready_because()
+        broker.start()
+        assert producer.process.wait(60) == 0
+        one.wait_for_documents(30)
+        assert consumer.stop() == 0
+        assert "30 predicted" in consumer.output
+    finally:
+        broker.close()
+
+
+def test_stopping_while_the_broker_is_down_at_start_is_quick_and_clean(pipeline: PipelineFactory) -> None:
+    one = pipeline(KAFKA_BOOTSTRAP_SERVER="127.0.0.1:9")
+    consumer = one.consume()
+    consumer.wait_until_it_says("does not answer")
+    assert consumer.stop(timeout_s=15) == 0
+
+
+def test_a_broker_killed_in_the_middle_and_started_again_costs_no_record(pipeline: PipelineFactory) -> None:
+    with KafkaServer() as broker:
+        one = pipeline()
+        topic = f"killed-{uuid.uuid4().hex[:8]}"
+        broker.create_topic(topic, partitions=3)
+        one.settings.update(KAFKA_BOOTSTRAP_SERVER=broker.bootstrap, KAFKA_TOPIC=topic)
+        one.bootstrap, one.topic = broker.bootstrap, topic
+        consumer = one.consume(QUEUE_SIZE=16)
+        consumer.wait_until_ready()
+        one.publish(*(f"slow {i}".encode() for i in range(100)))
+        one.wait_for_documents(20)
+        broker.kill()
+        broker.start()
+        one.wait_for_documents(100)
+        wait_until(lambda: one.uncommitted() == 0, what="all committed")
+        assert one.count() == 100
+        assert consumer.stop() == 0
+
+
+def test_a_model_that_cannot_be_loaded_is_one_clear_line(shapes: Pipeline) -> None:
+    (shapes.folder / "model.pth").write_bytes(b"no model")
+    consumer = shapes.consume()
+    assert consumer.process.wait(60) == 2
+    last = consumer.output.strip().splitlines()[-1]
+    assert last.startswith("velox consume: ")
+    assert "model.pth" in last
+    assert "Traceback" not in consumer.output
+
+
+def test_inference_processes_that_keep_dying_end_the_consumer(pipeline: PipelineFactory) -> None:
+    one = pipeline(MODEL="tests.e2e.fragile:StillbornModel", INFERENCE_RESTARTS=2)
+    consumer = one.consume()
+    assert consumer.process.wait(60) == 2
+    assert "INFERENCE_RESTARTS=2" in consumer.output.strip().splitlines()[-1]
+
+
+def test_sqlite_takes_the_place_of_mongo(pipeline: PipelineFactory) -> None:
+    one = pipeline(SINKS="sqlite")
+    one.publish(*(f"text {i}".encode() for i in range(50)))
+    consumer = one.consume()
+    wait_until(lambda: one.uncommitted() == 0, what="all committed")
+    assert consumer.stop() == 0
+    with sqlite3.connect(one.folder / "velox.db") as database:
+        rows = database.execute("SELECT predicted_label FROM predictions").fetchall()
+    database.close()
+    assert {label for (label,) in rows} == {f"text {i}" for i in range(50)}
