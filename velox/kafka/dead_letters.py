@@ -32,7 +32,7 @@ def dead_letter_headers(record: Record, error: BadRecordError) -> list[tuple[str
         "velox-dlq-id": record.id,
     }
     own = [(name, value) for name, value in record.headers if not name.startswith("velox-dlq-")]
-    return [*own, *((name, text.encode()) for name, text in reason.items())]
+    return [*own, *((name, text.encode(errors="replace")) for name, text in reason.items())]
 
 
 class DeadLetters:

@@ -1,13 +1,15 @@
 """From a Kafka message to a record."""
 
-from math import isfinite
-from typing import cast
+from typing import Final, cast
 
 from confluent_kafka import Message
 
 from velox.core.envelope import PARSERS, Codec
 from velox.errors import BadRecordError, Reason
 from velox.records import Headers, Metadata, Position, Record, record_id
+
+_END_OF_TIME_S: Final = 253_402_300_799.0
+"""The last second of the year 9999. A timestamp beyond says nothing, and would drown all others in the latencies."""
 
 
 def parse(message: Message, *, codec: Codec, max_bytes: int) -> tuple[Record, BadRecordError | None]:
@@ -49,6 +51,6 @@ def _take_apart(value: bytes, codec: Codec, max_bytes: int) -> tuple[Metadata, b
 
 def _produced_at(metadata: Metadata, kafka_ms: int) -> float:
     stamp = metadata.get("timestamp")
-    if isinstance(stamp, (int, float)) and isfinite(stamp):
+    if isinstance(stamp, (int, float)) and 0 <= stamp <= _END_OF_TIME_S:  # compared first: JSON's integers are endless
         return float(stamp)
     return kafka_ms / 1000

@@ -1,0 +1,88 @@
+"""What is in flight is bounded in records and in bytes, and done only when it is said to be."""
+
+import threading
+
+import pytest
+
+from tests.fakes import make_record
+from velox.consumer.flight import Flight
+from velox.records import Partition
+
+P0 = Partition("image_data", 0)
+
+
+@pytest.fixture
+def flight() -> Flight:
+    return Flight(max_records=10, max_bytes=1000)
+
+
+def test_it_counts_records_and_the_bytes_of_their_values(flight: Flight) -> None:
+    flight.add([make_record(0, value=b"x" * 300), make_record(1, value=b"x" * 50, payload=b"y")])
+    assert (flight.records, flight.bytes, flight.room()) == (2, 350, 8)
+
+
+def test_done_is_seen_only_when_settled(flight: Flight) -> None:
+    records = [make_record(0), make_record(1)]
+    flight.add(records)
+    flight.done(records)
+    assert (flight.records, flight.offsets.committable()) == (2, {})
+    flight.settle()
+    assert (flight.records, flight.bytes, flight.offsets.committable()) == (0, 0, {P0: 2})
+
+
+def test_the_offset_is_held_back_by_what_is_not_done(flight: Flight) -> None:
+    first, second = make_record(0), make_record(1)
+    flight.add([first, second])
+    flight.done([second])
+    flight.settle()
+    assert (flight.records, flight.offsets.committable()) == (1, {})
+
+
+def test_there_is_no_room_beyond_the_records(flight: Flight) -> None:
+    flight.add([make_record(offset, value=b"") for offset in range(12)])
+    assert flight.room() == 0
+
+
+def test_there_is_no_room_beyond_the_bytes(flight: Flight) -> None:
+    flight.add([make_record(0, value=b"x" * 999)])
+    assert flight.room() == 9
+    flight.add([make_record(1, value=b"x")])
+    assert flight.room() == 0
+
+
+def test_what_is_done_makes_room_again_also_for_partitions_that_are_gone(flight: Flight) -> None:
+    records = [make_record(0, value=b"x" * 1000)]
+    flight.add(records)
+    flight.offsets.forget([P0])
+    flight.done(records)
+    flight.settle()
+    assert (flight.room(), flight.bytes, flight.offsets.committable()) == (10, 0, {})
+
+
+def test_a_wait_ends_as_soon_as_another_thread_is_done(flight: Flight) -> None:
+    records = [make_record(0)]
+    flight.add(records)
+    writer = threading.Thread(target=flight.done, args=(records,))
+    writer.start()
+    flight.wait(60)  # ends long before, or the test's own time limit does
+    writer.join()
+    flight.settle()
+    assert flight.records == 0
+
+
+def test_what_was_settled_is_not_waited_for_again(flight: Flight) -> None:
+    records = [make_record(0)]
+    flight.add(records)
+    flight.done(records)
+    flight.settle()
+    woken = threading.Event()
+
+    def wait() -> None:
+        flight.wait(60)
+        woken.set()
+
+    waiter = threading.Thread(target=wait, daemon=True)
+    waiter.start()
+    assert not woken.wait(0.05)
+    flight.done([])
+    waiter.join()
