@@ -24,9 +24,10 @@ SECTIONS: Final = {
 }
 """The field each section starts at, in the order of the settings class."""
 _MASK: Final = "*****"
+_HOST: Final = r"(?:\[[\w:.]+\]|[\w.%-]+)(?::\d+)?"
 _URI: Final = re.compile(
-    r"(?P<scheme>\w+(?:\+\w+)?://)(?:(?P<user>[^:@/?#]*)(?P<password>:[^@/?#]*)?@)?(?P<host>[^@/?#]+)"
-    r"(?P<path>/[^@?#]*)?(?P<query>\?.*)?"
+    r"(?P<scheme>\w+(?:\+\w+)?://)(?:(?P<user>[^:@/?#]*)(?P<password>:[^@/?#]*)?@)?"
+    rf"(?P<host>{_HOST}(?:,{_HOST})*)(?P<path>/[^@?#]*)?(?P<query>\?[^@]*)?"
 )
 _SIGNS: Final = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 _TYPES: Final = {bool: "true or false", int: "whole number", float: "number", Path: "path"}

@@ -1,0 +1,86 @@
+"""The catalogue of metrics and what is exported are the same thing."""
+
+import re
+
+import pytest
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from velox.metrics import CATALOGUE, Metrics, Spec
+
+COMPATIBLE = {"batch_avg_confidence", "target_shapes_found_total"}
+"""Names that users of the first system of this kind have in their dashboards."""
+UNBOUNDED = {"id", "record_id", "offset", "key", "pid", "process", "path", "error", "message", "timestamp", "worker"}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def families(metrics: Metrics) -> dict[str, tuple[str, str]]:
+    """Read the exposition as Prometheus does: kind and help by name, counters with their ``_total``."""
+    text = generate_latest(metrics.registry).decode()
+    found = {}
+    for family in text_string_to_metric_families(text):
+        if not family.name.endswith("_created"):
+            name = family.name + ("_total" if family.type == "counter" else "")
+            found[name] = (family.type, family.documentation)
+    return found
+
+
+def test_the_catalogue_and_the_exposition_agree(metrics: Metrics) -> None:
+    assert families(metrics) == {spec.name: (spec.kind, spec.meaning) for spec in CATALOGUE}
+
+
+def test_every_name_is_in_the_catalogue_once() -> None:
+    names = [spec.name for spec in CATALOGUE]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_labels_are_those_of_the_catalogue(metrics: Metrics) -> None:
+    exported = {
+        spec.name: set(getattr(collector, "_labelnames", ()))
+        for spec in CATALOGUE
+        for collector in [metrics.registry._names_to_collectors[spec.name]]
+    }
+    assert exported == {spec.name: set(spec.labels) for spec in CATALOGUE}
+
+
+def test_names_carry_the_prefix_but_for_the_two_compatible_ones() -> None:
+    assert {spec.name for spec in CATALOGUE if not spec.name.startswith("velox_")} == COMPATIBLE
+
+
+@pytest.mark.parametrize("spec", CATALOGUE, ids=lambda spec: spec.name)
+def test_names_follow_prometheus_conventions(spec: Spec) -> None:
+    assert re.fullmatch(r"[a-z][a-z_]*[a-z]", spec.name)
+    assert (spec.kind == "counter") == spec.name.endswith("_total")
+    assert (spec.kind == "histogram") == bool(spec.buckets)
+    assert list(spec.buckets) == sorted(spec.buckets)
+    assert not re.search(r"_(ms|millis|kb|mb|percent)\b", spec.name), "base units only"
+
+
+@pytest.mark.parametrize("spec", CATALOGUE, ids=lambda spec: spec.name)
+def test_labels_are_few_and_never_ids(spec: Spec) -> None:
+    assert len(spec.labels) <= 3
+    assert UNBOUNDED.isdisjoint(spec.labels)
+
+
+@pytest.mark.parametrize("spec", CATALOGUE, ids=lambda spec: spec.name)
+def test_every_metric_says_what_it_means_and_what_to_do(spec: Spec) -> None:
+    assert spec.meaning.endswith(".")
+    assert spec.action.endswith(".")
+
+
+def test_the_outcomes_are_there_before_the_first_record(metrics: Metrics) -> None:
+    for outcome in ("predicted", "dead_lettered"):
+        assert metrics.registry.get_sample_value("velox_records_total", {"outcome": outcome}) == 0
+
+
+def test_the_compatible_counter_is_there_before_the_first_detection(metrics: Metrics) -> None:
+    assert metrics.registry.get_sample_value("target_shapes_found_total") == 0
+
+
+def test_two_consumers_in_one_process_share_nothing(metrics: Metrics) -> None:
+    metrics.targets.inc()
+    assert Metrics().registry.get_sample_value("target_shapes_found_total") == 0

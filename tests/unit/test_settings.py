@@ -1,0 +1,276 @@
+"""The settings: defaults that stay, literals as documented, and one clear line for what is wrong."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from velox import settings, settings_table
+from velox.core.envelope import Codec
+from velox.errors import SettingsError
+from velox.settings import Settings
+
+EnvFile = Callable[[str], None]
+SECRET = "mongodb://velox:hunter2@db.example:27017/?authSource=admin&tlsCertificateKeyFilePassword=hunter3"  # noqa: S105 - made up
+
+COMPATIBLE = {
+    "kafka_bootstrap_server": "localhost:9092",
+    "kafka_topic": "image_data",
+    "kafka_consumer_group": "gpu_cluster_h100",
+    "img_height": 512,
+    "img_width": 512,
+    "producer_interval": 0.05,
+    "colors": {"red": (0, 0, 255), "green": (0, 255, 0)},
+    "shapes": ("circle", "square"),
+    "max_message_bytes": 10485760,
+    "compression_type": "lz4",
+    "center": 256,
+    "shape_size": 150,
+    "batch_size": 8,
+    "queue_size": 200,
+    "metrics_port": 8000,
+    "model_path": Path("model.pth"),
+    "classes_path": Path("classes.json"),
+    "samples_per_class": 300,
+    "epochs": 3,
+    "mongo_uri": SecretStr("mongodb://mongo:27017/"),
+    "db_name": "lab_discovery_db",
+    "mongo_collection": "shapes_found",
+    "storage_path": Path("./discoveries"),
+    "confidence_threshold": 0.90,
+    "max_stored_files": 0,
+}
+"""What users of the first system of this kind rely on."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder without `.env` and an environment without settings."""
+    known = {name.upper() for name in Settings.model_fields}
+    for name in list(os.environ):
+        if name.upper() in known or name.upper().startswith(("VELOX_", "COLORS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> EnvFile:
+    def write(text: str) -> None:
+        (tmp_path / ".env").write_text(text)
+
+    return write
+
+
+def refusal() -> str:
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("field", COMPATIBLE)
+def test_the_compatible_defaults_stay(field: str) -> None:
+    assert getattr(settings.load(), field) == COMPATIBLE[field]
+
+
+def test_the_labels_are_color_and_shape_in_order() -> None:
+    assert settings.load().labels == ("red_circle", "red_square", "green_circle", "green_square")
+
+
+def test_settings_cannot_be_changed() -> None:
+    loaded = settings.load()
+    with pytest.raises(ValidationError, match="frozen"):
+        loaded.batch_size = 9  # type: ignore[misc]  # that is what must fail
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("SHAPES", '["circle","square","triangle"]', ("circle", "square", "triangle")),
+        ("SHAPES", "('circle', 'triangle')", ("circle", "triangle")),
+        ("SHAPES", "circle, triangle", ("circle", "triangle")),
+        ("SHAPES", "circle", ("circle",)),
+        ("TARGET_LABELS", "red_circle,blue_*", ("red_circle", "blue_*")),
+        ("SINKS", "sqlite", ("sqlite",)),
+        ("SINKS", '["sqlite", "disk"]', ("sqlite", "disk")),
+        ("BATCH_SIZE", " 16 ", 16),
+        ("CONFIDENCE_THRESHOLD", ".5", 0.5),
+        ("SOURCE_LOOP", "true", True),
+        ("INFERENCE_PROCESSES", "auto", 0),
+        ("INFERENCE_PROCESSES", "AUTO", 0),
+        ("INFERENCE_PROCESSES", "3", 3),
+        ("CODEC", "raw", Codec.RAW),
+        ("STORAGE_PATH", "/data/hits", Path("/data/hits")),
+    ],
+)
+def test_values_are_literals_or_plain_text(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object
+) -> None:
+    monkeypatch.setenv(name, text)
+    assert getattr(settings.load(), name.lower()) == value
+
+
+def test_a_literal_means_the_same_in_the_env_file(env_file: EnvFile) -> None:
+    env_file('SHAPES=["circle","square","triangle"]\nCOLORS_BLUE=(255, 0, 0)\n')
+    loaded = settings.load()
+    assert loaded.shapes == ("circle", "square", "triangle")
+    assert loaded.colors["blue"] == (255, 0, 0)
+
+
+def test_a_color_is_added_to_the_default_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORS_BLUE", "(255, 0, 0)")
+    loaded = settings.load()
+    assert loaded.colors == {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0)}
+    assert loaded.labels[-2:] == ("blue_circle", "blue_square")
+
+
+def test_a_default_color_may_be_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORS_RED", "[10, 20, 250]")
+    assert settings.load().colors == {"red": (10, 20, 250), "green": (0, 255, 0)}
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_value_removes_a_color(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+    monkeypatch.setenv("COLORS_GREEN", empty)
+    assert settings.load().colors == {"red": (0, 0, 255)}
+
+
+def test_the_environment_removes_a_color_of_the_env_file(monkeypatch: pytest.MonkeyPatch, env_file: EnvFile) -> None:
+    env_file("COLORS_BLUE=(255, 0, 0)\n")
+    monkeypatch.setenv("COLORS_BLUE", "")
+    assert "blue" not in settings.load().colors
+
+
+def test_one_color_has_to_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORS_RED", "")
+    monkeypatch.setenv("COLORS_GREEN", "")
+    assert "COLORS" in refusal()
+
+
+def test_an_empty_value_of_anything_else_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCH_SIZE", "")
+    assert settings.load().batch_size == 8
+
+
+def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch, env_file: EnvFile) -> None:
+    env_file("BATCH_SIZE=16\nEPOCHS=5\n")
+    monkeypatch.setenv("BATCH_SIZE", "32")
+    loaded = settings.load()
+    assert (loaded.batch_size, loaded.epochs) == (32, 5)
+
+
+def test_origins_tell_where_a_value_comes_from(monkeypatch: pytest.MonkeyPatch, env_file: EnvFile) -> None:
+    env_file("BATCH_SIZE=16\nEPOCHS=5\n")
+    monkeypatch.setenv("BATCH_SIZE", "32")
+    monkeypatch.setenv("COLORS_BLUE", "(255, 0, 0)")
+    told = settings.origins()
+    assert {name: place for name, place in told.items() if place != "default"} == {
+        "batch_size": "environment",
+        "epochs": ".env",
+        "colors": "environment",
+    }
+    assert set(told) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("BATCH_SIZE", "0"),
+        ("BATCH_SIZE", "many"),
+        ("BATCH_SIZE", "1.5"),
+        ("CONFIDENCE_THRESHOLD", "1.01"),
+        ("CONFIDENCE_THRESHOLD", "nan"),
+        ("PRODUCER_INTERVAL", "-1"),
+        ("PRODUCER_INTERVAL", "inf"),
+        ("KAFKA_TOPIC", "not/a/topic"),
+        ("COMPRESSION_TYPE", "rar"),
+        ("CODEC", "avro"),
+        ("SINKS", "mongo,oracle"),
+        ("SHAPES", "[]"),
+        ("SHAPES", "5"),
+        ("MODEL", "no_class"),
+        ("METRICS_PORT", "65536"),
+        ("INFERENCE_PROCESSES", "-1"),
+        ("COLORS_BLUE", "(256, 0, 0)"),
+        ("COLORS_BLUE", "(0, 0)"),
+        ("COLORS_BLUE", "blue"),
+        ("SOURCE_LOOP", "perhaps"),
+        ("LOG_LEVEL", "chatty"),
+    ],
+)
+def test_an_invalid_value_names_the_variable_and_the_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    assert f"{name}={text}: " in refusal()
+
+
+def test_an_invalid_value_in_the_env_file_names_the_variable_too(env_file: EnvFile) -> None:
+    env_file("BATCH_SIZE=none\n")
+    assert refusal().startswith("BATCH_SIZE=none: ")
+
+
+def test_all_invalid_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCH_SIZE", "0")
+    monkeypatch.setenv("EPOCHS", "0")
+    message = refusal()
+    assert "BATCH_SIZE=0" in message
+    assert "EPOCHS=0" in message
+
+
+def test_a_colors_name_has_to_fit_into_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORS_DARK_BLUE", "(128, 0, 0)")
+    assert "dark_blue" in refusal()
+
+
+def test_the_bytes_in_flight_have_to_hold_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUEUE_BYTES", "2048")
+    message = refusal()
+    assert "QUEUE_BYTES=2048" in message
+    assert "MAX_MESSAGE_BYTES=10485760" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("VELOX_BATCHSIZE", "BATCH_SIZE"), ("VELOX_KAFKA_TOPIC", "KAFKA_TOPIC"), ("VELOX_X", "velox")]
+)
+def test_an_unknown_name_with_our_prefix_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
+    monkeypatch.setenv(name, "1")
+    message = refusal()
+    assert message.startswith(f"{name}: unknown setting")
+    assert hint in message
+
+
+def test_an_unknown_name_in_the_env_file_stops_the_start(env_file: EnvFile) -> None:
+    env_file("BATCH_SIZ=1\n")
+    assert refusal() == "BATCH_SIZ: unknown setting; did you mean BATCH_SIZE?"
+
+
+def test_names_of_other_programs_may_stand_in_the_environment_and_composes_own_in_the_env_file(
+    monkeypatch: pytest.MonkeyPatch, env_file: EnvFile
+) -> None:
+    monkeypatch.setenv("BATCH_SIZ", "1")
+    env_file("COMPOSE_PROFILES=a\nDOCKER_UID=1000\nGF_SECURITY_ADMIN_PASSWORD=x\n")
+    assert settings.load().batch_size == 8
+
+
+def test_the_password_of_mongodb_is_never_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MONGO_URI", SECRET)
+    loaded = settings.load()
+    settings_table.show()
+    shown = capsys.readouterr().out
+    for text in (repr(loaded), str(loaded), str(loaded.model_dump()), loaded.model_dump_json(), shown):
+        assert "hunter" not in text
+    assert "mongodb://velox:*****@db.example:27017/" in shown
+
+
+def test_the_password_is_not_printed_beside_another_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONGO_URI", SECRET)
+    monkeypatch.setenv("QUEUE_BYTES", "2048")
+    assert "hunter" not in refusal()
+    monkeypatch.setenv("BATCH_SIZE", "0")
+    assert "hunter" not in refusal()
