@@ -140,8 +140,12 @@ class Settings(BaseSettings):
     store: Literal["detections", "all"] = Field("detections", description="What the database sinks take.")
     sink_timeout_s: float = Field(10.0, gt=0, le=600, description="A write to a sink that takes longer has failed.")
     mongo_uri: SecretStr = Field(SecretStr("mongodb://mongo:27017/"), description="MongoDB connection string.")
-    db_name: str = Field("lab_discovery_db", min_length=1, description="MongoDB database.")
-    mongo_collection: str = Field("shapes_found", min_length=1, description="MongoDB collection.")
+    db_name: str = Field(
+        "lab_discovery_db", pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$', description="MongoDB database."
+    )
+    mongo_collection: str = Field(
+        "shapes_found", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,119}$", description="MongoDB collection."
+    )
     sqlite_path: Path = Field(Path("velox.db"), description="File of the SQLite sink.")
     storage_path: Path = Field(Path("./discoveries"), description="Folder of the detections' images.")
     max_stored_files: int = Field(0, ge=0, description="Images kept, oldest deleted first; 0 = keep all.")
