@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import simplejpeg
 
 from velox.errors import BadRecordError, ModelError, Reason
 from velox.models import card
@@ -26,7 +27,7 @@ class ImageClassifier:
         self._preprocess: Preprocessor | None = None
 
     def load(self, device: str) -> None:
-        """Read the model's files and get ready to predict on ``cpu`` or ``cuda``.
+        """Read the model's files and get ready to predict on ``cpu``, ``cuda:0``, …; warm when it returns.
 
         Raises:
             ModelError: the files are missing, damaged or do not fit together.
@@ -54,6 +55,7 @@ class ImageClassifier:
             max_side=settings.max_image_side,
         )
         self.name, self.version, self.labels = name, files.version, files.labels
+        self._warm_up()
 
     def decode(self, payload: bytes) -> Pixels:
         """Decode and resize one image; see ``preprocessing`` for the rules.
@@ -77,4 +79,9 @@ class ImageClassifier:
         confidence = float(row[best])
         if not np.isfinite(confidence):  # argmax puts NaN first, so one NaN anywhere in the row shows here
             return BadRecordError(Reason.BAD_PREDICTION, f"model {self.name} {self.version} answers {confidence}")
-        return Prediction(self.labels[best], confidence)
+        return Prediction(self.labels[best], min(confidence, 1.0))  # a softmax may round up to just above 1
+
+    def _warm_up(self) -> None:
+        """Predict once, so that the first record does not wait for what libraries put off until their first use."""
+        grey = simplejpeg.encode_jpeg(np.full((512, 512, 3), 128, np.uint8))
+        self.predict([self.decode(grey)] * self._settings.batch_size)

@@ -1,0 +1,122 @@
+"""What every model keeps to, whatever it is made of."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from examples.mean_color import MeanColorModel
+from tests.models import save_untrained
+from velox.errors import BadRecordError
+from velox.models.architectures import ARCHITECTURES
+from velox.models.image_classifier import ImageClassifier
+from velox.models.model import Model
+from velox.settings import Settings
+from velox.sources.drawing import draw
+
+Maker = Callable[[], Model]
+COLORS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0)}
+
+
+def image(color: str, form: str = ".jpg") -> bytes:
+    drawn = draw("circle", color=COLORS[color], height=200, width=300, center=(150, 100), size=60)
+    return cv2.imencode(form, drawn)[1].tobytes()
+
+
+@pytest.fixture(params=[*ARCHITECTURES, "examples.mean_color"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
+    """Builds the model; a network has random weights, since the contract asks for no particular answer."""
+    settings = Settings(
+        colors=COLORS, model_path=tmp_path / "model.pth", classes_path=tmp_path / "classes.json", batch_size=4
+    )
+    if request.param not in ARCHITECTURES:
+        return lambda: MeanColorModel(settings)
+
+    def classifier() -> Model:
+        return ImageClassifier(settings)
+
+    save_untrained(request.param, settings)
+    return classifier
+
+
+@pytest.fixture
+def model(make: Maker) -> Model:
+    """The model, loaded."""
+    made = make()
+    made.load("cpu")
+    return made
+
+
+def test_building_a_model_touches_no_file(tmp_path: Path) -> None:
+    nowhere = Settings(model_path=tmp_path / "nowhere.pth", classes_path=tmp_path / "nowhere.json")
+    ImageClassifier(nowhere)
+    MeanColorModel(nowhere)
+
+
+def test_a_loaded_model_says_what_it_is(model: Model) -> None:
+    assert model.name
+    assert model.version
+    assert len(model.labels) >= 2
+    assert len(set(model.labels)) == len(model.labels)
+
+
+def test_the_version_is_the_same_at_every_start(make: Maker) -> None:
+    first, second = make(), make()
+    first.load("cpu")
+    second.load("cpu")
+    assert first.version == second.version
+
+
+def test_a_prediction_is_a_known_label_with_a_probability(model: Model) -> None:
+    (prediction,) = model.predict([model.decode(image("red"))])
+    assert not isinstance(prediction, BadRecordError)
+    assert prediction.label in model.labels
+    assert 0 <= prediction.confidence <= 1
+    assert type(prediction.confidence) is float
+
+
+def test_predictions_come_in_the_order_of_the_inputs(model: Model) -> None:
+    inputs = [model.decode(image(color)) for color in ("red", "green", "blue", "green")]
+    together = model.predict(inputs)
+    alone = [model.predict([one])[0] for one in inputs]
+    assert len(together) == len(inputs)
+    for a, b in zip(together, alone, strict=True):
+        assert not isinstance(a, BadRecordError)
+        assert not isinstance(b, BadRecordError)
+        assert a.label == b.label
+        assert a.confidence == pytest.approx(b.confidence, abs=1e-4)
+
+
+def test_jpeg_and_png_are_read(model: Model) -> None:
+    assert len(model.predict([model.decode(image("red", form)) for form in (".jpg", ".png")])) == 2
+
+
+@pytest.mark.parametrize("payload", [b"", b"<html>", image("red")[:400]], ids=["empty", "html", "truncated"])
+def test_a_payload_that_cannot_be_read_is_a_bad_record_and_the_next_is_not(model: Model, payload: bytes) -> None:
+    with pytest.raises(BadRecordError):
+        model.decode(payload)
+    assert len(model.predict([model.decode(image("red"))])) == 1
+
+
+def test_the_example_names_the_colour(tmp_path: Path) -> None:
+    example = MeanColorModel(Settings(colors=COLORS))
+    example.load("cpu")
+    predictions = example.predict([example.decode(image(color)) for color in COLORS])
+    assert [prediction.label for prediction in predictions] == list(COLORS)
+    assert all(prediction.confidence > 0.9 for prediction in predictions)
+
+
+def test_a_network_that_answers_nan_gives_an_error_for_that_item(tmp_path: Path) -> None:
+    settings = Settings(model_path=tmp_path / "model.pth", classes_path=tmp_path / "classes.json")
+
+    def poison(state: dict[str, torch.Tensor]) -> None:
+        state["14.weight"].fill_(torch.nan)
+
+    save_untrained("tiny_cnn", settings, change=poison)
+    model = ImageClassifier(settings)
+    model.load("cpu")
+    (answer,) = model.predict([model.decode(image("red"))])
+    assert isinstance(answer, BadRecordError)
+    assert answer.reason == "bad_prediction"
