@@ -1,0 +1,117 @@
+"""The processes a benchmark measures: started with nothing but the settings given, watched from outside."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from benchmarks.report import REPOSITORY
+
+_STOP_S = 40.0
+_INHERITED = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "LD_PRELOAD", "CUDA_VISIBLE_DEVICES")
+
+
+class BenchmarkError(Exception):
+    """A benchmark cannot go on; the message says why."""
+
+
+class Program:
+    """A Python program of the repository in a process group of its own.
+
+    Of this process's environment it sees only what a login shell would give it, and it runs in a folder without
+    ``.env``: what is measured are the defaults, whatever the user's own settings are.
+    """
+
+    def __init__(self, command: Sequence[str], *, folder: Path, settings: Mapping[str, str], log: Path) -> None:
+        """Start ``python COMMAND`` in ``folder``."""
+        self.log = log
+        base = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=folder,
+                env={**base, "PYTHONPATH": str(REPOSITORY), **settings},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._main = psutil.Process(self._process.pid)
+
+    def check(self) -> None:
+        """Raise ``BenchmarkError`` with the end of its log when it has ended."""
+        code = self._process.poll()
+        if code is not None:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+            raise BenchmarkError(f"{self.log.stem} ended with code {code}:\n{tail}")
+
+    def finish(self, timeout_s: float) -> None:
+        """Wait until it has ended by itself with success."""
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError(f"{self.log.stem} did not end within {timeout_s:g} s") from None
+        if code:
+            self.check()
+
+    def stop(self) -> int:
+        """Ask it to end (SIGTERM) and answer its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError(f"{self.log.stem} did not end within {_STOP_S:g} s of SIGTERM") from None
+
+    def kill(self) -> None:
+        """Kill its main process alone (SIGKILL), and see the others notice that by themselves."""
+        others = [process for process in self.processes().values() if process != self._main]
+        self._process.kill()
+        self._process.wait()
+        _, alive = psutil.wait_procs(others, timeout=_STOP_S)
+        if alive:
+            raise BenchmarkError(f"{self.log.stem}: {len(alive)} processes outlive their killed parent")
+
+    def processes(self) -> dict[str, psutil.Process]:
+        """List its main process and the working ones under it, by role and process id."""
+        found = {f"main {self._main.pid}": self._main}
+        with suppress(psutil.NoSuchProcess):
+            for child in self._main.children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    if "spawn_main" in " ".join(child.cmdline()):
+                        found[f"inference {child.pid}"] = child
+        return found
+
+    def cpu_s(self) -> dict[str, float]:
+        """Seconds of CPU that each of its processes has used so far."""
+        used: dict[str, float] = {}
+        for role, process in self.processes().items():
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                used[role] = times.user + times.system
+        return used
+
+    def rss_mib(self) -> dict[str, float]:
+        """Memory that each of its processes holds, in MiB."""
+        held: dict[str, float] = {}
+        for role, process in self.processes().items():
+            with suppress(psutil.NoSuchProcess):
+                held[role] = process.memory_info().rss / 2**20
+        return held
+
+    def __enter__(self) -> Self:
+        """It runs already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave nothing of it behind."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()

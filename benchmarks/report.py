@@ -1,0 +1,75 @@
+"""Where and when a benchmark ran, and where its figures are kept."""
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RESULTS = REPOSITORY / "benchmarks" / "results"
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a figure is worth nothing without."""
+
+    date: str
+    commit: str
+    cpu: str
+    cores: int
+    load: float
+    """Processes that wanted a core over the last minute, before this benchmark started: neighbours."""
+    python: str
+    torch: str
+
+    def text(self) -> str:
+        """Write them in one line."""
+        return (
+            f"{self.cores} cores of {self.cpu}, load {self.load:.1f} before the start; Python {self.python}, "
+            f"torch {self.torch}; commit {self.commit}, {self.date}"
+        )
+
+
+def circumstances() -> Circumstances:
+    """Look at the machine, the clock and the repository."""
+    return Circumstances(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=_commit(),
+        cpu=_cpu(),
+        cores=len(os.sched_getaffinity(0)),
+        load=os.getloadavg()[0],
+        python=platform.python_version(),
+        torch=version("torch"),
+    )
+
+
+def save(name: str, where: Circumstances, figures: dict[str, Any]) -> Path:
+    """Write the figures as JSON into ``benchmarks/results`` and answer the file's path."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}-{where.date.replace(':', '')[:17]}.json"
+    path.write_text(json.dumps({"circumstances": asdict(where), **figures}, indent=2) + "\n")
+    return path
+
+
+def _commit() -> str:
+    """Name the commit; a trailing ``+`` says that tracked files differ from it. ``unknown`` outside a clone."""
+    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--exclude=*", "--dirty=+"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _cpu() -> str:
+    try:
+        lines = _CPU_INFO.read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
