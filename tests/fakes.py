@@ -45,7 +45,7 @@ def make_record(
 
 
 class FakeSink:
-    """Remembers every batch; fails as often as told, and reports each call to ``journal``."""
+    """Remembers every batch, fails as often as told, and writes in a journal that several fakes may share."""
 
     def __init__(
         self,
@@ -54,7 +54,6 @@ class FakeSink:
         takes: Literal["detections", "all"] = "all",
         failing_opens: int = 0,
         failing_writes: float = 0,
-        journal: list[str] | None = None,
     ) -> None:
         self.name = name
         self.takes: Literal["detections", "all"] = takes
@@ -64,7 +63,7 @@ class FakeSink:
         self.defect: Exception | None = None
         self._failing_opens = failing_opens
         self._failing_writes = failing_writes
-        self._journal = [] if journal is None else journal
+        self.journal: list[str] = []
 
     def open(self) -> None:
         if self._failing_opens > 0:
@@ -78,10 +77,10 @@ class FakeSink:
             raise self.defect
         if self._failing_writes > 0:
             self._failing_writes -= 1
-            self._journal.append(f"{self.name} down")
+            self.journal.append(f"{self.name} down")
             msg = f"{self.name} is down"
             raise SinkUnavailableError(msg)
-        self._journal.append(self.name)
+        self.journal.append(self.name)
         self.batches.append(list(batch))
 
     def close(self) -> None:
@@ -93,18 +92,18 @@ class FakeDeadLetters:
 
     name = "dead_letters"
 
-    def __init__(self, *, failing_writes: int = 0, journal: list[str] | None = None) -> None:
+    def __init__(self, *, failing_writes: int = 0) -> None:
         self.letters: list[tuple[Record, BadRecordError]] = []
         self.closed = False
         self._failing_writes = failing_writes
-        self._journal = [] if journal is None else journal
+        self.journal: list[str] = []
 
     def write(self, batch: Sequence[tuple[Record, BadRecordError]]) -> None:
         if self._failing_writes > 0:
             self._failing_writes -= 1
             msg = "no broker"
             raise BrokerUnavailableError(msg)
-        self._journal.append(self.name)
+        self.journal.append(self.name)
         self.letters.extend(batch)
 
     def close(self) -> None:

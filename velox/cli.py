@@ -110,9 +110,11 @@ def _consume(_args: argparse.Namespace) -> int:
 
 def _train(_args: argparse.Namespace) -> int:
     from velox import settings
+
+    loaded = settings.load()  # a mistake in it need not wait for torch, which takes seconds
     from velox.models import training
 
-    return training.run(settings.load())
+    return training.run(loaded)
 
 
 def _settings(args: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from velox.consumer import topology
 from velox.consumer.topology import core_count, gpu_count, placements, prepare_environment
 from velox.settings import Settings
 
+AUTO = Settings(device="auto", inference_processes=0)
 ALLOCATOR = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 
@@ -70,22 +71,28 @@ def test_without_a_quota_the_affinity_counts(tmp_path: Path) -> None:
 
 def test_a_process_per_gpu(machine: Callable[..., None]) -> None:
     machine(gpus=2, cores=16)
-    assert placements(Settings()) == ["cuda:0", "cuda:1"]
+    assert placements(AUTO) == ["cuda:0", "cuda:1"]
 
 
 def test_a_process_per_core_without_gpus(machine: Callable[..., None]) -> None:
     machine(gpus=0, cores=3)
-    assert placements(Settings()) == ["cpu", "cpu", "cpu"]
+    assert placements(AUTO) == ["cpu", "cpu", "cpu"]
 
 
 def test_processes_take_turns_on_the_gpus(machine: Callable[..., None]) -> None:
     machine(gpus=2, cores=16)
-    assert placements(Settings(inference_processes=5)) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]
+    assert placements(Settings(device="auto", inference_processes=5)) == [
+        "cuda:0",
+        "cuda:1",
+        "cuda:0",
+        "cuda:1",
+        "cuda:0",
+    ]
 
 
 def test_the_user_may_choose_the_cpu(machine: Callable[..., None]) -> None:
     machine(gpus=2, cores=3)
-    assert placements(Settings(device="cpu")) == ["cpu"] * 3
+    assert placements(Settings(device="cpu", inference_processes=0)) == ["cpu"] * 3
 
 
 def test_cuda_that_the_user_insists_on_is_left_for_the_model_to_find(machine: Callable[..., None]) -> None:

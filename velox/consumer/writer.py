@@ -21,7 +21,8 @@ from velox.sinks.sink import Sink
 log = logging.getLogger(__name__)
 
 BULK = 500
-"""Records written together at most; while one bulk is written, the next gathers."""
+"""A bulk with this many records takes no further answers in; while it is written, the next one gathers."""
+_OPENING = "opening the sinks"
 
 
 class _AbandonedError(Exception):
@@ -44,7 +45,7 @@ class Writer:
     ) -> None:
         self.failure: Exception | None = None
         """Why nothing more can be written, once that is so: a defect, not an outage."""
-        self.blocked_by: str | None = "opening the sinks"
+        self.blocked_by: str | None = _OPENING
         """Why nothing can be written now; None while all is well."""
         self._sinks = sinks
         self._dead_letters = dead_letters
@@ -79,6 +80,7 @@ class Writer:
     def _run(self) -> None:
         try:
             for sink in self._sinks:
+                self.blocked_by = _OPENING
                 self._until_it_works(sink.name, sink.open)
                 log.info("Sink %s open, takes %s", sink.name, sink.takes)
             while (bulk := self._next_bulk()) is not None:

@@ -1,0 +1,102 @@
+"""The command line: help is instant, mistakes are one line and exit code 2."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from velox import cli
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("up", "produce", "consume", "train", "settings")
+HEAVY = {"torch", "torchvision", "confluent_kafka", "cv2", "numpy", "pydantic", "pymongo", "rich", "prometheus_client"}
+"""What `--help` need not wait for."""
+
+LOADED_BY_HELP = """
+import json, sys
+from velox.cli import main
+try:
+    main([*sys.argv[1:], "--help"])
+except SystemExit as end:
+    print(json.dumps([end.code, sorted(name.partition(".")[0] for name in sys.modules)]))
+"""
+
+
+def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *command], cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)], ids=" ".join)
+def test_help_loads_nothing_heavy(command: tuple[str, ...]) -> None:
+    result = run("-c", LOADED_BY_HELP, *command)
+    code, loaded = json.loads(result.stdout.splitlines()[-1])
+    assert code == 0
+    assert HEAVY.isdisjoint(loaded)
+    assert result.stdout.startswith(" ".join(["usage: velox", *command]))
+
+
+@pytest.mark.parametrize("name", ["producer.py", "consumer.py", "train.py"])
+def test_the_scripts_answer_for_their_command(name: str) -> None:
+    result = run(name, "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    command = {"producer.py": "produce", "consumer.py": "consume", "train.py": "train"}[name]
+    assert result.stdout.startswith(f"usage: velox {command} ")
+
+
+def test_the_module_runs_too() -> None:
+    result = run("-m", "velox", "--help")
+    assert result.returncode == 0
+    assert all(command in result.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "velox: the following arguments are required: COMMAND"),
+        (["fly"], "velox: argument COMMAND: invalid choice: 'fly'"),
+        (["up", "--for", "soon"], "velox up: argument --for: 'soon' is no time: write 20s, 5m or 1h"),
+        (["up", "--for", "-5s"], "velox up: argument --for:"),
+        (["produce", "--count", "x"], "velox produce: argument --count: invalid int value: 'x'"),
+        (["consume", "--fast"], "velox: unrecognized arguments: --fast"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_code_2(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    said = capsys.readouterr()
+    assert end.value.code == 2
+    assert said.out == ""
+    assert said.err.startswith(complaint)
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["produce", "consume", "train", "up", "settings"])
+def test_an_invalid_setting_is_one_line_and_exit_code_2(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCH_SIZE", "0")
+    result = run("-m", "velox", command, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"velox {command}: BATCH_SIZE=0: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("20s", 20), ("5m", 300), ("1h", 3600), ("1.5m", 90), ("7", 7)])
+def test_times_are_written_with_their_unit_or_in_seconds(text: str, seconds: float) -> None:
+    assert cli._duration(text) == seconds
+
+
+def test_the_settings_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_TOPIC", "camera_7")
+    result = run("-m", "velox", "settings", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "camera_7" in result.stdout
+
+
+def test_the_settings_page_is_printed_as_it_is_kept() -> None:
+    assert run("-m", "velox", "settings", "--markdown").stdout == (ROOT / "docs" / "settings.md").read_text()

@@ -1,0 +1,105 @@
+"""What an inference process answers to one batch."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.fakes import FakeModel
+from velox.consumer.inference import answer
+from velox.errors import BadRecordError, Reason
+from velox.records import Prediction
+
+Answered = dict[int, Prediction | BadRecordError]
+
+
+def ask(model: FakeModel, *payloads: bytes) -> Answered:
+    """Predict a batch whose tickets are 100, 101, …, and check that each is answered once."""
+    answers = answer(model, [(100 + i, payload) for i, payload in enumerate(payloads)]).answers
+    assert sorted(ticket for ticket, _ in answers) == [100 + i for i in range(len(payloads))]
+    return dict(answers)
+
+
+def reasons(answered: Answered) -> dict[int, Reason]:
+    return {ticket: a.reason for ticket, a in answered.items() if isinstance(a, BadRecordError)}
+
+
+def test_each_payload_gets_its_own_prediction() -> None:
+    assert ask(FakeModel(), b"red_circle:0.9", b"green_square:0.8", b"red_circle:0.7") == {
+        100: Prediction("red_circle", 0.9),
+        101: Prediction("green_square", 0.8),
+        102: Prediction("red_circle", 0.7),
+    }
+
+
+def test_a_batch_is_predicted_in_one_call() -> None:
+    model = FakeModel()
+    ask(model, b"a:0.1", b"b:0.2", b"c:0.3")
+    assert model.predicted == [[("a", 0.1), ("b", 0.2), ("c", 0.3)]]
+
+
+@pytest.mark.parametrize(("poison", "reason"), [(b"bad", Reason.NOT_AN_IMAGE), (b"crash", Reason.UNDECODABLE)])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_bad_payload_costs_only_itself(poison: bytes, reason: Reason, place: int) -> None:
+    payloads = [b"red_circle:0.9", b"green_square:0.8"]
+    payloads.insert(place, poison)
+    answered = ask(FakeModel(), *payloads)
+    assert reasons(answered) == {100 + place: reason}
+    assert [a for _, a in sorted(answered.items()) if isinstance(a, Prediction)] == [
+        Prediction("red_circle", 0.9),
+        Prediction("green_square", 0.8),
+    ]
+
+
+def test_an_error_in_decode_is_named() -> None:
+    error = ask(FakeModel(), b"crash")[100]
+    assert isinstance(error, BadRecordError)
+    assert error.detail == "RuntimeError: a defect in decode"
+
+
+def test_the_model_is_not_asked_about_nothing() -> None:
+    model = FakeModel()
+    assert reasons(ask(model, b"bad", b"bad")) == {100: Reason.NOT_AN_IMAGE, 101: Reason.NOT_AN_IMAGE}
+    assert model.predicted == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_wrong_number_of_predictions_is_a_failure_of_the_process(count: int) -> None:
+    model = FakeModel()
+    model.edit = lambda _same: [Prediction("red_circle", 0.9)] * count
+    with pytest.raises(ValueError, match=rf"FakeModel.predict returned {count} predictions for 2 inputs"):
+        ask(model, b"a:0.1", b"b:0.2")
+
+
+def test_an_error_in_predict_is_a_failure_of_the_process() -> None:
+    class Broken(FakeModel):
+        def predict(self, inputs: Sequence[object]) -> list[Prediction | BadRecordError]:
+            msg = "out of memory"
+            raise MemoryError(msg)
+
+    with pytest.raises(MemoryError):
+        ask(Broken(), b"a:0.1")
+
+
+@pytest.mark.parametrize("confidence", ["nan", "inf", "-inf", "1.01", "-0.01"])
+def test_a_confidence_that_is_none_is_a_dead_letter_for_that_record_alone(confidence: str) -> None:
+    answered = ask(FakeModel(), b"red_circle:0.9", f"red_circle:{confidence}".encode())
+    assert reasons(answered) == {101: Reason.BAD_PREDICTION}
+
+
+@pytest.mark.parametrize("confidence", ["0", "1"])
+def test_the_bounds_of_a_confidence_are_confidences(confidence: str) -> None:
+    assert ask(FakeModel(), f"red_circle:{confidence}".encode()) == {100: Prediction("red_circle", float(confidence))}
+
+
+def test_a_model_may_refuse_an_input_of_its_own_accord() -> None:
+    model = FakeModel()
+    refusal = BadRecordError(Reason.UNDECODABLE, "nothing in it")
+    model.edit = lambda same: [refusal, *same[1:]]
+    assert ask(model, b"a:0.1", b"b:0.2") == {100: refusal, 101: Prediction("b", 0.2)}
+
+
+def test_times_are_told_apart() -> None:
+    answers = answer(FakeModel(), [(1, b"a:0.1")], waited_s=0.5)
+    assert answers.queue_s == 0.5
+    assert answers.decode_s >= 0
+    assert answers.inference_s >= 0

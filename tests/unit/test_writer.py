@@ -1,0 +1,221 @@
+"""Done means: every sink has it, or the dead-letter topic. An outage delays that and changes nothing else."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.fakes import FakeDeadLetters, FakeSink, make_record
+from velox.consumer import writer as writing
+from velox.consumer.dispatch import Answered
+from velox.consumer.writer import BULK, Writer
+from velox.errors import BadRecordError, Reason
+from velox.kafka.dead_letters import DeadLetters
+from velox.metrics import Metrics
+from velox.records import ModelInfo, Prediction, Record
+from velox.settings import Settings
+
+MODEL = ModelInfo("fake", "1", ("red_circle", "green_square"), "cpu")
+SETTINGS = Settings(sinks=("sqlite", "disk"), storage_path=Path("hits"), target_labels=("red_*",))
+FOR_EVER = float("inf")
+
+
+def detection(offset: int) -> Answered:
+    return Answered(make_record(offset), Prediction("red_circle", 0.98), MODEL)
+
+
+def other(offset: int) -> Answered:
+    return Answered(make_record(offset), Prediction("green_square", 0.98), MODEL)
+
+
+def bad(offset: int) -> Answered:
+    return Answered(make_record(offset), BadRecordError(Reason.NOT_AN_IMAGE, "no"), None)
+
+
+class Desk:
+    """A writer with everything around it, and a journal of what happened in which order."""
+
+    def __init__(self, *sinks: FakeSink, dead_letters: FakeDeadLetters | None = None, settings: Settings) -> None:
+        self.journal: list[str] = []
+        self.done: list[Record] = []
+        self.blocked_by: list[str | None] = []
+        """What the writer said at each try of anything."""
+        self.before_try: Callable[[], None] = lambda: None
+        self.metrics = Metrics()
+        self.sinks = sinks
+        self.dead_letters = dead_letters or FakeDeadLetters()
+        for sink in sinks:
+            sink.journal = self.journal
+        self.dead_letters.journal = self.journal
+        self.writer = Writer(settings, sinks, cast("DeadLetters", self.dead_letters), self.metrics, self._note_done)
+
+    def backoff_s(self) -> Iterator[float]:
+        """Wait for nothing, but note the state."""
+        while True:
+            self.blocked_by.append(self.writer.blocked_by)
+            self.before_try()
+            yield 0
+
+    def write(self, *answered: Answered) -> None:
+        """Let it write one bulk and end."""
+        self.writer.submit(list(answered))
+        self.writer.start()
+        assert self.writer.close(60)
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0
+
+    def _note_done(self, records: Sequence[Record]) -> None:
+        self.journal.append("done")
+        self.done.extend(records)
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Desk]:
+    def build(*sinks: FakeSink, dead_letters: FakeDeadLetters | None = None, settings: Settings = SETTINGS) -> Desk:
+        built = Desk(*sinks, dead_letters=dead_letters, settings=settings)
+        monkeypatch.setattr(writing, "backoff_s", built.backoff_s)
+        return built
+
+    return build
+
+
+Build = Callable[..., Desk]
+
+
+def offsets(batch: Sequence[Any]) -> list[int]:
+    return [getattr(item, "record", item).position.offset for item in batch]
+
+
+def test_done_comes_last_after_dead_letters_and_every_sink_in_order(desk: Build) -> None:
+    at = desk(FakeSink("disk"), FakeSink("mongo"))
+    at.write(bad(0), detection(1))
+    assert at.journal == ["dead_letters", "disk", "mongo", "done"]
+    assert offsets(at.done) == [0, 1]
+
+
+def test_a_sink_that_is_down_gets_the_same_batch_again_and_only_then_is_it_done(desk: Build) -> None:
+    at = desk(FakeSink("disk"), FakeSink("mongo", failing_writes=3))
+    at.write(detection(0), detection(1))
+    assert at.journal == ["disk", "mongo down", "mongo down", "mongo down", "mongo", "done"]
+    assert [offsets(attempt) for attempt in at.sinks[1].attempts] == [[0, 1]] * 4
+    assert at.value("velox_sink_retries_total", sink="mongo") == 3
+
+
+def test_a_dead_letter_topic_that_is_down_is_waited_for_too(desk: Build) -> None:
+    at = desk(FakeSink(), dead_letters=FakeDeadLetters(failing_writes=2))
+    at.write(bad(0))
+    assert at.journal == ["dead_letters", "done"]
+    assert at.value("velox_sink_retries_total", sink="dead_letters") == 2
+
+
+def test_what_blocks_is_named_while_it_blocks_and_not_after(desk: Build) -> None:
+    at = desk(FakeSink("disk"), FakeSink("mongo", failing_writes=2))
+    at.write(detection(0))
+    opening, writing_disk, tries_of_mongo = at.blocked_by[:2], at.blocked_by[2], at.blocked_by[3:]
+    assert None not in opening
+    assert writing_disk is None
+    assert tries_of_mongo == [None, "mongo", "mongo"]
+    assert at.writer.blocked_by is None
+
+
+def test_it_is_blocked_until_the_last_sink_is_open(desk: Build) -> None:
+    at = desk(FakeSink("disk"), FakeSink("mongo", failing_opens=2))
+    at.write()
+    assert at.blocked_by == ["opening the sinks", "opening the sinks", "mongo", "mongo"]
+    assert at.writer.blocked_by is None
+
+
+def test_an_abandoned_outage_leaves_the_records_undone(desk: Build) -> None:
+    at = desk(FakeSink("disk"), FakeSink("mongo", failing_writes=FOR_EVER))
+    at.before_try = lambda: at.writer.abandon() if len(at.sinks[1].attempts) == 5 else None
+    at.write(detection(0))
+    assert at.done == []
+    assert at.writer.failure is None
+    assert all(sink.closed for sink in at.sinks)
+    assert at.dead_letters.closed
+
+
+def test_a_sink_that_never_opens_can_be_abandoned(desk: Build) -> None:
+    at = desk(FakeSink(failing_opens=1000))
+    at.before_try = lambda: at.writer.abandon() if len(at.blocked_by) == 5 else None
+    at.write(detection(0))
+    assert at.done == []
+    assert at.sinks[0].closed
+
+
+def test_a_defect_is_reported_not_retried(desk: Build) -> None:
+    at = desk(FakeSink())
+    at.sinks[0].defect = ValueError("a defect")
+    at.write(detection(0))
+    assert at.writer.failure is at.sinks[0].defect
+    assert at.done == []
+    assert len(at.sinks[0].attempts) == 1
+    assert at.sinks[0].closed
+
+
+def test_sinks_get_what_they_take(desk: Build) -> None:
+    at = desk(FakeSink("disk", takes="detections"), FakeSink("sqlite", takes="all"))
+    at.write(detection(0), other(1), bad(2), detection(3))
+    assert [offsets(batch) for batch in at.sinks[0].batches] == [[0, 3]]
+    assert [offsets(batch) for batch in at.sinks[1].batches] == [[0, 1, 3]]
+    assert offsets([record for record, _ in at.dead_letters.letters]) == [2]
+    assert offsets(at.done) == [0, 1, 2, 3]
+
+
+def test_a_sink_is_not_asked_to_store_nothing(desk: Build) -> None:
+    at = desk(FakeSink("disk", takes="detections"))
+    at.write(other(0))
+    assert at.sinks[0].attempts == []
+    assert offsets(at.done) == [0]
+
+
+def test_only_a_detections_image_has_a_path(desk: Build) -> None:
+    at = desk(FakeSink())
+    at.write(detection(0), other(1))
+    assert [result.file_path for result in at.sinks[0].batches[0]] == ["hits/hit_image_data-0-0.jpg", ""]
+
+
+def test_without_the_disk_sink_there_is_no_path(desk: Build) -> None:
+    at = desk(FakeSink(), settings=Settings(sinks=("sqlite",)))
+    at.write(detection(0))
+    assert at.sinks[0].batches[0][0].file_path == ""
+
+
+def test_answers_that_wait_are_written_together_in_bulks_of_bounded_size(desk: Build) -> None:
+    at = desk(FakeSink())
+    for first in range(0, 3 * BULK, 8):
+        at.writer.submit([detection(first + i) for i in range(8)])
+    at.write()
+    sizes = [len(batch) for batch in at.sinks[0].batches]
+    assert max(sizes) < BULK + 8
+    assert len(sizes) <= 4
+    assert offsets(at.done) == list(range(sum(sizes)))
+
+
+def test_what_is_done_is_counted(desk: Build) -> None:
+    at = desk(FakeSink())
+    at.write(detection(0), detection(1), other(2), bad(3))
+    assert at.value("velox_records_total", outcome="predicted") == 3
+    assert at.value("velox_records_total", outcome="dead_lettered") == 1
+    assert at.value("velox_dead_letters_total", reason="not_an_image") == 1
+    assert at.value("velox_detections_total", label="red_circle") == 2
+    assert at.value("target_shapes_found_total") == 2
+    assert at.value("velox_end_to_end_seconds_count") == 3
+
+
+def test_the_log_lines_are_the_compatible_ones(desk: Build, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    desk(FakeSink("mongo")).write(detection(0), other(1))
+    assert "TARGET MATCH: red_circle (Conf: 0.98)" in caplog.messages
+    assert "Saved to database: red_circle" in caplog.messages
+    assert not any("green_square" in message for message in caplog.messages)
+
+
+def test_without_a_database_nothing_is_said_to_be_saved_in_one(desk: Build, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    desk(FakeSink("disk", takes="detections")).write(detection(0))
+    assert any(message.startswith("TARGET MATCH") for message in caplog.messages)
+    assert not any(message.startswith("Saved to database") for message in caplog.messages)
