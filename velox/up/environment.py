@@ -25,7 +25,7 @@ def changes(settings: Settings, *, bootstrap: str) -> dict[str, Any]:
     return changed | {
         "kafka_bootstrap_server": bootstrap,
         "auto_offset_reset": "earliest",
-        "commit_interval_s": min(settings.commit_interval_s, 1.0),
+        "commit_interval_s": min(settings.commit_interval_s, 0.25),  # flow control goes by what is committed
         "session_timeout_ms": min(settings.session_timeout_ms, 6000),
         "fetch_wait_ms": min(settings.fetch_wait_ms, 10),
         "max_message_bytes": min(settings.max_message_bytes, MAX_RECORD_BYTES),

@@ -141,9 +141,10 @@ def render(snapshot: Snapshot, places: str) -> Panel:
     facts.add_row("dead letters", f"{snapshot.dead_lettered}", f"consumer restarts {snapshot.restarts}")
     latest = Table.grid(padding=(0, 3))
     for detection in snapshot.recent:
-        latest.add_row(f"[bold]{detection.label}[/bold]", f"{detection.confidence:.2f}", Text(detection.file_path))
+        # As text: a name in brackets would be read as markup.
+        latest.add_row(Text(detection.label, "bold"), f"{detection.confidence:.2f}", Text(detection.file_path))
     if not snapshot.recent:
         latest.add_row("[dim]no detections yet[/dim]")
     title = f"velox up · {snapshot.state} · {snapshot.running_s:.0f} s"
-    foot = f"results in {places} · Ctrl-C drains and stops"
+    foot = Text(f"results in {places} · Ctrl-C drains and stops")
     return Panel(Group(facts, Text("\nlast detections"), latest), title=title, subtitle=foot, title_align="left")

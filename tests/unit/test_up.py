@@ -1,0 +1,226 @@
+"""The parts of ``velox up`` that start nothing."""
+
+import logging
+import sqlite3
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+from rich.console import Console
+
+from velox.kafka.lag import Extent
+from velox.metrics import Metrics
+from velox.records import Partition
+from velox.settings import Settings
+from velox.up import view
+from velox.up.environment import MAX_LAG_BYTES, as_environment, changes
+from velox.up.results import Detection, StoredResults
+from velox.up.scraping import Scrape, parse, quantile, since
+from velox.up.tally import Balance, Lives, lost, unread
+from velox.up.window import Window
+
+LEFT, RIGHT = Partition("images", 0), Partition("images", 1)
+INFINITY = float("inf")
+
+
+def test_a_scrape_reads_what_the_consumer_exports() -> None:
+    metrics = Metrics()
+    metrics.records.labels("predicted").inc(7)
+    metrics.records.labels("dead_lettered").inc(2)
+    metrics.detections.labels("red_circle").inc(3)
+    metrics.detections.labels("blue_square").inc()
+    for seconds in (0.007, 0.03, 4000):
+        metrics.end_to_end.observe(seconds)
+    scrape = parse(generate_latest(metrics.registry).decode())
+    assert (scrape.predicted, scrape.dead_lettered, scrape.detections) == (7, 2, 4)
+    assert scrape.end_to_end[0.01] == 1
+    assert scrape.end_to_end[0.05] == 2
+    assert scrape.end_to_end[INFINITY] == 3
+
+
+def test_a_quantile_lies_within_its_bucket() -> None:
+    buckets = {0.01: 50, 0.02: 100, INFINITY: 100}
+    assert quantile(0.5, buckets) == pytest.approx(0.01)
+    assert quantile(0.75, buckets) == pytest.approx(0.015)
+    assert quantile(0.25, buckets) == pytest.approx(0.005)
+
+
+def test_a_quantile_beyond_the_last_bound_is_that_bound() -> None:
+    assert quantile(0.95, {1.0: 1, INFINITY: 10}) == 1.0
+
+
+@pytest.mark.parametrize("buckets", [{}, {1.0: 0, INFINITY: 0}])
+def test_nothing_observed_has_no_quantile(buckets: dict[float, float]) -> None:
+    assert quantile(0.5, buckets) is None
+
+
+def test_the_difference_of_two_scrapes_is_what_came_between() -> None:
+    assert since({1.0: 5, INFINITY: 9}, {1.0: 2, INFINITY: 3}) == {1.0: 3, INFINITY: 6}
+
+
+def test_a_consumer_started_again_counts_from_zero() -> None:
+    assert since({1.0: 1, INFINITY: 2}, {1.0: 5, INFINITY: 9}) == {1.0: 1, INFINITY: 2}
+
+
+def test_counts_add_up_over_a_consumers_lives() -> None:
+    lives = Lives()
+    lives.saw(Scrape(predicted=10, dead_lettered=1, detections=4, end_to_end={1.0: 9, INFINITY: 10}))
+    lives.saw(Scrape(predicted=20, dead_lettered=1, detections=8, end_to_end={1.0: 19, INFINITY: 20}))
+    lives.ended()
+    lives.saw(Scrape(predicted=5, dead_lettered=2, detections=0, end_to_end={1.0: 5, INFINITY: 5}))
+    assert lives.total == Scrape(predicted=25, dead_lettered=3, detections=8, end_to_end={1.0: 24, INFINITY: 25})
+
+
+def test_unread_is_what_follows_the_committed_offset() -> None:
+    assert unread({LEFT: Extent(0, 10), RIGHT: Extent(0, 5)}, {LEFT: 8}) == 2 + 5
+
+
+def test_lost_is_what_was_dropped_before_it_was_committed() -> None:
+    assert lost({LEFT: Extent(4, 10), RIGHT: Extent(2, 5)}, {LEFT: 4, RIGHT: 1}) == 1
+    assert lost({LEFT: Extent(4, 10)}, {}) == 4
+
+
+GOOD = Balance(produced=10, predicted=8, dead_letters=2, unread=0, lost=0, detections=3, images=3)
+
+
+def balance(**changed: int | None) -> Balance:
+    values = {name: getattr(GOOD, name) for name in GOOD.__slots__}
+    return Balance(**{**values, **changed})
+
+
+def test_counts_that_add_up_are_no_problem() -> None:
+    assert not GOOD.problems()
+    assert not balance(images=None).problems()
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"predicted": 7}, "produced 10 is not predicted 7"),
+        ({"predicted": 9}, "produced 10 is not predicted 9"),
+        ({"dead_letters": 1}, "dead letters 1"),
+        ({"unread": 4}, "4 records not read"),
+        ({"lost": 1}, "1 records LOST"),
+        ({"images": 2}, "3 detections, but 2"),
+    ],
+)
+def test_every_count_that_does_not_add_up_is_named(changed: dict[str, int | None], complaint: str) -> None:
+    (problem,) = balance(**changed).problems()
+    assert complaint in problem
+
+
+def test_rates_and_latencies_are_those_of_the_last_seconds() -> None:
+    now = 0.0
+    window = Window(10, clock=lambda: now)
+    for second in range(31):
+        now = second
+        slow = {0.01: 0, 1.0: min(second, 20) * 20, INFINITY: second * 20}
+        window.saw(produced=second * 20, predicted=max(0, second - 25) * 20, latency=slow)
+    assert window.rates() == (20, 10)
+    assert window.latency() == {0.01: 0, 1.0: 0, INFINITY: 200}
+
+
+def test_a_window_without_history_shows_no_rates() -> None:
+    window = Window()
+    assert (window.rates(), window.latency()) == ((0, 0), {})
+
+
+def test_the_processes_get_the_users_settings_and_what_an_embedded_broker_asks_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("SINKS=mongo,disk\nMETRICS_PORT=8000\nPRODUCER_INTERVAL=0.01\n")
+    monkeypatch.setenv("EPOCHS", "9")
+    environment = as_environment(changes(Settings(), bootstrap="127.0.0.1:7"))
+    assert environment["KAFKA_BOOTSTRAP_SERVER"] == "127.0.0.1:7"
+    assert environment["SINKS"] == "sqlite,disk", "what .env says is meant for Compose"
+    assert environment["METRICS_PORT"] not in {"0", "8000"}
+    assert environment["PRODUCER_MAX_LAG_BYTES"] == str(MAX_LAG_BYTES)
+    assert int(environment["MAX_MESSAGE_BYTES"]) <= 1024 * 1024
+    assert environment["EPOCHS"] == "9"
+    assert "PRODUCER_INTERVAL" not in environment, "it is read from .env by the processes themselves"
+
+
+def test_sinks_store_and_port_from_the_environment_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SINKS": "mongo", "STORE": "detections", "METRICS_PORT": "8123"}.items():
+        monkeypatch.setenv(name, value)
+    changed = changes(Settings(), bootstrap="127.0.0.1:7")
+    assert not {"sinks", "store", "metrics_port"} & changed.keys()
+
+
+def test_a_port_of_zero_becomes_one_that_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_PORT", "0")
+    assert changes(Settings(), bootstrap="127.0.0.1:7")["metrics_port"] > 0
+
+
+def test_the_changed_settings_are_valid_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = changes(Settings(), bootstrap="127.0.0.1:7")
+    for name, value in as_environment(changed).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert {name: getattr(settings, name) for name in changed} == changed
+
+
+def add(path: Path, *rows: tuple[str, str, int]) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS predictions (id TEXT PRIMARY KEY NOT NULL, predicted_label TEXT, "
+            "confidence REAL DEFAULT 0.5, file_path TEXT DEFAULT 'hit.jpg', is_detection INTEGER)"
+        )
+        connection.executemany(
+            "INSERT INTO predictions (id, predicted_label, is_detection) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE "
+            "SET predicted_label = excluded.predicted_label",
+            rows,
+        )
+    connection.close()
+
+
+def test_only_what_this_run_has_stored_counts(tmp_path: Path) -> None:
+    path = tmp_path / "velox.db"
+    add(path, ("old", "red_circle", 1))
+    stored = StoredResults(path)
+    add(path, ("a", "red_circle", 1), ("b", "red_square", 0), ("c", "blue_circle", 1))
+    add(path, ("a", "red_circle", 1), ("old", "red_circle", 1))  # a replay
+    assert stored.count() == 3
+    assert stored.detections() == [Detection("blue_circle", 0.5, "hit.jpg"), Detection("red_circle", 0.5, "hit.jpg")]
+    assert stored.detections(most=1) == [Detection("blue_circle", 0.5, "hit.jpg")]
+
+
+def test_before_anything_is_stored_there_is_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "velox.db"
+    stored = StoredResults(path)
+    assert (stored.count(), stored.detections()) == (0, [])
+    add(path, ("a", "red_circle", 1))
+    assert stored.count() == 1
+
+
+SNAPSHOT = view.Snapshot(
+    state="running",
+    running_s=12,
+    produced=240,
+    predicted=230,
+    rates=(20.0, 19.5),
+    latency_s=(0.0123, None),
+    recent=(Detection("red_circle", 0.98, "discoveries/hit_[1].jpg"),),
+)
+
+
+def test_the_plain_view_speaks_at_changes_and_every_few_seconds(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    plain = view.PlainView(clock=lambda: now)
+    with caplog.at_level(logging.INFO):
+        for tick in range(45):
+            now = tick / 4
+            plain.show(SNAPSHOT)
+    assert len(caplog.messages) == 3
+    assert "produced 240 (20.0/s), predicted 230 (19.5/s)" in caplog.text
+    assert "p50 12 ms, p95 –" in caplog.text
+
+
+def test_the_panel_shows_rates_latencies_the_last_detections_and_where_results_are() -> None:
+    written = StringIO()
+    Console(width=120, file=written).print(view.render(SNAPSHOT, "velox.db"))
+    text = written.getvalue()
+    for part in ("running", "240", "20.0/s", "p50 12 ms", "red_circle", "0.98", "hit_[1].jpg", "velox.db", "Ctrl-C"):
+        assert part in text
