@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from torch import nn
@@ -40,13 +39,11 @@ def _squeezenet1_1(classes: int) -> nn.Module:
 
 
 def _tiny_cnn(classes: int) -> nn.Module:
-    """Four strided convolutions, about 61,000 parameters; the maximum finds a corner wherever it is."""
-    widths = (3, 16, 32, 64, 64)
+    """Four convolutions, about 61,000 parameters; the maximum finds a corner wherever it is."""
     layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-    head = (nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes))
-    return nn.Sequential(*layers, *head)
+    for before, after, stride in ((3, 16, 2), (16, 32, 2), (32, 64, 2), (64, 64, 1)):
+        layers += [nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(64, classes))
 
 
 ARCHITECTURES: Final[dict[str, Architecture]] = {

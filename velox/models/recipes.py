@@ -20,5 +20,5 @@ class Recipe:
 RECIPES: Final[Mapping[str, Recipe]] = {
     "mobilenet_v2": Recipe(sizes=(112, 160, 224), peak_rate=3e-3),
     "squeezenet1_1": Recipe(sizes=(112, 160, 224), peak_rate=1e-3),
-    "tiny_cnn": Recipe(sizes=(64,), peak_rate=1e-2),
+    "tiny_cnn": Recipe(sizes=(64,), peak_rate=1e-2, batch_size=8),
 }

@@ -1,0 +1,179 @@
+"""The model's files fit together or say what is wrong, and a crash between their renames harms nothing."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from velox.errors import ModelError
+from velox.models import card
+from velox.models.card import ModelCard
+
+LABELS = ("red_circle", "green_circle")
+OTHER_LABELS = ("green_circle", "red_circle")
+
+
+class Files:
+    """A folder with, or for, a model's files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.model, self.classes, self.card = folder / "model.pth", folder / "classes.json", folder / "model.json"
+
+    def write(self, weights: bytes = b"weights", labels: tuple[str, ...] = LABELS) -> ModelCard:
+        made = ModelCard("tiny_cnn", labels, 64, card.version_of(weights, labels), accuracy=0.5, dataset={"seed": 7})
+        card.write(made, weights, model_path=self.model, classes_path=self.classes)
+        return made
+
+    def read(self) -> card.ModelFiles:
+        return card.read(self.model, self.classes)
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir())
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def test_what_is_written_is_read(files: Files) -> None:
+    made = files.write()
+    read = files.read()
+    assert read.weights == b"weights"
+    assert read.labels == LABELS
+    assert read.version == made.version
+    assert read.card == made
+
+
+def test_only_the_three_files_remain(files: Files) -> None:
+    files.write()
+    assert files.names() == ["classes.json", "model.json", "model.pth"]
+
+
+def test_labels_are_laid_out_as_documented(files: Files) -> None:
+    files.write()
+    assert json.loads(files.classes.read_text()) == {"0": "red_circle", "1": "green_circle"}
+
+
+def test_folders_are_made_where_missing(tmp_path: Path) -> None:
+    Files(tmp_path / "new" / "folder").write()
+
+
+def test_others_may_read_the_files(files: Files) -> None:
+    files.write()
+    for path in (files.model, files.classes, files.card):
+        assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_the_version_depends_on_weights_and_on_labels() -> None:
+    versions = {card.version_of(w, labels) for w in (b"1", b"2") for labels in (LABELS, OTHER_LABELS)}
+    assert len(versions) == 4
+
+
+def test_weights_and_labels_are_enough(files: Files) -> None:
+    made = files.write()
+    files.card.unlink()
+    read = files.read()
+    assert read.card is None
+    assert read.version == made.version
+
+
+def test_a_card_of_other_weights_is_ignored_with_a_warning(files: Files, caplog: pytest.LogCaptureFixture) -> None:
+    files.write()
+    files.model.write_bytes(b"replaced by the user")
+    with caplog.at_level(logging.WARNING):
+        assert files.read().card is None
+    assert "model.json describes other files" in caplog.text
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"labels": 3}', "\x00", '{"labels": [], "color": 1}'])
+def test_a_damaged_card_is_ignored_with_a_warning(files: Files, content: str, caplog: pytest.LogCaptureFixture) -> None:
+    files.write()
+    files.card.write_text(content)
+    assert files.read().card is None
+    assert "no model card" in caplog.text
+
+
+def test_a_missing_model_says_how_to_get_one(files: Files) -> None:
+    with pytest.raises(ModelError, match=r"model\.pth: no model; train one with `python train\.py`$"):
+        files.read()
+
+
+def test_missing_labels_are_one_clear_error(files: Files) -> None:
+    files.write()
+    files.classes.unlink()
+    with pytest.raises(ModelError, match=r"classes\.json: no model"):
+        files.read()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "nonsense", "[]", "{}", '["a", "b"]', '{"0": 1}', '{"1": "a"}', '{"0": "a", "2": "b"}', "\xff", "7"]
+)
+def test_damaged_labels_are_one_clear_error(files: Files, content: str) -> None:
+    files.write()
+    files.classes.write_text(content, encoding="latin-1")
+    with pytest.raises(ModelError, match=r"classes\.json: no JSON object"):
+        files.read()
+
+
+def test_a_model_that_is_a_folder_is_one_clear_error(files: Files) -> None:
+    files.model.mkdir()
+    with pytest.raises(ModelError, match=r"model\.pth: cannot read"):
+        files.read()
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="cannot write the model"):
+        Files(tmp_path / "file" / "folder").write()
+
+
+@pytest.mark.parametrize("labels", [LABELS, OTHER_LABELS], ids=["same labels", "other labels"])
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_crash_between_renames_never_leaves_weights_beside_labels_they_were_not_trained_for(
+    files: Files, monkeypatch: pytest.MonkeyPatch, labels: tuple[str, ...], renames: int
+) -> None:
+    files.write(b"old")
+    rename, done = Path.replace, 0
+
+    def crash(self: Path, target: Path) -> Path:
+        nonlocal done
+        if done == renames:
+            raise KeyboardInterrupt
+        done += 1
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        files.write(b"new", labels)
+    monkeypatch.undo()
+
+    if labels == LABELS:
+        assert (files.read().weights, files.read().labels) == (b"old", LABELS)
+    else:
+        with pytest.raises(ModelError, match="no model"):
+            files.read()
+    files.write(b"new", labels)
+    assert files.read().card is not None
+
+
+def test_a_full_disk_leaves_the_old_model(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = files.write(b"old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ModelError, match="No space left on device"):
+        files.write(b"new", OTHER_LABELS)
+    assert files.read().card == old
+    assert files.names() == ["classes.json", "model.json", "model.pth"]
+
+
+def test_a_retrained_model_replaces_all_three(files: Files) -> None:
+    old = files.write(b"old")
+    new = files.write(b"new", OTHER_LABELS)
+    assert files.read().card == new == replace(old, labels=OTHER_LABELS, version=new.version)
