@@ -12,14 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined] # not in its __all__
 
-from tests.e2e.pipeline import Program, headers, read_all, wait_until
+from tests.e2e.pipeline import Program, headers, read_all
 from tests.servers.kafka import KafkaServer, TopicFactory
-from velox.core.backlog import RECORD_BYTES
 from velox.errors import BrokerUnavailableError
-from velox.kafka.embedded import PARTITIONS, EmbeddedBroker
 from velox.kafka.lag import Observer
 from velox.kafka.topics import ensure_topic
 
@@ -192,44 +190,3 @@ def test_without_a_broker_the_wait_ends_with_one_clear_error() -> None:
     with pytest.raises(BrokerUnavailableError, match=r"KAFKA_BOOTSTRAP_SERVER=127\.0\.0\.1:1"):
         ensure_topic("127.0.0.1:1", "images", partitions=1, max_message_bytes=1024, wait_s=1)
     assert time.monotonic() - started < 5
-
-
-def test_the_embedded_broker_has_its_topics_before_anybody_asks() -> None:
-    with EmbeddedBroker(["images", "images.dlq"]) as broker:
-        bootstrap = broker.start()
-        started = time.monotonic()
-        ensure_topic(bootstrap, "images", partitions=6, max_message_bytes=1024)
-        assert time.monotonic() - started < 2, "the embedded broker was asked to create a topic, which it cannot"
-        observer = Observer(bootstrap, "group")
-        assert len(observer.extents("images")) == len(observer.extents("images.dlq")) == PARTITIONS
-        observer.close()
-
-
-def test_flow_control_keeps_every_unread_record_in_the_embedded_broker(produce: Callable[..., Program]) -> None:
-    limit = 1024 * 1024
-    with EmbeddedBroker(["images"]) as broker:
-        bootstrap = broker.start()
-        settings = {"KAFKA_BOOTSTRAP_SERVER": bootstrap, "KAFKA_TOPIC": "images", "KAFKA_CONSUMER_GROUP": "group"}
-        program = produce("--rate", "0", PRODUCER_MAX_LAG_BYTES=limit, **settings)
-        observer = Observer(bootstrap, "group")
-
-        def count() -> int:
-            return sum(extent.high for extent in observer.extents("images").values())
-
-        def has_stopped() -> bool:
-            before = count()
-            time.sleep(0.5)
-            return before > 0 and count() == before
-
-        wait_until(has_stopped, what="a producer that waits")
-        stopped_at = count()
-        fullest = max(extent.high for extent in observer.extents("images").values())
-        assert limit / 2 < fullest * (9000 + RECORD_BYTES) < limit * 1.1
-        reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "group"})
-        ends = [TopicPartition(*p, extent.high) for p, extent in observer.extents("images").items()]
-        reader.commit(offsets=ends, asynchronous=False)
-        reader.close()
-        wait_until(lambda: count() > stopped_at, what="a producer that goes on once the group has caught up")
-        assert program.stop() == 0, program.output
-        assert all(extent.low == 0 for extent in observer.extents("images").values())
-        observer.close()
