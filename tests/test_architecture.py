@@ -1,0 +1,252 @@
+"""The rules that keep the code what the architecture says: who may import whom, who reads the environment, how big."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+VALUES, CORE, FOUNDATION, ADAPTER, PROCESS, ENTRY = range(6)
+
+LAYERS = {
+    "velox": VALUES,
+    "velox.errors": VALUES,
+    "velox.records": VALUES,
+    "velox.core": CORE,
+    "velox.settings": FOUNDATION,
+    "velox.settings_table": FOUNDATION,
+    "velox.metrics": FOUNDATION,
+    "velox.logs": FOUNDATION,
+    "velox.loading": FOUNDATION,
+    "velox.signals": FOUNDATION,
+    "velox.kafka": ADAPTER,
+    "velox.models": ADAPTER,
+    "velox.progress": ADAPTER,
+    "velox.sinks": ADAPTER,
+    "velox.sources": ADAPTER,
+    "velox.consumer": PROCESS,
+    "velox.producer": PROCESS,
+    "velox.up": PROCESS,
+    "velox.cli": ENTRY,
+    "velox.__main__": ENTRY,
+}
+"""Values and errors <- pure core <- settings, metrics, logs <- adapters <- processes <- entry points.
+
+A module imports from lower layers and from its own package, never from a neighbour's. A new package needs a line here.
+"""
+
+NEIGHBOURS = {("velox.models", "velox.sources"): "what is trained on is drawn by the functions the producer draws with"}
+
+DRIVERS = {
+    "confluent_kafka": {"velox.kafka"},
+    "pymongo": {"velox.sinks.mongo"},
+    "sqlite3": {"velox.sinks.sqlite", "velox.up.results"},
+    "torch": {"velox.models"},
+    "torchvision": {"velox.models"},
+    "simplejpeg": {"velox.models"},
+    "prometheus_client": {"velox.metrics", "velox.consumer.probes", "velox.up.scraping"},
+    "pydantic": {"velox.settings", "velox.settings_table"},
+    "pydantic_settings": {"velox.settings"},
+    "dotenv": {"velox.settings"},
+}
+"""Who may import a library: one adapter each, so that the rest of the code never meets its types."""
+
+ENVIRONMENT = {
+    "velox.settings": "reads the settings",
+    "velox.consumer.topology": "asks for the GPUs that CUDA shows, and sets what inference processes inherit",
+    "velox.up.environment": "hands the environment on to the processes of `velox up`",
+}
+
+IMPURE = {
+    *("asyncio", "http", "io", "multiprocessing", "os", "pathlib", "shutil", "signal", "socket", "subprocess"),
+    *("tempfile", "threading", "urllib", "logging"),
+}
+"""What values and the core do without: they do no I/O and start nothing."""
+
+MAX_MODULE_LINES = 300
+MAX_FUNCTION_LINES = 60
+MAX_PARAMETERS = 6
+MANY_PARAMETERS = {"velox.sources.drawing.draw": "a drawing has that many independent properties, given by name"}
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One file under velox/."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+    lines: int
+
+    @property
+    def imports(self) -> Iterator[str]:
+        """Every module it imports, wherever in the file, by full name."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{self.name}: relative import"
+                assert node.module is not None
+                for alias in node.names:
+                    full = f"{node.module}.{alias.name}"
+                    yield full if full in names() else node.module
+
+
+def parse(path: Path) -> Module:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    name = ".".join(part for part in parts if part != "__init__")
+    text = path.read_text()
+    return Module(name, path, ast.parse(text), len(text.splitlines()))
+
+
+@cache
+def names() -> frozenset[str]:
+    paths = (path.relative_to(ROOT).with_suffix("").parts for path in (ROOT / "velox").rglob("*.py"))
+    return frozenset(".".join(part for part in parts if part != "__init__") for parts in paths)
+
+
+MODULES = sorted(map(parse, (ROOT / "velox").rglob("*.py")), key=lambda module: module.name)
+
+
+def covers(prefix: str, name: str) -> bool:
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def place(name: str) -> str:
+    """Find the line of LAYERS that a module falls under: the longest that covers it."""
+    places = [prefix for prefix in LAYERS if covers(prefix, name) and (prefix != "velox" or name == "velox")]
+    assert places, f"{name}: which layer is it? Add it to LAYERS"
+    return max(places, key=len)
+
+
+def may_import(own: str, other: str) -> bool:
+    if LAYERS[own] != LAYERS[other]:
+        return LAYERS[own] > LAYERS[other]
+    return own == other or (own, other) in NEIGHBOURS or LAYERS[own] in {VALUES, FOUNDATION, ENTRY}
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for module in MODULES:
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{module.name}.{node.name}", node
+
+
+def test_imports_point_one_way() -> None:
+    wrong = [
+        f"{module.name} imports {imported}"
+        for module in MODULES
+        for imported in module.imports
+        if covers("velox", imported) and not may_import(place(module.name), place(imported))
+    ]
+    assert wrong == []
+
+
+def test_only_its_adapter_imports_a_driver() -> None:
+    wrong = [
+        f"{module.name} imports {imported}"
+        for module in MODULES
+        for imported in module.imports
+        for driver, allowed in DRIVERS.items()
+        if covers(driver, imported) and not any(covers(prefix, module.name) for prefix in allowed)
+    ]
+    assert wrong == []
+
+
+def test_values_and_core_do_no_io() -> None:
+    wrong = [
+        f"{module.name} imports {imported}"
+        for module in MODULES
+        for imported in module.imports
+        if LAYERS[place(module.name)] <= CORE and imported.partition(".")[0] in IMPURE
+    ]
+    assert wrong == []
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    touching = {
+        module.name
+        for module in MODULES
+        for node in ast.walk(module.tree)
+        if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "putenv"})
+        or (isinstance(node, ast.ImportFrom) and node.module == "os")
+    }
+    assert touching == set(ENVIRONMENT)
+
+
+def test_a_module_is_no_longer_than_can_be_read() -> None:
+    assert {module.name: module.lines for module in MODULES if module.lines > MAX_MODULE_LINES} == {}
+
+
+def test_a_function_fits_on_a_screen() -> None:
+    lines = {name: (function.end_lineno or 0) - function.lineno + 1 for name, function in functions()}
+    assert {name: count for name, count in lines.items() if count > MAX_FUNCTION_LINES} == {}
+
+
+def test_a_function_has_few_parameters() -> None:
+    many = {name for name, function in functions() if len(parameters(function.args)) > MAX_PARAMETERS}
+    assert many == set(MANY_PARAMETERS)
+
+
+def parameters(arguments: ast.arguments) -> list[str]:
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    return [argument.arg for argument in every if argument.arg not in {"self", "cls"}]
+
+
+def test_no_exception_outlives_its_reason() -> None:
+    known = {module.name for module in MODULES}
+    assert set(LAYERS) <= known
+    assert {prefix for allowed in DRIVERS.values() for prefix in allowed} <= known
+    used = {(place(m.name), place(i)) for m in MODULES for i in m.imports if covers("velox", i)}
+    assert set(NEIGHBOURS) <= used
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    assert [module.name for module in MODULES if not ast.get_docstring(module.tree)] == []
+
+
+@cache
+def loaded_by(name: str) -> frozenset[str]:
+    """Really import a module in a process of its own; answer everything that came with it."""
+    code = f"import json, sys, {name}; print(json.dumps(sorted(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return frozenset(json.loads(result.stdout))
+
+
+@pytest.mark.parametrize("entry", ["velox.consumer.main", "velox.producer", "velox.up", "velox.cli"])
+@pytest.mark.parametrize("library", ["torch", "torchvision", "simplejpeg"])
+def test_the_fetcher_the_producer_and_the_cli_never_load_a_model_framework(entry: str, library: str) -> None:
+    assert library not in loaded_by(entry)
+
+
+@pytest.mark.parametrize("library", ["cv2", "numpy", "rich", "pymongo", "sqlite3"])
+def test_the_fetcher_loads_a_sinks_driver_with_the_sink_and_no_images_at_all(library: str) -> None:
+    assert library not in loaded_by("velox.consumer.main")
+
+
+@pytest.mark.parametrize(
+    "library", ["confluent_kafka", "pymongo", "bson", "sqlite3", "rich", "prometheus_client", "http.server"]
+)
+def test_an_inference_process_loads_no_driver_and_no_server(library: str) -> None:
+    assert library not in loaded_by("velox.consumer.inference")
+
+
+@pytest.mark.parametrize("library", ["torch", "torchvision", "cv2", "numpy"])
+def test_a_model_framework_is_loaded_by_the_model_that_needs_it(library: str) -> None:
+    assert library not in loaded_by("velox.consumer.inference")
+
+
+@pytest.mark.parametrize("entry", ["velox.consumer.main", "velox.consumer.inference"])
+def test_what_is_looked_for_would_be_found(entry: str) -> None:
+    assert {entry, "velox.settings", "pydantic"} <= loaded_by(entry)
+
+
+def test_the_sinks_are_what_loads_their_drivers() -> None:
+    assert "pymongo" in loaded_by("velox.sinks.mongo")
+    assert "sqlite3" in loaded_by("velox.sinks.sqlite")
