@@ -1,0 +1,287 @@
+"""One turn of the fetcher's loop: what is fetched goes on, what is done is committed, what is blocked pauses."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import Message
+
+from velox.consumer import fetcher as fetching
+from velox.consumer.dispatch import Answered, Dispatcher
+from velox.consumer.fetcher import Fetcher
+from velox.consumer.flight import Flight
+from velox.consumer.writer import Writer
+from velox.core.envelope import frame
+from velox.errors import InferenceFailedError, Reason, VeloxError
+from velox.metrics import Metrics
+from velox.records import Partition, Record
+from velox.settings import Settings
+
+P0, P1 = Partition("image_data", 0), Partition("image_data", 1)
+
+
+def message(offset: int, *, partition: int = 0, value: bytes | None = None) -> Message:
+    content = frame({"timestamp": 1700000000.0}, b"jpeg") if value is None else value
+    return Message(topic="image_data", partition=partition, offset=offset, value=content, timestamp=(1, 1700000000000))
+
+
+class FakeKafka:
+    """Gives out prepared messages, and remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.ready: list[Message] = []
+        self.asked_for: list[int] = []
+        self.paused = False
+        self.commits: list[dict[Partition, int]] = []
+        self.commits_now: list[dict[Partition, int]] = []
+        self.owned = frozenset({P0, P1})
+
+    def fetch(self, most: int, _timeout_s: float) -> list[Message]:
+        self.asked_for.append(most)
+        if self.paused:
+            return []
+        given, self.ready = self.ready[:most], self.ready[most:]
+        return given
+
+    def is_paused(self) -> bool:
+        return self.paused
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        self.commits.append(dict(offsets))
+
+    def commit_now(self, offsets: Mapping[Partition, int]) -> None:
+        self.commits_now.append(dict(offsets))
+
+    def lag(self) -> dict[Partition, int]:
+        return {P0: 7}
+
+
+class FakeDispatcher:
+    def __init__(self) -> None:
+        self.failure: VeloxError | None = None
+        self.is_warm = True
+        self.ready_processes = 1
+        self.records: list[Record] = []
+
+    def submit(self, records: Sequence[Record]) -> None:
+        self.records.extend(records)
+
+
+class FakeWriter:
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.blocked_by: str | None = None
+        self.answered: list[Answered] = []
+
+    def submit(self, answered: list[Answered]) -> None:
+        self.answered.extend(answered)
+
+
+class Bench:
+    """A fetcher with fakes on all sides. Waits are cut to nothing; every turn commits."""
+
+    def __init__(self, **changes: Any) -> None:  # noqa: ANN401 - any setting
+        settings = Settings(**{"batch_size": 8, "queue_size": 200, "commit_interval_s": 1e-9, **changes})
+        self.kafka = FakeKafka()
+        self.dispatcher = FakeDispatcher()
+        self.writer = FakeWriter()
+        self.metrics = Metrics()
+        self.flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes)
+        self.fetcher = Fetcher(
+            settings,
+            self.metrics,
+            cast("Dispatcher", self.dispatcher),
+            cast("Writer", self.writer),
+            self.flight,
+        )
+        self.fetcher.kafka = cast("Any", self.kafka)
+
+    def finish(self, *offsets: int) -> None:
+        self.flight.done([r for r in self.dispatcher.records if r.position.offset in offsets])
+
+
+@pytest.fixture(autouse=True)
+def _without_kafka_and_without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "KafkaClient", lambda _settings, _listener: None)
+    monkeypatch.setattr(fetching, "POLL_S", 0)
+    monkeypatch.setattr(fetching, "_PATIENCE_S", -1)
+
+
+def test_what_is_fetched_is_in_flight_and_goes_to_the_dispatcher() -> None:
+    bench = Bench()
+    bench.kafka.ready = [message(0), message(1)]
+    bench.fetcher.step()
+    assert [record.position.offset for record in bench.dispatcher.records] == [0, 1]
+    assert bench.flight.records == 2
+
+
+def test_a_bad_record_goes_to_the_writer_with_its_reason_and_its_neighbours_go_on() -> None:
+    bench = Bench()
+    bench.kafka.ready = [message(0), message(1, value=b"\x00"), message(2)]
+    bench.fetcher.step()
+    assert [record.position.offset for record in bench.dispatcher.records] == [0, 2]
+    ((record, error, model),) = bench.writer.answered
+    assert (record.position.offset, cast("Any", error).reason, model) == (1, Reason.BAD_ENVELOPE, None)
+    assert bench.flight.records == 3, "a dead letter is in flight until the broker has it"
+
+
+def test_only_what_is_done_is_committed() -> None:
+    bench = Bench()
+    bench.kafka.ready = [message(0), message(1), message(2)]
+    bench.fetcher.step()
+    bench.fetcher.step()
+    assert all(commit == {} for commit in bench.kafka.commits)
+    bench.finish(0, 2)
+    bench.fetcher.step()
+    assert bench.kafka.commits[-1] == {P0: 1}
+
+
+def test_no_more_is_fetched_than_there_is_room_for() -> None:
+    bench = Bench(batch_size=2, queue_size=20)
+    bench.kafka.ready = [message(offset) for offset in range(100)]
+    for _ in range(50):
+        bench.fetcher.step()
+        assert bench.flight.records <= 20
+    assert bench.flight.records >= 17
+
+
+def test_polling_goes_on_while_the_flight_is_full_and_fetching_when_there_is_room_again() -> None:
+    bench = Bench(batch_size=2, queue_size=4)
+    bench.kafka.ready = [message(offset) for offset in range(8)]
+    bench.fetcher.step()
+    bench.fetcher.step()
+    assert bench.kafka.is_paused()
+    polled = len(bench.kafka.asked_for)
+    bench.fetcher.step()
+    assert len(bench.kafka.asked_for) == polled + 1
+    bench.finish(0, 1, 2, 3)
+    bench.fetcher.step()
+    assert not bench.kafka.is_paused()
+    assert len(bench.dispatcher.records) == 8
+
+
+def test_a_sink_that_is_down_pauses_and_its_return_resumes() -> None:
+    bench = Bench()
+    bench.kafka.ready = [message(0)]
+    bench.writer.blocked_by = "mongo"
+    bench.fetcher.step()
+    assert bench.kafka.is_paused()
+    assert bench.dispatcher.records == []
+    bench.writer.blocked_by = None
+    bench.fetcher.step()
+    assert [record.position.offset for record in bench.dispatcher.records] == [0]
+
+
+def test_a_draining_consumer_fetches_nothing_and_still_commits() -> None:
+    bench = Bench()
+    bench.kafka.ready = [message(0)]
+    bench.fetcher.step()
+    bench.kafka.ready = [message(1)]
+    bench.fetcher.stop_fetching()
+    bench.finish(0)
+    bench.fetcher.step()
+    assert len(bench.dispatcher.records) == 1
+    assert bench.kafka.commits[-1] == {P0: 1}
+
+
+def test_revoked_partitions_are_committed_before_they_go_and_forgotten_after() -> None:
+    bench = Bench(revoke_wait_s=0)
+    bench.kafka.ready = [message(0), message(1), message(5, partition=1)]
+    bench.fetcher.step()
+    bench.finish(0, 5)
+    bench.flight.settle()
+    bench.fetcher.revoked([P0])
+    assert bench.kafka.commits_now == [{P0: 1}]
+    assert bench.flight.offsets.committable() == {P1: 6}
+    bench.finish(1)
+    bench.flight.settle()
+    assert bench.flight.offsets.committable() == {P1: 6}, "the rest belongs to the next owner"
+
+
+def test_a_revocation_waits_for_what_is_in_flight() -> None:
+    bench = Bench(revoke_wait_s=60)
+    bench.kafka.ready = [message(0)]
+    bench.fetcher.step()
+    bench.finish(0)
+    bench.fetcher.revoked([P0])
+    assert bench.kafka.commits_now == [{P0: 1}]
+
+
+def test_a_revocation_does_not_wait_for_a_sink_that_is_down() -> None:
+    bench = Bench(revoke_wait_s=60)
+    bench.kafka.ready = [message(0)]
+    bench.fetcher.step()
+    bench.writer.blocked_by = "mongo"
+    bench.fetcher.revoked([P0])
+    assert bench.kafka.commits_now == [{}]
+
+
+def test_nothing_is_committed_for_lost_partitions() -> None:
+    bench = Bench()
+    bench.kafka.ready = [message(0)]
+    bench.fetcher.step()
+    bench.finish(0)
+    bench.flight.settle()
+    bench.fetcher.lost([P0])
+    assert bench.kafka.commits_now == []
+    assert bench.flight.offsets.committable() == {}
+
+
+def test_it_is_ready_when_model_sinks_and_partitions_are() -> None:
+    bench = Bench()
+    bench.dispatcher.is_warm = False
+    bench.dispatcher.ready_processes = 0
+    assert bench.fetcher.ready() == "loading the model"
+    bench.dispatcher.is_warm = True
+    bench.dispatcher.ready_processes = 1
+    assert bench.fetcher.ready() == "no partitions assigned"
+    bench.fetcher.assigned([P0])
+    assert bench.fetcher.ready() is None
+    bench.writer.blocked_by = "mongo"
+    assert bench.fetcher.ready() == "blocked by mongo"
+    bench.writer.blocked_by = None
+    bench.fetcher.lost([P0])
+    assert bench.fetcher.ready() == "no partitions assigned"
+    bench.fetcher.stop_fetching()
+    assert bench.fetcher.ready() == "draining"
+
+
+def test_one_process_of_many_being_replaced_does_not_make_it_unready() -> None:
+    bench = Bench()
+    bench.fetcher.assigned([P0])
+    assert bench.fetcher.ready() is None
+    bench.dispatcher.is_warm = False
+    assert bench.fetcher.ready() is None
+    bench.dispatcher.ready_processes = 0
+    assert bench.fetcher.ready() == "loading the model"
+
+
+def test_it_is_alive_while_the_loop_turns() -> None:
+    assert Bench().fetcher.live() is None
+
+
+def test_a_failed_part_ends_it() -> None:
+    bench = Bench()
+    bench.dispatcher.failure = InferenceFailedError("they keep dying")
+    with pytest.raises(InferenceFailedError, match="they keep dying"):
+        bench.fetcher.step()
+    bench.dispatcher.failure = None
+    bench.writer.failure = ValueError("a defect")
+    with pytest.raises(VeloxError, match="the writer failed: ValueError"):
+        bench.fetcher.step()
+
+
+def test_a_turn_updates_what_is_measured() -> None:
+    bench = Bench()
+    bench.fetcher.assigned([P0])
+    bench.fetcher.step()
+    value = bench.metrics.registry.get_sample_value
+    assert value("velox_ready") == 1
+    assert value("velox_consumer_lag_records", {"topic": "image_data", "partition": "0"}) == 7
+    assert value("velox_assigned_partitions") == 2
