@@ -29,9 +29,11 @@ def test_a_sink_that_goes_down_pauses_consuming_and_loses_nothing(
         assert consumer.probe("/livez")[0] == 200
         assert consumer.metric("velox_sink_retries_total", sink="mongo") > 0
         assert consumer.metric("velox_in_flight_records") <= 200
+        one.publish(*(f"later {i}".encode() for i in range(500)))
+        wait_until(lambda: consumer.metric("velox_consumer_lag_records") >= 500, what="lag seen while paused")
 
         proxy.unblock()
-        one.wait_for_documents(550)
+        one.wait_for_documents(1050)
         wait_until(lambda: consumer.probe("/readyz")[0] == 200, what="ready again")
         wait_until(lambda: one.uncommitted() == 0, what="all committed")
         assert not one.dead_letters()

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from velox.errors import VeloxError
+from velox.kafka.ends import EndOffsets
 from velox.records import Partition
 from velox.settings import Settings
 
@@ -53,6 +54,7 @@ class KafkaClient:
         self._sync_pause = False
         self._on_committed: Callable[[Mapping[Partition, int]], None] = lambda _offsets: None
         config = consumer_config(settings, on_commit=self._committed, on_error=self._broken)
+        self._ends = EndOffsets(settings.kafka_bootstrap_server)
         self._consumer = Consumer(config, logger=logging.getLogger("librdkafka"))
 
     def subscribe(self, on_committed: Callable[[Mapping[Partition, int]], None]) -> None:
@@ -111,13 +113,14 @@ class KafkaClient:
             self._committed(error.args[0], owned)
 
     def lag(self) -> dict[Partition, int]:
-        """Count the records after the last one fetched, per owned partition, from what the client knows already."""
-        behind: dict[Partition, int] = {}
-        for at in self._consumer.position([TopicPartition(*p) for p in self._owned]):
-            _low, high = self._consumer.get_watermark_offsets(TopicPartition(at.topic, at.partition), cached=True)
-            if at.offset >= 0 and high >= 0:
-                behind[Partition(at.topic, at.partition)] = max(0, high - at.offset)
-        return behind
+        """Count the records after the last one fetched, per owned partition, as far as both ends are known."""
+        ends = self._ends.known(self._owned)
+        positions = self._consumer.position([TopicPartition(*partition) for partition in ends])
+        return {
+            Partition(at.topic, at.partition): max(0, ends[Partition(at.topic, at.partition)] - at.offset)
+            for at in positions
+            if at.offset >= 0
+        }
 
     def close(self) -> None:
         """Leave the group. Calls ``revoked``. May hang when the broker is dead: bound it from outside."""
