@@ -33,7 +33,8 @@ class EndOffsets:
         return dict(self._known)
 
     def _ask(self, partitions: Iterable[Partition]) -> None:
-        latest = {TopicPartition(*partition): OffsetSpec.latest() for partition in partitions}
+        end = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the driver leaves it untyped
+        latest = {TopicPartition(*partition): end for partition in partitions}
         try:
             futures = self._admin.list_offsets(latest, request_timeout=_ANSWER_S)
         except KafkaException:  # no connection now; the next call asks again
