@@ -77,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     settings.add_argument("--markdown", action="store_true", help="print docs/settings.md instead")
     settings.set_defaults(run=_settings)
+
+    metrics = commands.add_parser(
+        "metrics",
+        help="print every metric, what it means and what to do about it",
+        description="Prints docs/metrics.md: every metric of a consumer, what it means and what to do about it.",
+    )
+    metrics.set_defaults(run=_metrics)
     return parser
 
 
@@ -124,4 +131,11 @@ def _settings(args: argparse.Namespace) -> int:
         print(settings_table.markdown(), end="")
     else:
         settings_table.show()
+    return 0
+
+
+def _metrics(_args: argparse.Namespace) -> int:
+    from velox import metrics
+
+    print(metrics.markdown(), end="")
     return 0

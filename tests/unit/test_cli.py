@@ -10,7 +10,7 @@ import pytest
 from velox import cli
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("up", "produce", "consume", "train", "settings")
+COMMANDS = ("up", "produce", "consume", "train", "settings", "metrics")
 HEAVY = {"torch", "torchvision", "confluent_kafka", "cv2", "numpy", "pydantic", "pymongo", "rich", "prometheus_client"}
 """What `--help` need not wait for."""
 
@@ -100,3 +100,7 @@ def test_the_settings_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_settings_page_is_printed_as_it_is_kept() -> None:
     assert run("-m", "velox", "settings", "--markdown").stdout == (ROOT / "docs" / "settings.md").read_text()
+
+
+def test_the_metrics_page_is_printed_as_it_is_kept() -> None:
+    assert run("-m", "velox", "metrics").stdout == (ROOT / "docs" / "metrics.md").read_text()

@@ -1,12 +1,15 @@
 """The catalogue of metrics and what is exported are the same thing."""
 
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from velox.metrics import CATALOGUE, Metrics, Spec
+from velox.metrics import CATALOGUE, Metrics, Spec, markdown
+
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 COMPATIBLE = {"batch_avg_confidence", "target_shapes_found_total"}
 """Names that users of the first system of this kind have in their dashboards."""
@@ -84,3 +87,13 @@ def test_the_compatible_counter_is_there_before_the_first_detection(metrics: Met
 def test_two_consumers_in_one_process_share_nothing(metrics: Metrics) -> None:
     metrics.targets.inc()
     assert Metrics().registry.get_sample_value("target_shapes_found_total") == 0
+
+
+def test_the_page_is_the_generated_one() -> None:
+    assert PAGE.read_text() == markdown(), "run `velox metrics > docs/metrics.md`"
+
+
+def test_the_page_has_one_row_of_five_cells_for_each_metric() -> None:
+    rows = [line for line in markdown().splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == [spec.name for spec in CATALOGUE]
+    assert {row.count("|") for row in rows} == {6}
