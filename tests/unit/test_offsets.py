@@ -165,6 +165,15 @@ def test_a_partition_with_nothing_in_flight_may_begin_anew(offsets: Offsets) -> 
     assert offsets.committable() == {P0: 1}
 
 
+def test_a_late_answer_does_not_count_for_a_log_that_begins_anew(offsets: Offsets) -> None:
+    fetch(offsets, 100)
+    finish(offsets, 0, 100)
+    offsets.committed({P0: 101})
+    fetch(offsets, 0, 1)
+    finish(offsets, 1)
+    assert offsets.committable() == {}
+
+
 def test_in_flight_counts_what_holds_the_offset_back(offsets: Offsets) -> None:
     fetch(offsets, 0, 1, 2)
     fetch(offsets, 7, partition=P1)

@@ -274,3 +274,9 @@ def test_the_password_is_not_printed_beside_another_error(monkeypatch: pytest.Mo
     assert "hunter" not in refusal()
     monkeypatch.setenv("BATCH_SIZE", "0")
     assert "hunter" not in refusal()
+
+
+def test_the_password_would_not_be_printed_were_it_the_invalid_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONGO_URI", SECRET)
+    message = settings._describe({"loc": ("mongo_uri",), "msg": "is no URI", "input": SECRET})
+    assert message == "MONGO_URI: is no URI"

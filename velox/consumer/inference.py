@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-from math import isfinite
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from time import monotonic
@@ -78,7 +77,7 @@ def answer(model: Model, batch: list[tuple[int, bytes]], *, waited_s: float = 0.
 
 
 def _checked(prediction: Prediction | BadRecordError) -> Prediction | BadRecordError:
-    if isinstance(prediction, BadRecordError) or (isfinite(prediction.confidence) and 0 <= prediction.confidence <= 1):
+    if isinstance(prediction, BadRecordError) or 0 <= prediction.confidence <= 1:
         return prediction
     return BadRecordError(Reason.BAD_PREDICTION, f"confidence {prediction.confidence} is not within 0 and 1")
 
