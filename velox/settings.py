@@ -140,9 +140,7 @@ class Settings(BaseSettings):
     store: Literal["detections", "all"] = Field("detections", description="What the database sinks take.")
     sink_timeout_s: float = Field(10.0, gt=0, le=600, description="A write to a sink that takes longer has failed.")
     mongo_uri: SecretStr = Field(SecretStr("mongodb://mongo:27017/"), description="MongoDB connection string.")
-    db_name: str = Field(
-        "lab_discovery_db", pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$', description="MongoDB database."
-    )
+    db_name: str = Field("lab_discovery_db", pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$', description="MongoDB database.")
     mongo_collection: str = Field(
         "shapes_found", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,119}$", description="MongoDB collection."
     )
@@ -201,7 +199,7 @@ class _Colors(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         """Merge the default colours with those given; an empty value removes a colour."""
         given = {name: value for name, value in _given().items() if name.startswith(COLOR_PREFIX)}
-        if not given:
+        if not given or "colors" in self.current_state:  # pydantic would merge these with the constructor's
             return {}
         colors = dict(Settings.model_fields["colors"].default)
         for name, value in given.items():

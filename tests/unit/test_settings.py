@@ -144,6 +144,11 @@ def test_the_environment_removes_a_color_of_the_env_file(monkeypatch: pytest.Mon
     assert "blue" not in settings.load().colors
 
 
+def test_colors_given_in_code_are_not_mixed_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORS_BLUE", "(255, 0, 0)")
+    assert Settings(colors={"red": (1, 2, 3)}).colors == {"red": (1, 2, 3)}
+
+
 def test_one_color_has_to_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLORS_RED", "")
     monkeypatch.setenv("COLORS_GREEN", "")
