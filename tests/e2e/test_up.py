@@ -117,7 +117,7 @@ def test_ctrl_c_drains_and_the_counts_add_up(up: Up) -> None:
 
 
 def test_a_killed_consumer_is_started_again_and_nothing_is_lost(up: Up) -> None:
-    program = up("--for", "12s")
+    program = up("--for", "4s")
     program.wait_until_it_says("First detection after")
     program.child("consume").kill()
     program.wait_until_it_says("start 1 of 5 again")
