@@ -110,17 +110,21 @@ class _Run:
         return self._ends_well(producer, revive=True)
 
     def _catch_up(self) -> bool:
-        """Wait until all is read, as long as there is progress."""
+        """Wait until all is read, as long as there is progress; a consumer that was started again gets time to load."""
         self._pipeline.state = "reading the rest"
-        least = self._tick().unread
-        deadline = Deadline(self._drain_s)
-        while least:
-            now = self._tick().unread
-            if now < least:
-                least, deadline = now, Deadline(self._drain_s)
+        last = self._tick()
+        is_loading = self._pipeline.unready_because() is not None
+        deadline = Deadline(self._ready_within_s if is_loading else self._drain_s)
+        while last.unread:
+            now = self._tick()
+            if now.restarts > last.restarts:
+                deadline = Deadline(self._ready_within_s)
+            elif now.unread < last.unread:
+                deadline = Deadline(self._drain_s)
             elif deadline.has_passed():
-                log.error("%d records unread, no progress for %.0f s", least, self._drain_s)
+                log.error("%d records unread, and no progress: is a sink down? See %s", now.unread, LOG_PATH)
                 return False
+            last = now
         return True
 
     def _stop_consumer(self) -> bool:
