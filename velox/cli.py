@@ -36,26 +36,48 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Everything else is a setting: an environment variable or a line of .env. `velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_up(commands)
+    _add_produce(commands)
+    _add_consume(commands)
+    _add_train(commands)
+    _add_settings(commands)
+    _add_metrics(commands)
+    return parser
 
+
+def _add_up(commands: "argparse._SubParsersAction[_Parser]") -> None:
     up = commands.add_parser(
         "up",
         help="run the whole pipeline here: broker, producer, consumer, SQLite and disk",
         description="Runs an embedded broker, a producer and a consumer, stores in SQLite and on disk, shows what "
-        "happens, and checks at the end that produced = predicted + dead letters. Ctrl-C drains and stops.",
+        "happens, and checks at the end that produced = predicted + dead letters. Ctrl-C drains and stops. SINKS and "
+        "STORE count only from the environment, not from .env.",
     )
-    up.add_argument("--for", dest="for_s", type=_duration, metavar="TIME", help="end after this time: 20s, 5m, 1h")
+    up.add_argument(
+        "--for",
+        dest="for_s",
+        type=_duration,
+        metavar="TIME",
+        help="end this long after the first prediction: 20s, 5m, 1h",
+    )
     up.set_defaults(run=_up)
 
+
+def _add_produce(commands: "argparse._SubParsersAction[_Parser]") -> None:
     produce = commands.add_parser(
         "produce",
         help="publish images to Kafka",
         description="Publishes images to KAFKA_TOPIC until the source ends, --count is reached or a signal comes.",
     )
-    produce.add_argument("--source", metavar="SOURCE", help="shapes, folder:PATH or video:PATH (default: SOURCE)")
+    produce.add_argument(
+        "--source", metavar="SOURCE", help="shapes, folder:PATH or video:PATH (default: the setting SOURCE)"
+    )
     produce.add_argument("--count", type=int, metavar="N", help="stop after N records")
     produce.add_argument("--rate", type=float, metavar="R", help="records a second, instead of PRODUCER_INTERVAL")
     produce.set_defaults(run=_produce)
 
+
+def _add_consume(commands: "argparse._SubParsersAction[_Parser]") -> None:
     consume = commands.add_parser(
         "consume",
         help="predict what comes from Kafka and store the results",
@@ -63,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     consume.set_defaults(run=_consume)
 
+
+def _add_train(commands: "argparse._SubParsersAction[_Parser]") -> None:
     train = commands.add_parser(
         "train",
         help="train a model on drawn shapes",
@@ -70,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.set_defaults(run=_train)
 
+
+def _add_settings(commands: "argparse._SubParsersAction[_Parser]") -> None:
     settings = commands.add_parser(
         "settings",
         help="show every setting, its value and where it comes from",
@@ -78,13 +104,14 @@ def _parser() -> argparse.ArgumentParser:
     settings.add_argument("--markdown", action="store_true", help="print docs/settings.md instead")
     settings.set_defaults(run=_settings)
 
+
+def _add_metrics(commands: "argparse._SubParsersAction[_Parser]") -> None:
     metrics = commands.add_parser(
         "metrics",
         help="print every metric, what it means and what to do about it",
         description="Prints docs/metrics.md: every metric of a consumer, what it means and what to do about it.",
     )
     metrics.set_defaults(run=_metrics)
-    return parser
 
 
 def _duration(text: str) -> float:

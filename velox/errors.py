@@ -8,6 +8,7 @@ VeloxError
 ├── SystemUnavailableError   a system is failing: wait and try again, never dead-letter
 │   ├── BrokerUnavailableError
 │   └── SinkUnavailableError
+├── RewoundError             a partition began anew while its records were in flight
 └── InferenceFailedError     inference processes keep dying: the consumer gives up and exits
 """
 
@@ -68,6 +69,10 @@ class BrokerUnavailableError(SystemUnavailableError):
 
 class SinkUnavailableError(SystemUnavailableError):
     """A sink cannot take predictions for now."""
+
+
+class RewoundError(VeloxError):
+    """A partition's offsets went back while its records were in flight: its topic was deleted and created again."""
 
 
 class InferenceFailedError(VeloxError):

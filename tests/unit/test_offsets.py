@@ -5,6 +5,7 @@ import random
 import pytest
 
 from velox.core.offsets import Offsets
+from velox.errors import RewoundError
 from velox.records import Partition, Position
 
 P0, P1 = Partition("image_data", 0), Partition("image_data", 1)
@@ -153,7 +154,7 @@ def test_a_late_answer_may_come_before_its_record_is_fetched_again(offsets: Offs
 def test_an_offset_at_or_before_the_last_one_in_flight_is_refused_not_committed_over(offsets: Offsets) -> None:
     fetch(offsets, 100, 101)
     for offset in (101, 100, 0):
-        with pytest.raises(ValueError, match=rf"image_data-0-{offset} .*101"):
+        with pytest.raises(RewoundError, match=rf"image_data-0-{offset} .*101"):
             fetch(offsets, offset)
 
 

@@ -16,6 +16,7 @@ from velox.settings import Settings
 
 _spawn = multiprocessing.get_context("spawn")
 _tickets = count()
+_REAP_S = 1.0
 
 
 class InferenceProcess:
@@ -57,6 +58,8 @@ class InferenceProcess:
     @property
     def exit_code(self) -> int | None:
         """Its exit code, or minus the signal that ended it; None while it runs."""
+        # The sentinel may report the end a moment before the code can be had.
+        self._process.join(_REAP_S)
         return self._process.exitcode
 
     def give(self, records: Sequence[Record]) -> None:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from velox.errors import RewoundError
 from velox.records import Partition, Position
 
 
@@ -29,13 +30,13 @@ class Offsets:
         """Note that a record is in flight; its offset holds the partition back until it is done.
 
         Raises:
-            ValueError: not after the last one fetched. Going on would let a later offset be committed over an
+            RewoundError: not after the last one fetched. Going on would let a later offset be committed over an
                 earlier one that is not done.
         """
         fetched = self._partitions.setdefault(Partition(position.topic, position.partition), _Progress()).fetched
         if fetched and position.offset <= fetched[-1]:
-            msg = f"{position} fetched after offset {fetched[-1]}"
-            raise ValueError(msg)
+            msg = f"{position} came after offset {fetched[-1]}: was the topic created anew? Start the consumer again"
+            raise RewoundError(msg)
         fetched.append(position.offset)
 
     def done(self, position: Position) -> None:

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 # Source of the scheme: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 
 
-def backoff_s(
-    *, first_s: float = 0.1, cap_s: float = 10.0, rng: random.Random | None = None
-) -> Iterator[float]:
+def backoff_s(*, first_s: float = 0.1, cap_s: float = 10.0, rng: random.Random | None = None) -> Iterator[float]:
     """Yield waits in seconds for ever, each drawn from [half, whole] of a ceiling that doubles up to ``cap_s``.
 
     Never less than half the ceiling, so that a failing system is not hit at once by unlucky draws.

@@ -15,13 +15,13 @@ _END_OF_TIME_S: Final = 253_402_300_799.0
 def parse(message: Message, *, codec: Codec, max_bytes: int) -> tuple[Record, BadRecordError | None]:
     """Take a message apart; when its own data is bad, say why beside a record that has no payload."""
     position = Position(message.topic() or "", message.partition() or 0, message.offset() or 0)
-    # librdkafka gives a list of pairs, names possibly repeated and values possibly None.
-    headers = cast("Headers", message.headers() or ())
     value = message.value() or b""
     metadata: Metadata = {}
     payload = b""
+    headers: Headers = ()
     problem = None
     try:
+        headers = _headers(message)
         metadata, payload = _take_apart(value, codec, max_bytes)
     except BadRecordError as error:
         problem = error
@@ -36,6 +36,14 @@ def parse(message: Message, *, codec: Codec, max_bytes: int) -> tuple[Record, Ba
         produced_at=_produced_at(metadata, message.timestamp()[1]),
     )
     return record, problem
+
+
+def _headers(message: Message) -> Headers:
+    try:
+        # librdkafka gives a list of pairs, names possibly repeated and values possibly None.
+        return cast("Headers", message.headers() or ())
+    except UnicodeDecodeError as error:
+        raise BadRecordError(Reason.BAD_METADATA, "the name of a header is not UTF-8") from error
 
 
 def _take_apart(value: bytes, codec: Codec, max_bytes: int) -> tuple[Metadata, bytes]:
