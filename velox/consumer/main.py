@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from math import inf
 from time import monotonic
 
 from velox import __version__, logs
@@ -84,6 +85,8 @@ def _ensure_topics(settings: Settings, stop: StopRequest) -> None:
             topic,
             partitions=settings.kafka_partitions,
             max_message_bytes=settings.max_message_bytes + extra_bytes,
+            # Not ready, but alive: ending would only be started again, by whatever watches over it.
+            wait_s=inf,
             is_stopping=stop.is_made,
         )
 

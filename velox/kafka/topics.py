@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from math import isfinite
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -38,7 +39,7 @@ def ensure_topic(
         topic: its name.
         partitions: of a topic that is created.
         max_message_bytes: largest record that a created topic takes.
-        wait_s: how long to try.
+        wait_s: how long to try; infinite = until it answers.
         is_stopping: asked about once a second; true ends the wait silently, with nothing created.
 
     Raises:
@@ -57,12 +58,8 @@ def ensure_topic(
                 msg = f"KAFKA_BOOTSTRAP_SERVER={bootstrap}: {error.str()}; is Kafka running there, and may we use it?"
                 raise BrokerUnavailableError(msg) from exception
             if report.has_passed():
-                log.warning(
-                    "Kafka at %s does not answer (%s); trying for another %.0f s",
-                    bootstrap,
-                    error.str(),
-                    deadline.left_s(),
-                )
+                how_long = f"for another {deadline.left_s():.0f} s" if isfinite(wait_s) else "until it does"
+                log.warning("Kafka at %s does not answer (%s); trying %s", bootstrap, error.str(), how_long)
                 report = Deadline(_REPORT_EVERY_S)
         else:
             return
