@@ -1,0 +1,123 @@
+"""What the documents name exists: tests, settings, links, targets, alerts, causes, reasons."""
+
+import ast
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.fakes import make_record
+from tests.results import make_result
+from velox.consumer.fetcher import Fetcher
+from velox.errors import BadRecordError, Reason
+from velox.kafka.dead_letters import DeadLetters, dead_letter_headers
+from velox.settings import COLOR_PREFIX, Settings
+from velox.sinks import PATHS
+from velox.sinks.documents import document
+
+ROOT = Path(__file__).parents[2]
+TOP = [path for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md") if (path := ROOT / name).exists()]
+PAGES = [*TOP, *sorted((ROOT / "docs").rglob("*.md"))]
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
+DELIVERY = (ROOT / "docs/delivery.md").read_text()
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def prose(page: Path) -> str:
+    """The page without its fenced code, in which brackets and hashes mean other things."""
+    return re.sub(r"^( *)```.*?^\1```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@each_page
+def test_every_test_that_is_named_exists(page: Path) -> None:
+    missing = [
+        f"{file}::{name}"
+        for file, name in re.findall(r"([\w/]+\.py)::(\w+)", page.read_text())
+        if not (path := ROOT / "tests" / file).exists() or f"\ndef {name}(" not in path.read_text()
+    ]
+    assert missing == []
+
+
+@each_page
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@each_page
+def test_every_setting_that_is_named_exists(page: Path) -> None:
+    """Names with an underscore, and names that are given a value; also those of Compose, Make and Docker."""
+    elsewhere = "\n".join(
+        (ROOT / name).read_text() for name in ("docker-compose.yml", "Dockerfile", "Makefile", ".env")
+    )
+    known = {name.upper() for name in Settings.model_fields} | set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", elsewhere))
+    text = page.read_text()
+    named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", text)) | set(re.findall(r"\b([A-Z][A-Z0-9_]+)=", text))
+    assert {name for name in named - known if not name.startswith(COLOR_PREFIX)} == set()
+
+
+@each_page
+def test_every_make_target_that_is_named_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z]+)", page.read_text())) <= targets
+
+
+def test_every_alert_has_its_paragraph() -> None:
+    groups = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())["groups"]
+    alerts = [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
+    assert alerts == re.findall(r"^### (Velox\w+)$", OPERATIONS, flags=re.MULTILINE)
+
+
+def test_every_cause_of_unreadiness_is_explained() -> None:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(Fetcher.ready)))
+    (function,) = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+    said = {
+        node.value
+        for part in function.body[1:]
+        for node in ast.walk(part)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    causes = said - {"blocked by "} | {f"blocked by {name}" for name in (*PATHS, DeadLetters.name, "opening the sinks")}
+    assert "blocked by " in said
+    assert {cause for cause in causes if f"`{cause}`" not in OPERATIONS} == set()
+
+
+def test_every_reason_and_header_of_a_dead_letter_is_explained() -> None:
+    headers = {name for name, _ in dead_letter_headers(make_record(), BadRecordError(Reason.EMPTY, "no payload"))}
+    assert {name for name in headers | set(Reason) if f"`{name}`" not in DELIVERY} == set()
+
+
+def test_every_field_of_a_stored_document_is_explained() -> None:
+    assert {name for name in document(make_result()) if f"`{name}`" not in OPERATIONS} == set()
+
+
+def test_what_is_missing_would_be_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# Page\n[a](b.md) [c](#none) `unit/test_docs.py::test_nothing` `NO_SETTING` NOTHING=1 `make gold`\n"
+    )
+    for check in (
+        test_every_test_that_is_named_exists,
+        test_every_relative_link_leads_somewhere,
+        test_every_setting_that_is_named_exists,
+        test_every_make_target_that_is_named_exists,
+    ):
+        with pytest.raises(AssertionError):
+            check(page)
