@@ -262,7 +262,16 @@ def test_one_process_of_many_being_replaced_does_not_make_it_unready() -> None:
     assert bench.fetcher.ready() == "loading the model"
 
 
-def test_it_is_alive_while_the_loop_turns() -> None:
+def test_it_is_alive_while_the_loop_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.fetcher.step()
+    assert bench.fetcher.live() is None
+    monkeypatch.setattr(fetching, "_LIVE_S", -1)
+    assert str(bench.fetcher.live()).startswith("the poll loop has not turned for ")
+
+
+def test_it_is_alive_while_it_waits_for_kafka_before_its_first_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "_LIVE_S", -1)
     assert Bench().fetcher.live() is None
 
 

@@ -43,7 +43,7 @@ class Fetcher:
         self._draining = False
         self._paused = False
         self._full_since: float | None = None
-        self._turned_at = monotonic()
+        self._turned_at: float | None = None
         self._commit = Deadline(settings.commit_interval_s)
         self._tick = Deadline(0)
 
@@ -78,6 +78,8 @@ class Fetcher:
 
     def live(self) -> str | None:
         """Say why a restart would help, None when it would not."""
+        if self._turned_at is None:  # before its first turn the consumer waits for Kafka, as long as it takes
+            return None
         silent_s = monotonic() - self._turned_at
         return f"the poll loop has not turned for {silent_s:.0f} s" if silent_s > _LIVE_S else None
 
