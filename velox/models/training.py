@@ -3,7 +3,8 @@
 import copy
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from time import monotonic
 
@@ -73,18 +74,30 @@ def train(settings: Settings, *, pretrained: bool = True, check_stop: Callable[[
         architecture.name, device, starts_from, len(settings.labels), len(training_set), settings.epochs,
     )  # fmt: skip
 
+    recipe = RECIPES[architecture.name]
     preprocessor = partial(_preprocessor, settings)
-    fitting = Fitting(network, RECIPES[architecture.name], preprocessor, device=device, seed=settings.training_seed)
-    for step in shown(fitting.run(training_set, epochs=settings.epochs)):
-        log.debug("%s", step)
+    fitting = Fitting(network, recipe, preprocessor, device=device, seed=settings.training_seed)
+    with _threads(recipe.threads):
+        for step in shown(fitting.run(training_set, epochs=settings.epochs)):
+            log.debug("%s", step)
+            check_stop()
+        evaluation = _evaluate(network, architecture, settings, device)
         check_stop()
-    evaluation = _evaluate(network, architecture, settings, device)
-    check_stop()
 
     model_card, weights = _describe(network, architecture, settings, evaluation, starts_from)
     card.write(model_card, weights, model_path=settings.model_path, classes_path=settings.classes_path)
     _report(evaluation, settings, took_s=monotonic() - started)
     return model_card
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _device(settings: Settings) -> str:

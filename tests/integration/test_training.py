@@ -1,0 +1,244 @@
+"""A real training of the small network, and what a stopped or failed one leaves behind."""
+
+import io
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tests.models import untrained
+from velox.errors import BadRecordError, ModelError, SettingsError
+from velox.models import pretrained, training
+from velox.models.architectures import ARCHITECTURES
+from velox.models.card import ModelCard
+from velox.models.image_classifier import ImageClassifier
+from velox.models.stopping import Stopped
+from velox.settings import Settings
+from velox.sources.drawing import draw
+
+REPOSITORY = Path(__file__).parents[2]
+SMALL = {"model_arch": "tiny_cnn", "samples_per_class": 100, "epochs": 6}
+
+
+def settings_in(folder: Path, **given: object) -> Settings:
+    paths = {"model_path": folder / "model.pth", "classes_path": folder / "classes.json"}
+    return Settings.model_validate({**paths, **SMALL, **given})
+
+
+def classifier(settings: Settings) -> ImageClassifier:
+    model = ImageClassifier(settings)
+    model.load("cpu")
+    return model
+
+
+def plain_jpeg(color: tuple[int, int, int], shape: str) -> bytes:
+    image = draw(shape, color=color, height=512, width=512, center=(256, 256), size=150)
+    return cv2.imencode(".jpg", image)[1].tobytes()
+
+
+def right_and_sure(settings: Settings) -> list[float]:
+    """Confidences for one plain image of each label, all of which must be right."""
+    model = classifier(settings)
+    confidences = []
+    for name, color in settings.colors.items():
+        for shape in settings.shapes:
+            (prediction,) = model.predict([model.decode(plain_jpeg(color, shape))])
+            assert not isinstance(prediction, BadRecordError)
+            assert prediction.label == f"{name}_{shape}"
+            confidences.append(prediction.confidence)
+    return confidences
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, ModelCard]:
+    """The default labels, learned by the small network."""
+    settings = settings_in(tmp_path_factory.mktemp("trained"))
+    return settings, training.train(settings)
+
+
+def test_a_trained_model_tells_the_labels_apart(trained: tuple[Settings, ModelCard]) -> None:
+    settings, card = trained
+    assert card.accuracy is not None
+    assert card.accuracy >= 0.97
+    assert min(right_and_sure(settings)) > 0.95
+
+
+def test_the_card_describes_the_model(trained: tuple[Settings, ModelCard]) -> None:
+    settings, card = trained
+    written = json.loads(settings.model_path.with_suffix(".json").read_text())
+    assert written["architecture"] == "tiny_cnn"
+    assert written["labels"] == ["red_circle", "red_square", "green_circle", "green_square"]
+    assert written["input_size"] == 64
+    assert written["preprocessing"] == "fast"
+    assert written["starts_from"] == "scratch"
+    assert written["accuracy"] == card.accuracy
+    assert written["accuracy_by_label"].keys() == set(settings.labels)
+    assert written["dataset"]["samples_per_class"] == SMALL["samples_per_class"]
+    assert written["version"] == classifier(settings).version
+
+
+def test_three_shapes_in_three_colours_need_settings_only(tmp_path: Path) -> None:
+    settings = settings_in(
+        tmp_path,
+        shapes=("circle", "square", "triangle"),
+        colors={"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0)},
+    )
+    card = training.train(settings)
+    assert len(card.labels) == 9
+    assert card.accuracy is not None
+    assert card.accuracy >= 0.95
+    assert len(right_and_sure(settings)) == 9
+
+
+def test_the_exact_profile_trains_and_serves(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, preprocessing="exact", img_height=128, img_width=160)
+    assert training.train(settings).preprocessing == "exact"
+    assert len(right_and_sure(settings)) == 4
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
+    def version(name: str, seed: int) -> str:
+        return training.train(settings_in(tmp_path / name, samples_per_class=8, epochs=1, training_seed=seed)).version
+
+    first = version("first", 1)
+    assert version("again", 1) == first
+    assert version("other", 2) != first
+
+
+def test_a_stopped_training_leaves_the_old_model(trained: tuple[Settings, ModelCard], tmp_path: Path) -> None:
+    for path in trained[0].model_path.parent.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    steps = 0
+
+    def stop() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 4:
+            raise Stopped(signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        training.train(settings_in(tmp_path, samples_per_class=8, epochs=1), check_stop=stop)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pth", "classes.json", "model.json"}
+    assert classifier(settings_in(tmp_path)).version == trained[1].version
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_command_and_leaves_the_old_model(tmp_path: Path, number: int, code: int) -> None:
+    for name in ("model.pth", "classes.json"):
+        (tmp_path / name).write_text("old")
+    env = {**os.environ, "MODEL_ARCH": "tiny_cnn", "EPOCHS": "1000", "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "train.py")], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdout is not None
+        while "Epoch 1 done" not in (line := command.stdout.readline()):
+            assert line, "ended before its first epoch"
+        command.send_signal(number)
+        output = command.stdout.read()
+        assert command.wait(timeout=30) == code
+    assert "Stopped by" in output
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"model.pth": "old", "classes.json": "old"}
+
+
+def test_a_training_that_diverges_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", lambda logits, _targets: logits.sum() * torch.nan)
+    with pytest.raises(ModelError, match="training diverged"):
+        training.train(settings_in(tmp_path, samples_per_class=8, epochs=1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_shape_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"SHAPES=circle,star: no shape star; there are circle, square, triangle"):
+        training.train(settings_in(tmp_path, shapes=("circle", "star")))
+
+
+class Payload:
+    """What an attacker would put in a pickle."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch pwned",)
+
+
+def as_torch_file(content: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+DAMAGED = {
+    "empty": (b"", "damaged, or no torch state dict"),
+    "text": (b"not a model", "damaged, or no torch state dict"),
+    "truncated": (untrained("tiny_cnn", 4)[:9000], "damaged, or no torch state dict"),
+    "a pickle": (pickle.dumps(Payload()), "damaged, or no torch state dict"),
+    "a pickle in a torch file": (as_torch_file(Payload()), "damaged, or no torch state dict"),
+    "a whole network": (as_torch_file(ARCHITECTURES["tiny_cnn"].build(4)), "damaged, or no torch state dict"),
+    "a list": (as_torch_file([1, 2]), "holds a list, not a state dict"),
+    "other labels": (untrained("tiny_cnn", 5), "are the labels in CLASSES_PATH those of this model"),
+    "another network": (untrained("squeezenet1_1", 4), "not the weights of a tiny_cnn; set MODEL_ARCH"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_or_foreign_model_is_one_clear_error(
+    kind: str, trained: tuple[Settings, ModelCard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, message = DAMAGED[kind]
+    monkeypatch.chdir(tmp_path)
+    settings = settings_in(tmp_path)
+    settings.classes_path.write_bytes(trained[0].classes_path.read_bytes())
+    settings.model_path.write_bytes(content)
+    with pytest.raises(ModelError, match=message) as caught:
+        classifier(settings)
+    assert str(settings.model_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_foreign_mobilenet_needs_no_card(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, model_arch="mobilenet_v2")
+    settings.model_path.write_bytes(untrained("mobilenet_v2", 2))
+    settings.classes_path.write_text('{"0": "cat", "1": "dog"}')
+    model = classifier(settings)
+    assert (model.name, tuple(model.labels)) == ("mobilenet_v2", ("cat", "dog"))
+    assert model.decode(plain_jpeg((0, 0, 255), "circle")).shape == (224, 224, 3)
+
+
+def test_out_of_reach_weights_cost_seconds_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*_args: object, **_options: object) -> None:
+        time.sleep(60)  # a server that never answers, in a thread that is left behind
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlopen", hang)
+    monkeypatch.setattr(pretrained, "_REACH_S", 0.2)
+    architecture = ARCHITECTURES["squeezenet1_1"]
+    started = time.monotonic()
+    assert not pretrained.start_from_imagenet(architecture.build(4), architecture)
+    assert time.monotonic() - started < 5
+
+
+def test_cached_weights_are_used_for_all_but_the_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    architecture = ARCHITECTURES["squeezenet1_1"]
+    imagenet = architecture.build(1000)
+
+    def cached(_url: str, folder: str, **_options: object) -> dict[str, torch.Tensor]:
+        assert folder == str(tmp_path / "checkpoints")
+        return dict(imagenet.state_dict())
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_args, **_options: io.BytesIO())
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", cached)
+    network = architecture.build(4)
+    assert pretrained.start_from_imagenet(network, architecture)
+    for name, tensor in network.state_dict().items():
+        is_classifier = name.startswith("classifier.")
+        assert is_classifier or np.array_equal(tensor, imagenet.state_dict()[name]), name
