@@ -39,7 +39,7 @@ class Evaluation:
         table = Table(title=f"Held-out images: {self.accuracy:.2%} right (rows: true, columns: predicted)")
         table.add_column("label", no_wrap=True)
         for label in self.labels:
-            table.add_column(label, justify="right")
+            table.add_column(label, justify="right", overflow="fold")
         table.add_column("right", justify="right")
         for (label, rate), row in zip(self.accuracy_by_label.items(), self.confusion, strict=True):
             table.add_row(label, *(str(count) for count in row), f"{rate:.1%}")
