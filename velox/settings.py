@@ -3,6 +3,7 @@
 import ast
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -134,8 +135,10 @@ class Settings(BaseSettings):
 
     target_labels: Names = Field(("red_circle",), description="Labels or patterns (`blue_*`) that are detections.")
     confidence_threshold: float = Field(0.90, ge=0, le=1, description="A detection has at least this confidence.")
-    sinks: Annotated[tuple[Literal["mongo", "disk", "sqlite"], ...], NoDecode, BeforeValidator(_names)] = Field(
-        ("mongo", "disk"), min_length=1, description="Where results go: any of `mongo`, `disk`, `sqlite`."
+    sinks: Names = Field(
+        ("mongo", "disk"),
+        min_length=1,
+        description="Where results go: any of `mongo`, `disk`, `sqlite`, or your own `package.module:ClassName`.",
     )
     store: Literal["detections", "all"] = Field("detections", description="What the database sinks take.")
     sink_timeout_s: float = Field(10.0, gt=0, le=600, description="A write to a sink that takes longer has failed.")
@@ -163,6 +166,15 @@ class Settings(BaseSettings):
                 msg = f"colour {name!r}: a name is letters and digits, since a label is color_shape"
                 raise ValueError(msg)
         return colors
+
+    @field_validator("sinks")
+    @classmethod
+    def _sinks_exist(cls, sinks: tuple[str, ...]) -> tuple[str, ...]:
+        for name in sinks:
+            if not re.fullmatch(r"mongo|disk|sqlite|[\w.]+:\w+", name):
+                msg = f"{name!r} is no sink: mongo, disk, sqlite, or a class as package.module:ClassName"
+                raise ValueError(msg)
+        return sinks
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

@@ -66,3 +66,12 @@ def test_a_users_own_model_is_one_class(pipeline: PipelineFactory) -> None:
     assert consumer.stop() == 0
     for document in own.documents():
         assert document["ground_truth"].startswith(document["predicted_label"])
+
+
+def test_a_users_own_sink_is_one_class(pipeline: PipelineFactory) -> None:
+    own = pipeline(SINKS="tests.e2e.own_sink:LinesSink")
+    own.publish(b"one", b"two")
+    consumer = own.consume()
+    wait_until(lambda: own.uncommitted() == 0, what="all committed")
+    assert consumer.stop() == 0
+    assert sorted((own.folder / "lines.txt").read_text().split()) == ["one", "two"]

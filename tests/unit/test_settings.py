@@ -285,3 +285,11 @@ def test_the_password_would_not_be_printed_were_it_the_invalid_value(monkeypatch
     monkeypatch.setenv("MONGO_URI", SECRET)
     message = settings._describe({"loc": ("mongo_uri",), "msg": "is no URI", "input": SECRET})
     assert message == "MONGO_URI: is no URI"
+
+
+def test_a_sink_is_a_known_name_or_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SINKS", "sqlite,my.sinks:Parquet")
+    assert settings.load().sinks == ("sqlite", "my.sinks:Parquet")
+    monkeypatch.setenv("SINKS", "disc")
+    with pytest.raises(SettingsError, match=r"SINKS=disc: 'disc' is no sink: mongo, disk, sqlite"):
+        settings.load()

@@ -35,7 +35,7 @@ def test_every_setting_says_what_it_means() -> None:
     [
         ("BATCH_SIZE", "| `8` | Records predicted together at most. | whole number, ≥ 1, ≤ 4096 |"),
         ("STORE", "| `detections` | What the database sinks take. | `detections`, `all` |"),
-        ("SINKS", "| list of `mongo`, `disk`, `sqlite` |"),
+        ("SINKS", "| list of names |"),
         ("SHAPES", '| `["circle", "square"]` |'),
         ("COLORS_NAME", "| `COLORS_RED=(0, 0, 255)`, `COLORS_GREEN=(0, 255, 0)` |"),
         ("DRAIN_S", "number, > 0, ≤ 3600 |"),

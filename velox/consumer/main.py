@@ -21,7 +21,7 @@ from velox.loading import load_class
 from velox.metrics import Metrics
 from velox.settings import Settings
 from velox.signals import StopRequest
-from velox.sinks import PATHS
+from velox.sinks import paths
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def run(settings: Settings) -> int:
     prepare_environment(len(devices))
     metrics = Metrics()
     flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes)
-    sinks = [load_class(path)(settings) for name, path in PATHS.items() if name in settings.sinks]
+    sinks = [load_class(path)(settings) for path in paths(settings.sinks)]
     with StopRequest() as stop:
         writer = Writer(settings, sinks, DeadLetters(settings), metrics, flight.done)
         dispatcher = Dispatcher(settings, devices, metrics, writer.submit)

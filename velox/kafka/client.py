@@ -55,7 +55,7 @@ class KafkaClient:
         self._on_committed: Callable[[Mapping[Partition, int]], None] = lambda _offsets: None
         config = consumer_config(settings, on_commit=self._committed, on_error=self._broken)
         self._ends = EndOffsets(settings.kafka_bootstrap_server)
-        self._consumer = Consumer(config, logger=logging.getLogger("librdkafka"))
+        self._consumer = Consumer(config)
 
     def subscribe(self, on_committed: Callable[[Mapping[Partition, int]], None]) -> None:
         """Join the group; ``on_committed`` hears of the offsets the broker accepted."""
@@ -208,6 +208,8 @@ def consumer_config(
         # The prefetch counts against the memory of this process; without the short back-off, bounding it starves it.
         "queued.max.messages.kbytes": _PREFETCH_KIB,
         "fetch.queue.backoff.ms": 5,
+        # What goes wrong is told to error_cb too, once instead of twice.
+        "log_level": 0,
         "on_commit": on_commit,
         "error_cb": on_error,
     }

@@ -53,6 +53,8 @@ class DeadLetters:
                 "message.max.bytes": self._limit_bytes,
                 "message.timeout.ms": int(settings.sink_timeout_s * 1000),
                 "linger.ms": 5,
+                # A write that fails says why itself.
+                "log_level": 0,
             }
         )
 

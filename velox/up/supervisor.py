@@ -173,4 +173,4 @@ def _places(settings: Settings) -> str:
         "disk": f"{settings.storage_path}/",
         "mongo": f"{settings.db_name}.{settings.mongo_collection}",
     }
-    return ", ".join(places[name] for name in settings.sinks)
+    return ", ".join(places.get(name, name) for name in settings.sinks)
