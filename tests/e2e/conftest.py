@@ -15,7 +15,7 @@ from tests.e2e.pipeline import REPOSITORY, Pipeline
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
 
-SMALL_MODEL = {"MODEL_ARCH": "tiny_cnn", "SAMPLES_PER_CLASS": "60", "EPOCHS": "3"}
+SMALL_MODEL = {"MODEL_ARCH": "tiny_cnn", "SAMPLES_PER_CLASS": "100", "EPOCHS": "6"}
 
 
 @pytest.fixture(scope="session")
