@@ -50,6 +50,7 @@ class KafkaClient:
         self._topic = settings.kafka_topic
         self._listener = listener
         self._owned: set[Partition] = set()
+        self._gone: set[Partition] = set()
         self._paused = False
         self._sync_pause = False
         self._on_committed: Callable[[Mapping[Partition, int]], None] = lambda _offsets: None
@@ -81,7 +82,11 @@ class KafkaClient:
             self._apply_pause()
         if first is None:
             return []
+        self._gone.clear()
         messages = [first, *self._consumer.consume(most - 1, 0)] if most > 1 else [first]
+        if Partition(first.topic() or "", first.partition() or 0) in self._gone:
+            # `consume` runs rebalances too, and drops what it took itself. Its next owner begins with this one.
+            del messages[0]
         if any(message.error() is not None for message in messages):
             return [message for message in messages if self._is_record(message)]
         return messages
@@ -144,12 +149,16 @@ class KafkaClient:
     def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = _plain(partitions)
         self._listener.revoked(gone)
-        self._owned.difference_update(gone)
+        self._give_up(gone)
 
     def _lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = _plain(partitions)
-        self._owned.difference_update(gone)
+        self._give_up(gone)
         self._listener.lost(gone)
+
+    def _give_up(self, partitions: Iterable[Partition]) -> None:
+        self._owned.difference_update(partitions)
+        self._gone.update(partitions)
 
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         accepted: dict[Partition, int] = {}
