@@ -54,9 +54,9 @@ class Rig:
         """Start Velox's consumer; the same ``name`` again goes on where it was left."""
         return self._start([str(REPOSITORY / "consumer.py")], "velox", name, settings)
 
-    def naive(self, name: str) -> Program:
+    def naive(self, name: str, *, settings: Mapping[str, str] | None = None) -> Program:
         """Start the naive design."""
-        return self._start(["-m", "benchmarks.naive"], "naive", name)
+        return self._start(["-m", "benchmarks.naive"], "naive", name, settings)
 
     def documents(self, name: str) -> Collection[Document]:
         """What a run has stored."""
