@@ -33,8 +33,9 @@ class Answered(NamedTuple):
 class Dispatcher:
     """Keeps the inference processes busy, each with a few batches in hand.
 
-    Records in flight in a process that dies become suspects: they are tried again in halves, each half alone in
-    its process, until the record that kills a process by itself is dead-lettered. Nothing else is lost.
+    Records in flight in a process that dies become suspects: each is tried again alone in a process, and the one
+    that kills a process by itself is dead-lettered. Nothing else is lost. Not in halves: that takes fewer turns but
+    more deaths, and a few such records among the many in flight would look like a model that always fails.
 
     ``submit`` may be called by any thread; ``answered`` is called by the watching thread.
     """
@@ -51,8 +52,7 @@ class Dispatcher:
         self._high = 4 * settings.batch_size
         self._lock = threading.Lock()
         self._waiting: deque[Record] = deque()
-        self._suspects: deque[list[Record]] = deque()
-        self._deaths_in_a_row = 0
+        self._suspects: deque[Record] = deque()
         self._closing = threading.Event()
         self._processes = [InferenceProcess(settings, device) for device in devices]
         self._watcher = threading.Thread(target=self._watch, name="dispatch", daemon=True)
@@ -85,7 +85,7 @@ class Dispatcher:
         for process in self._processes:
             if process.for_suspects and process.model and not process.in_flight:
                 if self._suspects:
-                    process.give(self._suspects.popleft())
+                    process.give([self._suspects.popleft()])
                 else:
                     process.for_suspects = False
         while self._waiting:
@@ -127,7 +127,6 @@ class Dispatcher:
 
     def _take_back(self, process: InferenceProcess, answers: Answers) -> None:
         with self._lock:
-            self._deaths_in_a_row = 0
             matched = process.take_back(answers)
             self._hand_over()
         self._answered([Answered(record, answer, process.model) for record, answer in matched])
@@ -157,27 +156,28 @@ class Dispatcher:
     def _replace(self, process: InferenceProcess) -> None:
         if self.failure is not None:
             return
-        self._deaths_in_a_row += 1
-        stuck = list(process.in_flight.values())
+        with self._lock:
+            process.model = None  # from here on it is given nothing that would be forgotten with it
+            stuck = list(process.in_flight.values())
         log.warning(
             "Inference process %s ended with code %s, %d records in flight; replacing it",
             process.pid,
             process.exit_code,
             len(stuck),
         )
-        if self._deaths_in_a_row > self._settings.inference_restarts:
+        deaths = process.deaths_in_a_row + 1
+        if deaths > self._settings.inference_restarts:
             self.failure = InferenceFailedError(
-                f"{self._deaths_in_a_row} inference processes in a row died without a prediction "
+                f"{deaths} inference processes in a row died without a prediction "
                 f"(INFERENCE_RESTARTS={self._settings.inference_restarts}); the log above says how"
             )
             return
         self._metrics.restarts.inc()
         blamed = stuck if process.for_suspects and len(stuck) == 1 else []
-        half = (len(stuck) + 1) // 2
-        groups = [] if blamed else [group for group in (stuck[:half], stuck[half:]) if group]
         with self._lock:
-            self._suspects.extend(groups)
+            self._suspects.extend([] if blamed else stuck)
             fresh = InferenceProcess(self._settings, process.device, for_suspects=bool(self._suspects))
+            fresh.deaths_in_a_row = deaths
             self._processes[self._processes.index(process)] = fresh
         code = process.exit_code
         process.close(0)

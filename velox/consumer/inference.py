@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work]") -> None:
     """Load the model, then answer until the fetcher closes its end of the pipe. The process's main function.
 
-    An error in ``predict`` ends the process: the fetcher replaces it and tries its records again, in halves.
+    An error in ``predict`` ends the process: the fetcher replaces it and tries its records again, one by one.
     """
     # The fetcher decides when to end; Ctrl-C and a service manager's SIGTERM reach the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

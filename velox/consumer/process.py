@@ -31,7 +31,9 @@ class InferenceProcess:
         self.model: ModelInfo | None = None
         """None until the model is loaded and warm."""
         self.for_suspects = for_suspects
-        """It is given only records that were in flight when a process died, one group at a time."""
+        """It is given only records that were in flight when a process died, one at a time."""
+        self.deaths_in_a_row = 0
+        """Of the processes before it in its place, since one of them last answered."""
         self.in_flight: dict[int, Record] = {}
         self.active_at = monotonic()
         """When it last answered, or got work after having none."""
@@ -74,6 +76,7 @@ class InferenceProcess:
     def take_back(self, answers: Answers) -> list[tuple[Record, Prediction | BadRecordError]]:
         """Match the answers with the records they are for."""
         self.active_at = monotonic()
+        self.deaths_in_a_row = 0
         return [(self.in_flight.pop(ticket), answer) for ticket, answer in answers.answers]
 
     def kill(self) -> None:

@@ -40,5 +40,5 @@ class Model(Protocol):
         """Answer for 1 to BATCH_SIZE inputs, one prediction each, in the order given.
 
         A ``BadRecordError`` in place of a prediction dead-letters that record alone. An error that is raised is
-        taken for a failure of the process: it is replaced, and the batch is tried again in halves.
+        taken for a failure of the process: it is replaced, and the batch is tried again, one by one.
         """
