@@ -171,3 +171,10 @@ def test_an_answer_between_deaths_begins_the_count_anew(bench: Callable[..., Ben
         PretendedProcess.made[-1].die()
         one.until(lambda n=n: len(PretendedProcess.made) == n + 2 and one.dispatcher.is_warm)  # type: ignore[misc]  # mypy does not infer a lambda's default
     assert one.dispatcher.failure is None
+
+
+def test_a_defect_in_the_dispatcher_ends_the_consumer_instead_of_stopping_silently(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    PretendedProcess.made[0].say(Answers([(99, Prediction("any", 1.0))], 0, 0, 0))
+    one.until(lambda: one.dispatcher.failure is not None)
+    assert "KeyError" in str(one.dispatcher.failure)

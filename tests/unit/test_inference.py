@@ -1,5 +1,6 @@
 """What an inference process answers to one batch."""
 
+import pickle
 from collections.abc import Sequence
 
 import pytest
@@ -103,3 +104,18 @@ def test_times_are_told_apart() -> None:
     assert answers.queue_s == 0.5
     assert answers.decode_s >= 0
     assert answers.inference_s >= 0
+
+
+class OwnError(BadRecordError):
+    """A user's own error: as an exception it is pickled with the base's two arguments, and cannot be built again."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(Reason.UNDECODABLE, what)
+
+
+def test_a_users_own_kind_of_bad_record_error_crosses_to_the_fetcher() -> None:
+    model = FakeModel()
+    model.edit = lambda same: [OwnError("no"), *same[1:]]
+    answered = pickle.loads(pickle.dumps(ask(model, b"red_circle:0.9", b"red_circle:0.9")))  # noqa: S301 - its own
+    assert (answered[100].reason, answered[100].detail) == (Reason.UNDECODABLE, "no")
+    assert answered[101] == Prediction("red_circle", 0.9)

@@ -97,19 +97,24 @@ class Dispatcher:
             idlest.give([self._waiting.popleft() for _ in range(min(room, len(self._waiting)))])
 
     def _watch(self) -> None:
-        while not self._closing.is_set():
-            pipes = {process.pipe: process for process in self._processes}
-            ends = {process.sentinel: process for process in self._processes}
-            signalled = connection.wait([*pipes, *ends], timeout=_WATCH_S)
-            for pipe, process in pipes.items():
-                if pipe in signalled or process.sentinel in signalled:
-                    self._read(process)
-            for sentinel, process in ends.items():
-                if sentinel in signalled and not self._closing.is_set():
-                    self._replace(process)
-            self._kill_the_hung()
-            if self.failure is not None:
-                return
+        try:
+            while not self._closing.is_set() and self.failure is None:
+                self._turn()
+        except Exception as error:
+            log.exception("The dispatcher failed")
+            self.failure = InferenceFailedError(f"the dispatcher failed: {error!r}")
+
+    def _turn(self) -> None:
+        pipes = {process.pipe: process for process in self._processes}
+        ends = {process.sentinel: process for process in self._processes}
+        signalled = connection.wait([*pipes, *ends], timeout=_WATCH_S)
+        for pipe, process in pipes.items():
+            if pipe in signalled or process.sentinel in signalled:
+                self._read(process)
+        for sentinel, process in ends.items():
+            if sentinel in signalled and not self._closing.is_set():
+                self._replace(process)
+        self._kill_the_hung()
 
     def _read(self, process: InferenceProcess) -> None:
         """Take in all that a process has said, also when it has died since."""

@@ -62,7 +62,7 @@ def answer(model: Model, batch: list[tuple[int, bytes]], *, waited_s: float = 0.
         try:
             inputs.append(model.decode(payload))
         except BadRecordError as error:
-            answers.append((ticket, error))
+            answers.append((ticket, _plain(error)))
         except Exception as error:  # noqa: BLE001 - a user's decode may raise anything; it costs this record only
             answers.append((ticket, BadRecordError(Reason.UNDECODABLE, f"{type(error).__name__}: {error}")))
         else:
@@ -77,9 +77,16 @@ def answer(model: Model, batch: list[tuple[int, bytes]], *, waited_s: float = 0.
 
 
 def _checked(prediction: Prediction | BadRecordError) -> Prediction | BadRecordError:
-    if isinstance(prediction, BadRecordError) or 0 <= prediction.confidence <= 1:
+    if isinstance(prediction, BadRecordError):
+        return _plain(prediction)
+    if 0 <= prediction.confidence <= 1:
         return prediction
     return BadRecordError(Reason.BAD_PREDICTION, f"confidence {prediction.confidence} is not within 0 and 1")
+
+
+def _plain(error: BadRecordError) -> BadRecordError:
+    """Make it one that can cross to the fetcher: a user's subclass may need other arguments to be built again."""
+    return error if type(error) is BadRecordError else BadRecordError(Reason(error.reason), error.detail)
 
 
 def _receive(pipe: "Connection[Reply, Work]", batcher: Batcher[tuple[int, bytes]]) -> bool:
