@@ -39,7 +39,7 @@ def write(folder: Path, architecture: str) -> None:
 
 
 def _calibrate(network: nn.Module, size: int) -> None:
-    """Show the network some images: without, its activations fade to nothing, and it has one answer for all."""
+    """Let the batch normalisations see some images: without, the activations fade to nothing, layer by layer."""
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = None  # the mean of all that is seen
@@ -49,8 +49,4 @@ def _calibrate(network: nn.Module, size: int) -> None:
     pixels, _ = images.batch(np.arange(len(images)), preprocess)
     scale, shift = normalisation(torch.device("cpu"), torch.float32)
     with torch.no_grad():
-        inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2) * scale + shift
-        network.train()(inputs)
-        for layer in network.modules():
-            if isinstance(layer, nn.Linear):
-                layer.bias.sub_(network.eval()(inputs).mean(0))
+        network.train()(torch.from_numpy(pixels).permute(0, 3, 1, 2) * scale + shift)
