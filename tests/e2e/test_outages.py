@@ -159,3 +159,10 @@ def test_sqlite_takes_the_place_of_mongo(pipeline: PipelineFactory) -> None:
         rows = database.execute("SELECT predicted_label FROM predictions").fetchall()
     database.close()
     assert {label for (label,) in rows} == {f"text {i}" for i in range(50)}
+
+
+def test_stopping_while_a_sink_was_never_up_is_quick_and_clean(pipeline: PipelineFactory) -> None:
+    one = pipeline(MONGO_URI="mongodb://127.0.0.1:9/", SINK_TIMEOUT_S=1, DRAIN_S=30)
+    consumer = one.consume()
+    consumer.wait_until_it_says("mongo: ")
+    assert consumer.stop(timeout_s=15) == 0

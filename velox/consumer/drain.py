@@ -34,8 +34,8 @@ def shut_down(fetcher: Fetcher, flight: Flight, writer: Writer, dispatcher: Disp
     What is done is committed; what is not will be read again.
     """
     dispatcher.close(deadline)
-    if flight.records:
-        writer.abandon()
+    # Nothing in flight: nothing to write, and no reason to wait for a sink that is down. Otherwise time is up.
+    writer.abandon()
     written = writer.close(deadline.left_s() + 1)
     flight.settle()
     return _leave(fetcher, flight, deadline) and written
