@@ -1,7 +1,11 @@
 """A system that fails costs time, never a record: the consumer waits, says why, and goes on by itself."""
 
+import random
 import sqlite3
 import uuid
+
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from tests.e2e.conftest import PipelineFactory
 from tests.e2e.pipeline import Pipeline, wait_until
@@ -166,3 +170,22 @@ def test_stopping_while_a_sink_was_never_up_is_quick_and_clean(pipeline: Pipelin
     consumer = one.consume()
     consumer.wait_until_it_says("mongo: ")
     assert consumer.stop(timeout_s=15) == 0
+
+
+def test_a_dead_letter_too_large_for_its_topic_leaves_its_value_and_costs_no_other(
+    pipeline: PipelineFactory, kafka: KafkaServer
+) -> None:
+    one = pipeline(partitions=1)
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    small = NewTopic(f"{one.topic}.dlq", num_partitions=1, config={"max.message.bytes": "10000"})
+    admin.create_topics([small])[small.topic].result()
+    huge = b"bad " + random.Random(7).randbytes(30_000).hex().encode()  # noqa: S311 - the same, incompressible
+    one.publish(b"good 1", b"bad 1", huge, b"bad 2", b"good 2")
+    consumer = one.consume()
+    one.wait_for_documents(2)
+    wait_until(lambda: one.uncommitted() == 0, what="all committed")
+    letters = {why["velox-dlq-offset"]: (letter.value(), why) for letter, why in one.dead_letters()}
+    assert (letters["1"][0], letters["3"][0]) == (b"bad 1", b"bad 2")
+    assert letters["2"][0] is None
+    assert letters["2"][1]["velox-dlq-value-omitted-bytes"] == str(len(huge))
+    assert consumer.stop() == 0

@@ -66,6 +66,20 @@ class DeadLetters:
         Raises:
             BrokerUnavailableError: not all were acknowledged in time.
         """
+        if self._deliver(batch):
+            return
+        # A topic with a lower limit than ours refuses the whole batch around the letter that is too large.
+        for letter in batch:
+            if not self._deliver([letter]) and not self._deliver([letter], with_values=False):
+                msg = f"the dead letter of {letter[0].position} is too large for its topic even without its value"
+                raise BrokerUnavailableError(msg)
+
+    def close(self) -> None:
+        """Let go; every write has been flushed already."""
+        self._producer.flush(0)
+
+    def _deliver(self, batch: Sequence[tuple[Record, BadRecordError]], *, with_values: bool = True) -> bool:
+        """Produce and wait; False when the topic finds something too large."""
         refusals: list[KafkaError] = []
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
@@ -73,30 +87,24 @@ class DeadLetters:
                 refusals.append(error)
 
         deadline = Deadline(self._timeout_s)
+        limit_bytes = self._limit_bytes if with_values else 0
         for record, error in batch:
-            self._produce(record, error, delivered, deadline)
-        if self._producer.flush(deadline.left_s() + 1) or refusals:
-            cause = refusals[0].str() if refusals else f"no answer within {self._timeout_s:g} s"
-            self._producer.purge()
-            self._producer.poll(0)
-            msg = f"dead letters not accepted: {cause}"
-            raise BrokerUnavailableError(msg)
+            self._produce(_letter(record, error, limit_bytes), delivered, deadline)
+        unanswered = self._producer.flush(deadline.left_s() + 1)
+        if not unanswered and not refusals:
+            return True
+        if not unanswered and {refusal.code() for refusal in refusals} == {KafkaError.MSG_SIZE_TOO_LARGE}:
+            return False
+        cause = refusals[0].str() if refusals else f"no answer within {self._timeout_s:g} s"
+        self._producer.purge()
+        self._producer.poll(0)
+        msg = f"dead letters not accepted: {cause}"
+        raise BrokerUnavailableError(msg)
 
-    def close(self) -> None:
-        """Let go; every write has been flushed already."""
-        self._producer.flush(0)
-
-    def _produce(self, record: Record, error: BadRecordError, delivered: Any, deadline: Deadline) -> None:  # noqa: ANN401 - librdkafka's callback
-        headers = dead_letter_headers(record, error)
-        size = len(record.value) + len(record.key or b"") + sum(len(n) + len(v or b"") + 16 for n, v in headers)
-        value: bytes | None = record.value
-        if size > self._limit_bytes - 1024:
-            value = None
-            headers = [*headers, ("velox-dlq-value-omitted-bytes", str(len(record.value)).encode())]
-        topic = dead_letter_topic(record.position.topic)
+    def _produce(self, letter: dict[str, Any], delivered: Any, deadline: Deadline) -> None:  # noqa: ANN401 - librdkafka's callback
         while True:
             try:
-                self._producer.produce(topic, value, record.key, headers=headers, on_delivery=delivered)
+                self._producer.produce(**letter, on_delivery=delivered)
             except BufferError:
                 if deadline.has_passed():
                     msg = "dead letters not accepted: the local queue is full"
@@ -107,3 +115,15 @@ class DeadLetters:
                 raise BrokerUnavailableError(msg) from refusal
             else:
                 return
+
+
+def _letter(record: Record, error: BadRecordError, limit_bytes: int) -> dict[str, Any]:
+    """Build what is produced; without the value when it would be larger than ``limit_bytes``."""
+    headers = dead_letter_headers(record, error)
+    size = len(record.value) + len(record.key or b"") + sum(len(n) + len(v or b"") + 16 for n, v in headers)
+    value: bytes | None = record.value
+    if size > limit_bytes - 1024:
+        value = None
+        headers = [*headers, ("velox-dlq-value-omitted-bytes", str(len(record.value)).encode())]
+    topic = dead_letter_topic(record.position.topic)
+    return {"topic": topic, "value": value, "key": record.key, "headers": headers}
