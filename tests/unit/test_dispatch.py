@@ -67,7 +67,7 @@ class PretendedProcess:
         return [(self.in_flight.pop(ticket), answer) for ticket, answer in answers.answers]
 
     def die(self) -> None:
-        self._life.close()
+        self._life.send("dead")  # not closed: that would race with ``close`` in the watching thread
 
     def kill(self) -> None:
         self.die()
