@@ -1,6 +1,7 @@
 """The consumer's Kafka client between rebalances, with a scripted driver below it."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -19,6 +20,7 @@ class ScriptedConsumer:
 
     def __init__(self, _config: dict[str, Any]) -> None:
         self.messages: list[Message] = []
+        self.broker_answers = threading.Event()
         self.during_consume: Callable[[], None] = lambda: None
 
     def subscribe(self, _topics: Sequence[str], **callbacks: Callable[..., None]) -> None:
@@ -34,6 +36,11 @@ class ScriptedConsumer:
         self.during_consume()
         given, self.messages = self.messages[:most], self.messages[most:]
         return given
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+        assert not asynchronous
+        assert self.broker_answers.wait(10)
+        return offsets
 
     def assignment(self) -> list[TopicPartition]:
         return []
@@ -70,3 +77,27 @@ def test_a_record_of_a_partition_that_goes_while_more_are_taken_is_left_to_its_n
     ]
     driver.during_consume = lambda: driver.rebalance(how, P0)
     assert [(m.partition(), m.offset()) for m in client.fetch(10, 0)] == [(1, 3)]
+
+
+def test_a_commit_that_is_answered_is_heard_of_at_once(driver: ScriptedConsumer) -> None:
+    heard: list[Mapping[Partition, int]] = []
+    client = KafkaClient(Settings(), Listener())
+    client.subscribe(heard.append)
+    driver.rebalance("on_assign", P0)
+    driver.broker_answers.set()
+    client.commit_now({Partition("image_data", 0): 7, Partition("image_data", 1): 9})
+    assert heard == [{Partition("image_data", 0): 7}], "only what is owned"
+
+
+def test_a_commit_does_not_wait_for_a_hung_broker(driver: ScriptedConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_client, "_COMMIT_S", 0.01)
+    heard: list[Mapping[Partition, int]] = []
+    client = KafkaClient(Settings(), Listener())
+    client.subscribe(heard.append)
+    driver.rebalance("on_assign", P0)
+    try:
+        client.commit_now({Partition("image_data", 0): 7})
+        assert heard == []
+        assert not driver.broker_answers.is_set()
+    finally:
+        driver.broker_answers.set()

@@ -1,6 +1,7 @@
 """The consumer's Kafka client: what is fetched, which partitions are owned, what is committed."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ _RETRY_AT_NEXT_COMMIT = frozenset(
     }
 )
 _REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+_COMMIT_S = 5.0
 _PREFETCH_KIB = 32 * 1024
 
 
@@ -108,14 +110,28 @@ class KafkaClient:
             self._consumer.commit(offsets=owned, asynchronous=True)
 
     def commit_now(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit and wait. A refusal is logged: those records will be read again, and absorbed by their ids."""
+        """Commit and wait, a few seconds at most: the driver would wait for a hung broker, and hear no signal.
+
+        A refusal is logged: those records will be read again, and absorbed by their ids.
+        """
         owned = self._ours(offsets)
         if not owned:
             return
-        try:
-            self._committed(None, self._consumer.commit(offsets=owned, asynchronous=False) or [])
-        except KafkaException as error:
-            self._committed(error.args[0], owned)
+        answer: list[tuple[KafkaError | None, list[TopicPartition]]] = []
+
+        def commit() -> None:
+            try:
+                answer.append((None, self._consumer.commit(offsets=owned, asynchronous=False) or []))
+            except KafkaException as error:
+                answer.append((error.args[0], owned))
+
+        committing = threading.Thread(target=commit, name="commit", daemon=True)
+        committing.start()
+        committing.join(_COMMIT_S)
+        if answer:
+            self._committed(*answer[0])
+        else:
+            log.warning("Kafka has not answered a commit for %g s: what it was for may be read again", _COMMIT_S)
 
     def lag(self) -> dict[Partition, int]:
         """Count the records after the last one fetched, per owned partition, as far as both ends are known."""
