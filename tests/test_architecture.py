@@ -22,6 +22,7 @@ LAYERS = {
     "velox.settings": FOUNDATION,
     "velox.settings_table": FOUNDATION,
     "velox.metrics": FOUNDATION,
+    "velox.allocator": FOUNDATION,
     "velox.logs": FOUNDATION,
     "velox.loading": FOUNDATION,
     "velox.signals": FOUNDATION,

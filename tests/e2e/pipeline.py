@@ -10,12 +10,13 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import psutil
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 
@@ -185,7 +186,14 @@ class Pipeline:
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.settings["KAFKA_CONSUMER_GROUP"]})
         try:
             partitions = consumer.list_topics(self.topic, timeout=10).topics[self.topic].partitions
-            committed = consumer.committed([TopicPartition(self.topic, number) for number in partitions], timeout=10)
+            committed: list[TopicPartition] = []
+
+            def is_answered() -> bool:
+                with suppress(KafkaException):  # a broker that has just started may still look for its coordinator
+                    committed[:] = consumer.committed([TopicPartition(self.topic, n) for n in partitions], timeout=5)
+                return bool(committed)
+
+            wait_until(is_answered, what="the committed offsets")
             return sum(consumer.get_watermark_offsets(at, timeout=10)[1] - max(0, at.offset) for at in committed)
         finally:
             consumer.close()

@@ -119,3 +119,12 @@ def test_a_users_own_kind_of_bad_record_error_crosses_to_the_fetcher() -> None:
     answered = pickle.loads(pickle.dumps(ask(model, b"red_circle:0.9", b"red_circle:0.9")))  # noqa: S301 - its own
     assert (answered[100].reason, answered[100].detail) == (Reason.UNDECODABLE, "no")
     assert answered[101] == Prediction("red_circle", 0.9)
+
+
+def test_a_label_that_is_no_text_is_a_defect_of_the_model() -> None:
+    class Numbers(FakeModel):
+        def predict(self, inputs: Sequence[str]) -> list[Prediction | BadRecordError]:
+            return [Prediction(7, 1.0) for _ in inputs]  # type: ignore[arg-type]  # that is the point
+
+    with pytest.raises(TypeError, match="the label 7; labels are text"):
+        ask(Numbers(), b"red_circle:0.9")

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from velox import logs
+from velox.allocator import keep_large_blocks
 from velox.consumer.messages import Answers, Ready, Refused, Reply, Work
 from velox.core.batching import Batcher
 from velox.errors import BadRecordError, Reason, VeloxError
@@ -30,6 +31,7 @@ def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work]") -> N
     # The fetcher decides when to end; Ctrl-C and a service manager's SIGTERM reach the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    keep_large_blocks()
     logs.configure(level=settings.log_level, form=settings.log_format)
     threading.Thread(target=_die_with_parent, name="die-with-parent", daemon=True).start()
     try:
@@ -53,6 +55,7 @@ def answer(model: Model, batch: list[tuple[int, bytes]], *, waited_s: float = 0.
 
     Raises:
         ValueError: the model gave more or fewer predictions than it got inputs.
+        TypeError: the model gave a label that is no text.
     """
     started = monotonic()
     answers: list[tuple[int, Prediction | BadRecordError]] = []
@@ -79,6 +82,10 @@ def answer(model: Model, batch: list[tuple[int, bytes]], *, waited_s: float = 0.
 def _checked(prediction: Prediction | BadRecordError) -> Prediction | BadRecordError:
     if isinstance(prediction, BadRecordError):
         return _plain(prediction)
+    label: object = prediction.label
+    if not isinstance(label, str):
+        msg = f"predict returned the label {label!r}; labels are text"
+        raise TypeError(msg)
     if 0 <= prediction.confidence <= 1:
         return prediction
     return BadRecordError(Reason.BAD_PREDICTION, f"confidence {prediction.confidence} is not within 0 and 1")

@@ -7,6 +7,7 @@ from math import inf
 from time import monotonic
 
 from velox import __version__, logs
+from velox.allocator import return_large_blocks
 from velox.consumer.dispatch import Dispatcher
 from velox.consumer.drain import drain, shut_down
 from velox.consumer.fetcher import Fetcher
@@ -45,6 +46,7 @@ def run(settings: Settings) -> int:
         len(devices),
     )
     prepare_environment(len(devices))
+    return_large_blocks()
     metrics = Metrics()
     flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes)
     sinks = [load_class(path)(settings) for path in paths(settings.sinks)]

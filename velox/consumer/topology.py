@@ -45,14 +45,8 @@ def prepare_environment(processes: int) -> None:
     """Set what inference processes inherit and must find at their start; what the user has set stays.
 
     One thread each when there is a process per core: that is faster than threads that share cores, and does not
-    collapse when a neighbour takes one. The allocator keeps large blocks instead of returning them to the kernel
-    after each batch and faulting them in again.
+    collapse when a neighbour takes one.
     """
     threads = str(max(1, core_count() // processes))
-    for name, value in {
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "MALLOC_MMAP_THRESHOLD_": str(4 * 1024**3),
-        "MALLOC_TRIM_THRESHOLD_": str(8 * 1024**3),
-    }.items():
-        os.environ.setdefault(name, value)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, threads)

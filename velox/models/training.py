@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from velox import logs
+from velox.allocator import keep_large_blocks
 from velox.errors import SettingsError
 from velox.models import card, dataset
 from velox.models.architectures import ARCHITECTURES, Architecture
@@ -31,10 +32,12 @@ from velox.sources.drawing import check_shapes
 log = logging.getLogger(__name__)
 
 _GOOD_ACCURACY = 0.99
+_LOG_WIDTH = 160
 
 
 def run(settings: Settings) -> int:
     """Train, report, write; answer the exit code: 0, or 128 + the signal that stopped it."""
+    keep_large_blocks()
     logs.configure(level=settings.log_level, form=settings.log_format)
     with StopSignals() as signals:
         try:
@@ -153,7 +156,10 @@ def _describe(
 
 
 def _report(evaluation: Evaluation, settings: Settings, *, took_s: float) -> None:
-    Console().print(evaluation.table())
+    console = Console()
+    if not console.is_terminal:
+        console.width = _LOG_WIDTH  # a log has no edge at which labels must break
+    console.print(evaluation.table())
     log.info(
         "Held-out accuracy %.2f %%; least confidence on plain images %.3f; wrote %s after %.0f s",
         100 * evaluation.accuracy, evaluation.plain_confidence, settings.model_path, took_s,
