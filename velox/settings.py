@@ -130,7 +130,10 @@ class Settings(BaseSettings):
     inference_start_timeout_s: float = Field(120.0, gt=0, description="Time an inference process may take to load.")
     inference_timeout_s: float = Field(30.0, gt=0, description="An inference process without an answer is killed.")
     inference_restarts: int = Field(
-        5, ge=0, le=1000, description="Deaths in a row, with nothing predicted between, before the consumer gives up."
+        5,
+        ge=0,
+        le=1000,
+        description="Deaths in a row of one inference process, nothing predicted, before the consumer gives up.",
     )
 
     target_labels: Names = Field(("red_circle",), description="Labels or patterns (`blue_*`) that are detections.")
