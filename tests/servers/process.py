@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 HOST = "127.0.0.1"
-TETHER = Path(__file__).with_name("tether.py")
+TETHER = Path(__file__).parents[2] / "velox" / "up" / "tether.py"
 POLL_S = 0.05
 
 

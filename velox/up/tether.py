@@ -19,7 +19,7 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # it died before the kernel knew
         sys.exit("the parent is gone")
-    os.execv(command[0], command)  # noqa: S606 - the point of this file
+    os.execvp(command[0], command)  # noqa: S606 - the point of this file
 
 
 if __name__ == "__main__":
