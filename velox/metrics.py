@@ -92,6 +92,18 @@ IN_FLIGHT_BYTES = Spec(
     "Bytes of the records in flight; from QUEUE_BYTES on, nothing more is fetched.",
     "At QUEUE_BYTES: as velox_in_flight_records at QUEUE_SIZE.",
 )
+IN_FLIGHT_LIMIT_RECORDS = Spec(
+    "velox_in_flight_limit_records",
+    "gauge",
+    "The bound of velox_in_flight_records: QUEUE_SIZE.",
+    "Raise QUEUE_SIZE when inference processes starve below it.",
+)
+IN_FLIGHT_LIMIT_BYTES = Spec(
+    "velox_in_flight_limit_bytes",
+    "gauge",
+    "The bound of velox_in_flight_bytes: QUEUE_BYTES.",
+    "Raise QUEUE_BYTES when large images keep velox_in_flight_records far below QUEUE_SIZE, and memory allows.",
+)
 LAG = Spec(
     "velox_consumer_lag_records",
     "gauge",
@@ -131,6 +143,18 @@ READY = Spec(
     "1 when model, sinks and partitions are ready, else 0.",
     "/readyz names the cause.",
 )
+STORAGE_FREE = Spec(
+    "velox_storage_free_bytes",
+    "gauge",
+    "Bytes free where STORAGE_PATH lies; NaN when it cannot be asked.",
+    "Falling towards 0: remove old images, or raise CONFIDENCE_THRESHOLD.",
+)
+STARTED = Spec(
+    "velox_start_time_seconds",
+    "gauge",
+    "When this consumer started, in Unix seconds.",
+    "Changes again and again: the end of the consumer's log names the cause.",
+)
 BUILD = Spec(
     "velox_build_info",
     "gauge",
@@ -149,12 +173,16 @@ CATALOGUE: Final = (
     BATCH_SIZE,
     IN_FLIGHT_RECORDS,
     IN_FLIGHT_BYTES,
+    IN_FLIGHT_LIMIT_RECORDS,
+    IN_FLIGHT_LIMIT_BYTES,
     LAG,
     ASSIGNED,
     SINK_RETRIES,
     RESTARTS,
     PROCESSES,
     READY,
+    STORAGE_FREE,
+    STARTED,
     BUILD,
 )
 
@@ -195,10 +223,14 @@ class Metrics:
         self.confidence = self._gauge(CONFIDENCE)
         self.in_flight_records = self._gauge(IN_FLIGHT_RECORDS)
         self.in_flight_bytes = self._gauge(IN_FLIGHT_BYTES)
+        self.in_flight_limit_records = self._gauge(IN_FLIGHT_LIMIT_RECORDS)
+        self.in_flight_limit_bytes = self._gauge(IN_FLIGHT_LIMIT_BYTES)
         self.lag = self._gauge(LAG)
         self.assigned = self._gauge(ASSIGNED)
         self.processes = self._gauge(PROCESSES)
         self.ready = self._gauge(READY)
+        self.storage_free = self._gauge(STORAGE_FREE)
+        self.started = self._gauge(STARTED)
         self.build = self._gauge(BUILD)
         self.stage = self._histogram(STAGE)
         self.end_to_end = self._histogram(END_TO_END)

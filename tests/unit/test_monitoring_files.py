@@ -49,6 +49,26 @@ def test_every_panel_has_a_description_and_the_provisioned_data_source(dashboard
         assert panel["datasource"]["uid"] in known, panel["title"]
 
 
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+def test_every_query_follows_the_choice_of_consumers(dashboard: Path) -> None:
+    (variable,) = json.loads(dashboard.read_text())["templating"]["list"]
+    assert variable["name"] == "instance"
+    for query in queries(dashboard):
+        assert len(metrics_in(query)) <= query.count('{instance=~"$instance"'), query
+
+
+def test_links_between_dashboards_lead_to_one_that_exists() -> None:
+    texts = [dashboard.read_text() for dashboard in DASHBOARDS]
+    links = {link for text in texts for link in re.findall(r'"url": "/d/([\w-]+)', text)}
+    assert links == {json.loads(text)["uid"] for text in texts}
+
+
+def test_grafana_opens_with_a_dashboard_that_exists() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    home = compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert Path(home).name in {dashboard.name for dashboard in DASHBOARDS}
+
+
 def test_panels_have_ids_and_places_of_their_own() -> None:
     for dashboard in DASHBOARDS:
         cells = [

@@ -2,8 +2,11 @@
 
 import logging
 import os
+import shutil
 import sys
-from math import inf
+from functools import partial
+from math import inf, nan
+from pathlib import Path
 from time import monotonic
 
 from velox import __version__, logs
@@ -48,6 +51,7 @@ def run(settings: Settings) -> int:
     prepare_environment(len(devices))
     return_large_blocks()
     metrics = Metrics()
+    _describe(settings, metrics)
     flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes)
     sinks = [load_class(path)(settings) for path in paths(settings.sinks)]
     with StopRequest() as stop:
@@ -78,6 +82,21 @@ def run(settings: Settings) -> int:
         sys.stdout.flush()
         os._exit(1)  # a thread hangs in a driver and would hang the interpreter's end as well
     return 0 if drained else 1
+
+
+def _describe(settings: Settings, metrics: Metrics) -> None:
+    """Set what does not change while this consumer runs, and have the disk asked by whoever reads the metrics."""
+    metrics.started.set_to_current_time()
+    metrics.in_flight_limit_records.set(settings.queue_size)
+    metrics.in_flight_limit_bytes.set(settings.queue_bytes)
+    metrics.storage_free.set_function(partial(_free_bytes, settings.storage_path))
+
+
+def _free_bytes(folder: Path) -> float:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:  # not made yet, or gone; a failure here would take all metrics with it
+        return nan
 
 
 def _ensure_topics(settings: Settings, stop: StopRequest) -> None:
