@@ -58,7 +58,7 @@ def _add_up(commands: "argparse._SubParsersAction[_Parser]") -> None:
         dest="for_s",
         type=_duration,
         metavar="TIME",
-        help="end this long after the first prediction: 20s, 5m, 1h",
+        help="end this long after the first record is done: 20s, 5m, 1h",
     )
     up.set_defaults(run=_up)
 

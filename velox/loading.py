@@ -12,12 +12,13 @@ def load_class(path: str) -> Any:  # noqa: ANN401 - what the class is, its contr
     Raises:
         SettingsError: there is no such module or class; the message names the path.
     """
-    module, _, name = path.partition(":")
+    module_name, _, name = path.partition(":")
     try:
-        return getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        msg = f"{path}: cannot import {error.name}; is it on PYTHONPATH, is its extra installed?"
+        module = import_module(module_name)
+    except ImportError as error:
+        msg = f"{path}: {error}; is it on PYTHONPATH, is its extra installed?"
         raise SettingsError(msg) from error
-    except AttributeError as error:
-        msg = f"{path}: module {module} has no class {name}"
-        raise SettingsError(msg) from error
+    if not hasattr(module, name):
+        msg = f"{path}: module {module_name} has no class {name}"
+        raise SettingsError(msg)
+    return getattr(module, name)

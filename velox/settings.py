@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     kafka_consumer_group: str = Field("gpu_cluster_h100", min_length=1, description="Consumer group.")
     kafka_partitions: int = Field(6, ge=1, le=10_000, description="Partitions of a topic that Velox creates.")
     max_message_bytes: int = Field(
-        10_485_760, ge=1024, le=1_000_000_000, description="Largest record; governs client, topic and fetch limits."
+        10_485_760, ge=1024, le=100_000_000, description="Largest record; governs client, topic and fetch limits."
     )
     compression_type: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         "lz4", description="Compression of what is produced."
@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         "earliest", description="Where a group without a committed offset starts."
     )
     session_timeout_ms: int = Field(
-        6000, ge=1000, le=300_000, description="Silence after which Kafka gives a consumer's partitions to others."
+        6000, ge=6000, le=300_000, description="Silence after which Kafka gives a consumer's partitions to others."
     )
     revoke_wait_s: float = Field(
         5.0, ge=0, le=60, description="A rebalance waits this long for the records in flight of partitions given up."
@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     epochs: int = Field(3, ge=1, le=1000, description="Passes over the training images.")
     training_seed: int = Field(7, ge=0, description="Seed of weights, images and order in training.")
     model_arch: Literal["mobilenet_v2", "squeezenet1_1", "tiny_cnn"] = Field(
-        "mobilenet_v2", description="Architecture that `train.py` trains."
+        "mobilenet_v2", description="What `train.py` trains, and what weights without a model card are."
     )
 
     model: str = Field(
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
         description="Where results go: any of `mongo`, `disk`, `sqlite`, or your own `package.module:ClassName`.",
     )
     store: Literal["detections", "all"] = Field("detections", description="What the database sinks take.")
-    sink_timeout_s: float = Field(10.0, gt=0, le=600, description="A write to a sink that takes longer has failed.")
+    sink_timeout_s: float = Field(10.0, ge=0.1, le=600, description="A write to a sink that takes longer has failed.")
     mongo_uri: SecretStr = Field(SecretStr("mongodb://mongo:27017/"), description="MongoDB connection string.")
     db_name: str = Field("lab_discovery_db", pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$', description="MongoDB database.")
     mongo_collection: str = Field(
@@ -250,8 +250,8 @@ def load() -> Settings:
 
 def origins() -> dict[str, str]:
     """Tell for each field where its value comes from: ``environment``, ``.env`` or ``default``."""
-    env_file = _env_file()
-    environment = {name.upper() for name in os.environ}
+    env_file = _given_in(_env_file())
+    environment = _given_in(os.environ)
 
     def origin(field: str) -> str:
         prefix = COLOR_PREFIX if field == "colors" else None
@@ -261,6 +261,11 @@ def origins() -> dict[str, str]:
         return "default"
 
     return {field: origin(field) for field in Settings.model_fields}
+
+
+def _given_in(variables: Mapping[str, str]) -> set[str]:
+    """Name the variables that say something: an empty one does so only of a colour."""
+    return {name.upper() for name, value in variables.items() if value or name.upper().startswith(COLOR_PREFIX)}
 
 
 def _refuse_unknown_names() -> None:

@@ -82,8 +82,17 @@ def test_a_full_flight_keeps_the_group_and_goes_on(pipeline: PipelineFactory) ->
     slow = pipeline(QUEUE_SIZE=8, BATCH_SIZE=4)
     slow.publish(*(f"slow {i}".encode() for i in range(100)))
     consumer = slow.consume()
-    slow.wait_for_documents(100)
-    assert consumer.metric("velox_in_flight_records") <= 8
+    consumer.wait_until_ready()
+    in_flight = []
+
+    def all_are_stored() -> bool:
+        in_flight.append(consumer.metric("velox_in_flight_records"))
+        return slow.count() == 100
+
+    wait_until(all_are_stored, what="100 documents")
+    assert 0 < max(in_flight) <= 8
+    assert not consumer.says("Revoked")
+    assert not consumer.says("Lost")
     assert consumer.stop() == 0
     assert slow.uncommitted() == 0
 

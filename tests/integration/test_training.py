@@ -242,3 +242,14 @@ def test_cached_weights_are_used_for_all_but_the_classifier(tmp_path: Path, monk
     for name, tensor in network.state_dict().items():
         is_classifier = name.startswith("classifier.")
         assert is_classifier or np.array_equal(tensor, imagenet.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "squeezenet1_1"])
+def test_the_large_architectures_run_through_every_step(tmp_path: Path, architecture: str) -> None:
+    """What a full training reaches takes minutes and is measured, not tested."""
+    settings = settings_in(tmp_path, model_arch=architecture, samples_per_class=4, epochs=1)
+    card = training.train(settings, pretrained=False)
+    assert card.architecture == architecture
+    model = ImageClassifier(settings)
+    model.load("cpu")
+    assert model.version == card.version

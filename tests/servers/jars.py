@@ -39,9 +39,9 @@ def provision(pom: Path, *, inputs: str, prepare: Callable[[Path], None]) -> Pat
 
 
 def cache_root() -> Path:
-    """`VELOX_CACHE`, else `velox` in the user's cache folder."""
+    """`TEST_SERVERS_CACHE`, else `velox` in the user's cache folder."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    root = Path(os.environ.get("VELOX_CACHE") or base / "velox")
+    root = Path(os.environ.get("TEST_SERVERS_CACHE") or base / "velox")
     root.mkdir(parents=True, exist_ok=True)
     return root
 

@@ -197,8 +197,11 @@ class KafkaClient:
         error = message.error()
         if error is None:
             return True
-        if error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:
-            msg = f"Kafka: {error.str()}"
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            msg = f"AUTO_OFFSET_RESET=error: {error.str()}; set earliest or latest, or reset the group's offsets"
+            raise VeloxError(msg)
+        if error.fatal():
+            msg = f"Kafka: {error.str()}; this member of the group cannot go on, start the consumer again"
             raise VeloxError(msg)
         if error.code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}:
             msg = f"Kafka refuses {self._topic}: {error.str()}; check the ACLs of this user"

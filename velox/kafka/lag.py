@@ -47,7 +47,7 @@ class Observer:
         try:
             answers = self._consumer.committed([TopicPartition(*p) for p in partitions], timeout=_TIMEOUT_S)
         except KafkaException as error:
-            msg = f"Kafka does not say what the group has committed: {error}"
+            msg = f"Kafka does not say what the group has committed: {error}; is it running?"
             raise BrokerUnavailableError(msg) from error
         return {Partition(a.topic, a.partition): a.offset for a in answers if a.error is None and a.offset >= 0}
 
@@ -61,7 +61,7 @@ class Observer:
             numbers = self._consumer.list_topics(timeout=_TIMEOUT_S).topics[topic].partitions
             return {Partition(topic, number): self._extent(topic, number) for number in numbers}
         except (KafkaException, KeyError) as error:
-            msg = f"Kafka does not say what {topic} holds: {error}"
+            msg = f"Kafka does not say what topic {topic} holds: {error!r}; is it running, is the topic there?"
             raise BrokerUnavailableError(msg) from error
 
     def read_all(self, topic: str, *, within_s: float) -> list[Message]:

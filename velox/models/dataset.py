@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from velox.models.preprocessing import Preprocessor
 from velox.settings import Settings
+from velox.sources import jpeg
 from velox.sources.drawing import Bgr, draw
+from velox.sources.shapes import REFERENCE_SIDE_PX
 
-REFERENCE_SIDE: Final = 512
-"""CENTER and SHAPE_SIZE are pixels of an image of this side; other images scale them."""
 PLAIN_SHARE: Final = 0.25
 """This part of the images is drawn exactly as the producer draws; the others vary."""
 _BACKGROUNDS: Final = (40, 216)
@@ -74,8 +74,11 @@ class _Artist:
 
     def __init__(self, settings: Settings, rng: np.random.Generator) -> None:
         self._height, self._width = settings.img_height, settings.img_width
-        scale = min(self._height, self._width) / REFERENCE_SIDE
-        self._center = (settings.center * self._width / REFERENCE_SIDE, settings.center * self._height / REFERENCE_SIDE)
+        scale = min(self._height, self._width) / REFERENCE_SIDE_PX
+        self._center = (
+            settings.center * self._width / REFERENCE_SIDE_PX,
+            settings.center * self._height / REFERENCE_SIDE_PX,
+        )
         self._size = settings.shape_size * scale
         # Random numbers for every pixel of every image would take longer than all the rest: cut them from one field.
         self._noise = rng.standard_normal((self._height + _PLACES, self._width + _PLACES, 3), np.float32)
@@ -83,7 +86,7 @@ class _Artist:
     def plain(self, shape: str, color: Bgr) -> bytes:
         """Draw as the producer does."""
         image = draw(shape, color=color, height=self._height, width=self._width, center=self._center, size=self._size)
-        return _encode(image, 95)
+        return jpeg.encode(image)
 
     def varied(self, shape: str, color: Bgr, rng: np.random.Generator) -> bytes:
         """Vary position, size, background, tint, noise and compression."""
@@ -102,14 +105,9 @@ class _Artist:
         top, left = rng.integers(_PLACES, size=2)
         noise = self._noise[top : top + self._height, left : left + self._width]
         image = cv2.addWeighted(image, 1, noise, rng.uniform(0, _MAX_NOISE), 0, dtype=cv2.CV_8U)
-        return _encode(image, int(rng.integers(*_QUALITIES)))
+        return jpeg.encode(image, quality=int(rng.integers(*_QUALITIES)))
 
     @staticmethod
     def _place(extent: int, size: float, rng: np.random.Generator) -> float:
         """Put the middle where the whole shape is in the image, or in the image's middle if it is too large."""
         return float(rng.uniform(size, extent - size)) if 2 * size < extent else extent / 2
-
-
-def _encode(image: cv2.typing.MatLike, quality: int) -> bytes:
-    _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return jpeg.tobytes()

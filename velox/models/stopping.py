@@ -1,4 +1,8 @@
-"""Ends a long computation between two steps when SIGINT or SIGTERM comes."""
+"""Ends a long computation between two steps when SIGINT or SIGTERM comes.
+
+Unlike ``velox.signals``, which asks a loop to drain, this raises, and the second signal ends the process by itself: in
+the middle of a download or an import nobody would ask.
+"""
 
 import signal
 from types import FrameType, TracebackType

@@ -12,7 +12,7 @@ import numpy as np
 
 from velox.errors import SourceError
 from velox.settings import Settings
-from velox.sources.shapes import JPEG_QUALITY
+from velox.sources import jpeg
 from velox.sources.source import Item
 
 log = logging.getLogger(__name__)
@@ -95,5 +95,4 @@ def _jpeg(content: bytes) -> bytes:
     if image is None:
         msg = "neither JPEG nor PNG"
         raise ValueError(msg)
-    _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return jpeg.tobytes()
+    return jpeg.encode(image)

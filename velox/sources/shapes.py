@@ -4,14 +4,11 @@ import random
 from collections.abc import Iterator
 from typing import Final
 
-import cv2
-
 from velox.errors import SettingsError
 from velox.settings import Settings
-from velox.sources import drawing
+from velox.sources import drawing, jpeg
 from velox.sources.source import Item
 
-JPEG_QUALITY: Final = 90
 REFERENCE_SIDE_PX: Final = 512
 """SHAPE_SIZE is in pixels of an image of this side; other images scale it by their shorter side."""
 
@@ -55,5 +52,4 @@ def _item(settings: Settings, color: str, shape: str) -> Item:
         center=(width / 2, height / 2),
         size=settings.shape_size * min(height, width) / REFERENCE_SIDE_PX,
     )
-    _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return Item(key=None, metadata={"shape_label": shape, "color_label": color}, payload=jpeg.tobytes())
+    return Item(key=None, metadata={"shape_label": shape, "color_label": color}, payload=jpeg.encode(image))

@@ -9,7 +9,7 @@ import cv2
 
 from velox.errors import SourceError
 from velox.settings import Settings
-from velox.sources.shapes import JPEG_QUALITY
+from velox.sources import jpeg
 from velox.sources.source import Item
 
 log = logging.getLogger(__name__)
@@ -61,10 +61,9 @@ class VideoSource:
             if not is_read:
                 break
             time_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             name = Path(self._path).name
             metadata = {"file": name, "frame": number, "video_time_s": round(time_s, 3)}
-            yield Item(key=name.encode(errors="replace"), metadata=metadata, payload=jpeg.tobytes())
+            yield Item(key=name.encode(errors="replace"), metadata=metadata, payload=jpeg.encode(image))
             number += 1
         if number == 0:
             raise self._unreadable("not one frame of it can be read")

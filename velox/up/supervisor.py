@@ -3,7 +3,7 @@
 import logging
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from velox import logs
 from velox.core.deadline import Deadline
@@ -32,7 +32,7 @@ class _Urgent(Exception):  # noqa: N818 - not an error: somebody asked for it
 
 
 def run(settings: Settings, *, for_s: float | None = None) -> int:
-    """Run until a signal comes, the source ends, or ``for_s`` seconds after the first prediction; then drain.
+    """Run until a signal comes, the source ends, or ``for_s`` seconds after the first record is done; then drain.
 
     Returns:
         0 when every process ended well and the counts add up, else 1.
@@ -42,7 +42,7 @@ def run(settings: Settings, *, for_s: float | None = None) -> int:
     """
     logs.configure(level=settings.log_level, form=settings.log_format)
     topics = (settings.kafka_topic, dead_letter_topic(settings.kafka_topic))
-    with StopRequest() as stop, LOG_PATH.open("w") as log_file, EmbeddedBroker(topics) as broker:
+    with StopRequest() as stop, _open_log() as log_file, EmbeddedBroker(topics) as broker:
         train_if_missing(settings, stop)
         if stop.is_made():
             return 1
@@ -59,6 +59,14 @@ def run(settings: Settings, *, for_s: float | None = None) -> int:
             return 1
         finally:
             pipeline.close()
+
+
+def _open_log() -> TextIO:
+    try:
+        return LOG_PATH.open("w")
+    except OSError as error:
+        msg = f"{LOG_PATH}: {error.strerror}; run it in a folder that can be written to"
+        raise VeloxError(msg) from error
 
 
 class _Run:
@@ -92,13 +100,14 @@ class _Run:
             self._tick()
 
     def _produce(self, for_s: float | None) -> None:
-        """Let it run; the time counts from the first prediction."""
+        """Let it run; the time counts from the first record that is done."""
         self._pipeline.state = "running"
         deadline: Deadline | None = None
         while not self._stop.is_made() and self._pipeline.producer.exit_code is None:
             if deadline and deadline.has_passed():
                 return
-            if self._tick().predicted and for_s is not None and deadline is None:
+            now = self._tick()
+            if (now.predicted or now.dead_lettered) and for_s is not None and deadline is None:
                 deadline = Deadline(for_s)
 
     def _stop_producer(self) -> bool:
