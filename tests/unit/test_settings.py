@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer
 from pydantic import SecretStr, ValidationError
 
 from velox import settings, settings_table
 from velox.core.envelope import Codec
 from velox.errors import SettingsError
+from velox.kafka.client import consumer_config
+from velox.kafka.dead_letters import DeadLetters
+from velox.kafka.publisher import Publisher
 from velox.settings import Settings
 
 EnvFile = Callable[[str], None]
@@ -293,3 +297,28 @@ def test_a_sink_is_a_known_name_or_a_class(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SINKS", "disc")
     with pytest.raises(SettingsError, match=r"SINKS=disc: 'disc' is no sink: mongo, disk, sqlite"):
         settings.load()
+
+
+def test_an_empty_variable_is_no_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCH_SIZE", "")
+    assert settings.origins()["batch_size"] == "default"
+    monkeypatch.setenv("COLORS_GREEN", "")
+    assert settings.origins()["colors"] == "environment"
+
+
+@pytest.mark.parametrize("max_message_bytes", [1024, 100_000_000])
+@pytest.mark.parametrize("sink_timeout_s", [0.1, 600])
+@pytest.mark.parametrize("session_timeout_ms", [6000, 300_000])
+def test_every_client_can_be_built_at_the_bounds(
+    max_message_bytes: int, sink_timeout_s: float, session_timeout_ms: int
+) -> None:
+    extreme = Settings(
+        kafka_bootstrap_server="127.0.0.1:9",
+        max_message_bytes=max_message_bytes,
+        sink_timeout_s=sink_timeout_s,
+        session_timeout_ms=session_timeout_ms,
+    )
+    DeadLetters(extreme).close()
+    Publisher(extreme)
+    assert consumer_config(extreme, on_commit=print, on_error=print)["session.timeout.ms"] == session_timeout_ms
+    Consumer(consumer_config(extreme, on_commit=print, on_error=print)).close()
