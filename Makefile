@@ -1,6 +1,6 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lock train bench clean
+.PHONY: help install run test compose-test check format lock train bench clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -17,7 +17,7 @@ TORCH_INDEX ?=
 ARGS ?=
 
 help: ## Show every target
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Create .venv with everything locked in requirements-dev.txt
 	@echo 'install: .venv is ready'
@@ -47,6 +47,9 @@ run: install ## Show the whole pipeline in one terminal; trains a model first if
 test: install ## Run every test, against real servers started for the purpose
 	@echo 'test: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
 	@$(BIN)/python -m pytest $(ARGS)
+
+compose-test: install ## Build the image, run docker-compose.yml, break it and count (with an engine of its own)
+	@TORCH_INDEX='$(TORCH_INDEX)' $(BIN)/python -m tests.compose
 
 check: install ## Format, lint, types and the fast tests
 	@echo 'check: format' && $(BIN)/ruff format -q --check .

@@ -20,12 +20,23 @@ def docker_compose() -> list[str]:
     """The command of Compose, version 2 or later; needs no engine for `config`."""
     if shutil.which("docker") and _succeeds("docker", "compose", "version"):
         return ["docker", "compose"]
-    return [str(_unpacked("docker-compose", "usr/libexec/docker/cli-plugins/docker-compose"))]
+    return [str(unpacked("docker-compose", "usr/libexec/docker/cli-plugins/docker-compose"))]
 
 
 def promtool() -> list[str]:
     """The command of Prometheus' own checker of configurations, rules and their tests."""
-    return [shutil.which("promtool") or str(_unpacked("promtool", "usr/bin/promtool"))]
+    return [shutil.which("promtool") or str(unpacked("promtool", "usr/bin/promtool"))]
+
+
+def prometheus() -> str:
+    """The path of the Prometheus server."""
+    return shutil.which("prometheus") or str(unpacked("prometheus", "usr/bin/prometheus"))
+
+
+def alertmanager() -> str:
+    """The path of Alertmanager, which Debian calls otherwise than its authors do."""
+    found = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
+    return found or str(unpacked("prometheus-alertmanager", "usr/bin/prometheus-alertmanager"))
 
 
 def hadolint() -> list[str]:
@@ -37,7 +48,7 @@ def _succeeds(*command: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _unpacked(package: str, tool: str) -> Path:
+def unpacked(package: str, tool: str) -> Path:
     """The tool in a package's own folder in the cache; moved there whole, so an interrupted run leaves nothing."""
     folder = cache_root() / f"{package}-{SUITE}-{platform.machine()}"
     if not (folder / tool).exists():

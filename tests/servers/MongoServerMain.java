@@ -24,6 +24,6 @@ public final class MongoServerMain {
         MongoBackend backend = args.length > 1 ? new H2Backend(args[1]) : new MemoryBackend();
         MongoServer server = new MongoServer(backend.version(new Mongo44()));
         Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));
-        server.bind("127.0.0.1", Integer.parseInt(args[0]));
+        server.bind(System.getProperty("host", "127.0.0.1"), Integer.parseInt(args[0]));
     }
 }
