@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined] # not in its __all__
 
-from tests.e2e.pipeline import Program, headers, read_all
+from tests.e2e.pipeline import Program, headers, read_all, wait_until
 from tests.servers.kafka import KafkaServer, TopicFactory
 from velox.errors import BrokerUnavailableError
 from velox.kafka.lag import Observer
@@ -137,6 +137,16 @@ def test_a_record_too_large_for_the_topic_is_a_failed_delivery(
     assert program.says("max.message.bytes")
 
 
+def records_in(bootstrap: str, topic: str) -> int:
+    observer = Observer(bootstrap, "nobody")
+    try:
+        return sum(extent.high for extent in observer.extents(topic).values())
+    except BrokerUnavailableError:  # a topic that was made a moment ago has no leaders yet
+        return 0
+    finally:
+        observer.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_everything_delivered(
     kafka: KafkaServer, topic: TopicFactory, produce: Callable[..., Program], number: int
@@ -144,12 +154,9 @@ def test_a_signal_ends_it_with_everything_delivered(
     name = topic()
     program = produce("--rate", "0", KAFKA_BOOTSTRAP_SERVER=kafka.bootstrap, KAFKA_TOPIC=name)
     program.wait_until_it_says("Producing shapes")
-    time.sleep(0.5)  # it is under way
+    wait_until(lambda: records_in(kafka.bootstrap, name) > 100, what="a producer under way")
     assert program.stop(number) == 0, program.output
-    observer = Observer(kafka.bootstrap, "nobody")
-    count = sum(extent.high for extent in observer.extents(name).values())
-    observer.close()
-    assert count > 100
+    count = records_in(kafka.bootstrap, name)
     assert program.says(f"Delivered {count} of {count} records (0 failed)")
 
 
@@ -160,9 +167,9 @@ def test_it_waits_for_a_broker_that_is_not_up_yet_and_outlives_its_death(produce
         program.wait_until_it_says("does not answer")
         server.start()
         program.wait_until_it_says("Producing shapes")
-        time.sleep(0.5)  # some records are out, some are not
+        wait_until(lambda: records_in(server.bootstrap, "image_data") > 10, what="some records out")
         server.kill()
-        time.sleep(0.5)
+        program.wait_until_it_says("No Kafka broker reachable")
         server.start()
         assert program.process.wait(60) == 0, program.output
         assert program.says("Delivered 150 of 150 records (0 failed)")
