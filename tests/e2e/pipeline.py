@@ -80,11 +80,15 @@ class ConsumerProgram(Program):
         self.wait_until_it_says("Metrics and health on port", timeout_s=timeout_s)
         wait_until(lambda: self.probe("/readyz")[0] == 200, what=f"ready:\n{self.output}", timeout_s=timeout_s)
 
+    @property
+    def port(self) -> int:
+        """Where it serves metrics and health."""
+        return int(self.output.split("Metrics and health on port ")[1].split(":")[0])
+
     def probe(self, path: str) -> tuple[int, str]:
         """The status and body of one of its pages."""
-        port = int(self.output.split("Metrics and health on port ")[1].split(":")[0])
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
