@@ -63,6 +63,13 @@ def make_a_sink_retry(one: Pipeline, consumer: ConsumerProgram, proxy: TcpProxy)
     proxy.unblock()
 
 
+def report(prometheus: PrometheusServer, asked: list[Query]) -> None:
+    """Print what each query answers; pytest shows it when the test fails, and with `-rP` always."""
+    for query in asked:
+        count = series_with_data(prometheus, query)
+        print(f"{query.panel:45} {count:3} series  {query.expression}")  # noqa: T201 - what a reader wants to see
+
+
 def test_every_panel_shows_data_of_a_real_run(pipeline: PipelineFactory, mongo: MongoServer) -> None:
     with TcpProxy(mongo.port) as proxy:
         one = pipeline(MONGO_URI=f"mongodb://127.0.0.1:{proxy.port}/", SINK_TIMEOUT_S=2, TARGET_LABELS="*")
@@ -77,7 +84,8 @@ def test_every_panel_shows_data_of_a_real_run(pipeline: PipelineFactory, mongo: 
                 one.publish(*[b"good"] * 20, b"bad", b"slow")
                 return [query for query in asked if not series_with_data(prometheus, query)]
 
-            wait_until(lambda: not without_data(), what="data in every panel", timeout_s=40)
-            for query in asked:
-                print(f"{query.panel:45} {series_with_data(prometheus, query):3} series  {query.expression}")  # noqa: T201 - the evidence, shown by `-rP`
+            try:
+                wait_until(lambda: not without_data(), what="data in every panel", timeout_s=40)
+            finally:
+                report(prometheus, asked)
         assert consumer.stop() == 0
