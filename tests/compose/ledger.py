@@ -1,5 +1,6 @@
 """Every record that was produced, beside every result that was stored."""
 
+import time
 from collections import Counter
 
 import pymongo
@@ -9,6 +10,7 @@ from tests.compose.report import eventually
 from velox.records import ID_HEADER
 
 TOPIC = "image_data"
+READ_S = 60.0
 BROKER = "localhost:9092"
 NOBODY = "velox-open"
 """The id with which the sink proves that it can write; never a document."""
@@ -26,12 +28,14 @@ def produced() -> Counter[str]:
     try:
         partitions = consumer.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions
         ids: Counter[str] = Counter()
+        deadline = time.monotonic() + READ_S
         for number in partitions:
             _, end = consumer.get_watermark_offsets(TopicPartition(TOPIC, number), timeout=10)
             consumer.assign([TopicPartition(TOPIC, number, 0)])
             position = 0
             while position < end:
-                for message in consumer.consume(500, timeout=5):
+                assert time.monotonic() < deadline, f"{TOPIC}-{number}: at {position} of {end} after {READ_S:g} s"
+                for message in consumer.consume(500, timeout=0.2):
                     assert not message.error(), message.error()
                     position = (message.offset() or 0) + 1
                     ids[_text(dict(message.headers() or [])[ID_HEADER])] += 1
@@ -47,6 +51,11 @@ def _text(value: str | bytes | None) -> str:
 def stored() -> set[str]:
     """The ids of all documents."""
     return {str(document["_id"]) for document in collection().find({}, {"_id": 1})} - {NOBODY}
+
+
+def predicted_at() -> dict[str, object]:
+    """When each document's record was predicted; a later time means that it was predicted again."""
+    return {str(document["_id"]): document.get("predicted_at") for document in collection().find()}
 
 
 def balance(*, within_s: float = 120) -> str:

@@ -14,10 +14,13 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from tests.compose.engine import Engine
+from tests.compose.report import eventually
 
 ROOT = Path(__file__).parents[2]
 GRACE_S = 30
 """Of every service, in docker-compose.yml."""
+ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+"""Compose clears each line before it prints it, also where there is no terminal."""
 KILL = """
 import os, sys
 for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -52,10 +55,15 @@ class Stack:
         """What `docker compose` prints."""
         return self._engine.docker("compose", *arguments, timeout_s=timeout_s, cwd=self.folder)
 
-    def up(self, *flags: str, timeout_s: float = 600) -> None:
-        """`docker compose up`, and wait until all are healthy."""
-        wait = ["--detach", "--wait", "--wait-timeout", str(int(timeout_s))]
-        self.compose("up", *wait, *flags, *self._services, timeout_s=timeout_s + 30)
+    def up(self, *flags: str, within_s: float = 300) -> None:
+        """`docker compose up`, and wait until all are healthy. Not `--wait`: it refuses a service without a check."""
+        self.compose("up", "--detach", *flags, *self._services, timeout_s=within_s)
+        eventually("every container up and healthy", self._is_healthy, within_s=within_s)
+
+    def _is_healthy(self) -> bool:
+        lines = self.compose("ps", "--all", "--format", "json").splitlines()
+        states = {(state["State"], state["Health"]) for state in map(json.loads, lines)}
+        return bool(states) and states <= {("running", "healthy"), ("running", "")}
 
     def down(self, *flags: str) -> None:
         """`docker compose down`."""
@@ -63,7 +71,7 @@ class Stack:
 
     def log(self, service: str) -> str:
         """All that the service's containers have printed."""
-        return self.compose("logs", "--no-log-prefix", "--no-color", service)
+        return ESCAPES.sub("", self.compose("logs", "--no-log-prefix", "--no-color", service))
 
     def containers(self, service: str) -> list[str]:
         """The ids of the running containers of a service."""
