@@ -1,6 +1,7 @@
 """A system that fails costs time, never a record: the consumer waits, says why, and goes on by itself."""
 
 import random
+import socket
 import sqlite3
 import uuid
 
@@ -198,3 +199,14 @@ def test_a_dead_letter_too_large_for_its_topic_leaves_its_value_and_costs_no_oth
     assert letters["2"][0] is None
     assert letters["2"][1]["velox-dlq-value-omitted-bytes"] == str(len(huge))
     assert consumer.stop() == 0
+
+
+def test_a_port_that_is_taken_is_one_clear_line(pipeline: PipelineFactory) -> None:
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        consumer = pipeline().consume(METRICS_PORT=port)
+        assert consumer.process.wait(30) == 2
+    assert consumer.output.splitlines()[-1].startswith(f"velox consume: METRICS_PORT={port}: Address already in use")
+    assert "Inference" not in consumer.output

@@ -54,11 +54,13 @@ def run(settings: Settings) -> int:
     _describe(settings, metrics)
     flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes)
     sinks = [load_class(path)(settings) for path in paths(settings.sinks)]
+    # First: a port that is taken ends the start before there are processes to end with it.
+    probes = ProbeServer(settings.metrics_port, metrics.registry)
     with StopRequest() as stop:
         writer = Writer(settings, sinks, DeadLetters(settings), metrics, flight.done)
         dispatcher = Dispatcher(settings, devices, metrics, writer.submit)
         fetcher = Fetcher(settings, metrics, dispatcher, writer, flight)
-        probes = ProbeServer(settings.metrics_port, metrics.registry, live=fetcher.live, ready=fetcher.ready)
+        probes.serve(live=fetcher.live, ready=fetcher.ready)
         deadline = Deadline(0)
         drained = False
         try:

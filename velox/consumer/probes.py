@@ -21,13 +21,14 @@ Probe = Callable[[], str | None]
 class ProbeServer:
     """Serves until closed, on threads of its own. A probe answers 200, or 503 with the cause as JSON."""
 
-    def __init__(self, port: int, registry: CollectorRegistry, *, live: Probe, ready: Probe) -> None:
-        """Listen at once.
+    def __init__(self, port: int, registry: CollectorRegistry) -> None:
+        """Take the port; who asks before ``serve`` waits.
 
         Raises:
             SettingsError: the port is taken.
         """
-        probes = {"/livez": live, "/readyz": ready}
+        probes: dict[str, Probe] = {}
+        self._probes = probes
 
         class Handler(BaseHTTPRequestHandler):
             timeout = 10
@@ -61,6 +62,10 @@ class ProbeServer:
             raise SettingsError(msg) from error
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
+
+    def serve(self, *, live: Probe, ready: Probe) -> None:
+        """Begin to answer."""
+        self._probes |= {"/livez": live, "/readyz": ready}
         threading.Thread(target=self._server.serve_forever, name="probes", daemon=True).start()
         log.info("Metrics and health on port %d: /metrics /livez /readyz", self.port)
 

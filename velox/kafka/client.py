@@ -191,7 +191,9 @@ class KafkaClient:
         if error.code() in _REFUSED:
             msg = f"Kafka refuses the connection: {error.str()}; check user, password and certificates"
             raise VeloxError(msg)
-        log.warning("Kafka: %s", error.str())
+        # One connection among several, or one of many tries; that none is left is told separately.
+        level = logging.DEBUG if error.code() == KafkaError._TRANSPORT else logging.WARNING
+        log.log(level, "Kafka: %s", error.str())
 
     def _is_record(self, message: Message) -> bool:
         error = message.error()
