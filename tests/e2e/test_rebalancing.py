@@ -50,3 +50,20 @@ def test_a_storm_of_joining_and_leaving_members_loses_nothing(pipeline: Pipeline
     stored_exactly_once(storm, sent + last)
     assert "Traceback" not in steady.output
     assert steady.stop() == 0
+
+
+def test_what_is_done_is_committed_before_a_partition_goes(pipeline: PipelineFactory) -> None:
+    handing_over = pipeline(COMMIT_INTERVAL_S=60)  # no other commit comes in between
+    first = handing_over.consume()
+    first.wait_until_ready()
+    handing_over.publish(*(f"quick {i}".encode() for i in range(300)))
+    handing_over.wait_for_documents(300)
+    assert handing_over.uncommitted() == 300
+    second = handing_over.consume()
+    first.wait_until_it_says("Revoked")
+    wait_until(lambda: second.says("Assigned"), what="the second consumer has its share")
+    assert 0 < handing_over.uncommitted() < 300
+    assert first.stop() == 0
+    assert second.stop() == 0
+    assert handing_over.uncommitted() == 0
+    assert ": 0 predicted" in second.output

@@ -17,14 +17,19 @@ _LEAVE_S = 5.0
 
 
 def drain(fetcher: Fetcher, flight: Flight, deadline: Deadline, stop: StopRequest) -> bool:
-    """Fetch no more and finish what is in flight; False when that was not possible in time.
+    """Fetch no more, finish what is in flight and commit it; False when something was left in flight.
 
-    Polling goes on meanwhile, so that the group does not take the partitions away.
+    Polling goes on meanwhile, so that the group does not take the partitions away, and a rebalance that is under way,
+    during which no commit is accepted, comes to its end.
     """
     fetcher.stop_fetching()
     while flight.records and not deadline.has_passed() and not stop.is_urgent():
         fetcher.step()
     flight.settle()
+    commit = Deadline(min(_LEAVE_S, deadline.left_s()))
+    while flight.offsets.committable() and not commit.has_passed() and not stop.is_urgent():
+        fetcher.kafka.commit(flight.offsets.committable())
+        fetcher.step()
     return flight.records == 0
 
 

@@ -1,7 +1,6 @@
 """The consumer's Kafka client: what is fetched, which partitions are owned, what is committed."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -23,7 +22,7 @@ _RETRY_AT_NEXT_COMMIT = frozenset(
     }
 )
 _REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
-_COMMIT_S = 5.0
+_REQUEST_MS = 15_000
 _PREFETCH_KIB = 32 * 1024
 
 
@@ -110,28 +109,18 @@ class KafkaClient:
             self._consumer.commit(offsets=owned, asynchronous=True)
 
     def commit_now(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit and wait, a few seconds at most: the driver would wait for a hung broker, and hear no signal.
+        """Commit and wait, for a broker that hangs as long as a request may take.
 
-        A refusal is logged: those records will be read again, and absorbed by their ids.
+        A refusal is logged: those records will be read again, and absorbed by their ids. On the calling thread, also
+        within ``revoked``: until that callback returns, the driver lets no other thread commit.
         """
         owned = self._ours(offsets)
         if not owned:
             return
-        answer: list[tuple[KafkaError | None, list[TopicPartition]]] = []
-
-        def commit() -> None:
-            try:
-                answer.append((None, self._consumer.commit(offsets=owned, asynchronous=False) or []))
-            except KafkaException as error:
-                answer.append((error.args[0], owned))
-
-        committing = threading.Thread(target=commit, name="commit", daemon=True)
-        committing.start()
-        committing.join(_COMMIT_S)
-        if answer:
-            self._committed(*answer[0])
-        else:
-            log.warning("Kafka has not answered a commit for %g s: what it was for may be read again", _COMMIT_S)
+        try:
+            self._committed(None, self._consumer.commit(offsets=owned, asynchronous=False) or [])
+        except KafkaException as error:
+            self._committed(error.args[0], owned)
 
     def lag(self) -> dict[Partition, int]:
         """Count the records after the last one fetched, per owned partition, as far as both ends are known."""
@@ -228,6 +217,8 @@ def consumer_config(
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": settings.session_timeout_ms,
         "heartbeat.interval.ms": settings.session_timeout_ms // 4,
+        # A broker that hangs (not one that is gone, which shows at once) holds up a commit no longer than this.
+        "socket.timeout.ms": _REQUEST_MS,
         # New partitions are found within seconds, not minutes.
         "topic.metadata.refresh.interval.ms": 10_000,
         "fetch.wait.max.ms": settings.fetch_wait_ms,
