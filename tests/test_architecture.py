@@ -61,7 +61,6 @@ DRIVERS = {
 ENVIRONMENT = {
     "velox.settings": "reads the settings",
     "velox.consumer.topology": "asks for the GPUs that CUDA shows, and sets what inference processes inherit",
-    "velox.cli": "tells torch how to wait, which it hears only before it is imported",
     "velox.up.environment": "hands the environment on to the processes of `velox up`",
 }
 

@@ -1,7 +1,6 @@
 """The command line: ``velox …``, and the commands behind producer.py, consumer.py and train.py."""
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -147,9 +146,6 @@ def _train(_args: argparse.Namespace) -> int:
     from velox import settings
 
     loaded = settings.load()  # a mistake in it need not wait for torch, which takes seconds
-    # Heard only before torch is loaded: its threads must not spin while they wait for each other. Where other
-    # processes need the cores too (a broker, a database) that makes training several times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from velox.models import training
 
     return training.run(loaded)
