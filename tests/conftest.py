@@ -67,3 +67,14 @@ def database(mongo: MongoServer) -> Iterator[str]:
     client: MongoClient[dict[str, Any]]
     with MongoClient(mongo.uri) as client:
         client.drop_database(name)
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """As in an inference process; threads of a busy machine wait for each other."""
+    import torch  # noqa: PLC0415 - seconds to import, and few tests need it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

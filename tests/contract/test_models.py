@@ -1,6 +1,6 @@
 """What every model keeps to, whatever it is made of."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,17 +16,10 @@ from velox.models.model import Model
 from velox.settings import Settings
 from velox.sources.drawing import draw
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 Maker = Callable[[], Model]
 COLORS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0)}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As an inference process does; threads of a busy machine wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def image(color: str, form: str = ".jpg") -> bytes:

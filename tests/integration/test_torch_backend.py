@@ -1,7 +1,6 @@
 """The backend's shortcuts change the speed, not the answers."""
 
 import copy
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +13,9 @@ from velox.models.backends import torch_backend
 from velox.models.backends.onednn import PackedConvolution, can_pack
 from velox.models.backends.torch_backend import TorchBackend
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 Batch = npt.NDArray[np.uint8]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As an inference process does; threads of a busy machine wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def some_images(count: int, size: int) -> Batch:

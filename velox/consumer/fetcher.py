@@ -134,16 +134,13 @@ class Fetcher:
         if room and not blocked and not self._draining:
             self._full_since = None
             self._resume()
-            return min(room, self._hand_over())
+            return min(room, 4 * self._settings.batch_size)
         self._full_since = self._full_since or monotonic()
         if blocked:
             self._pause(f"blocked by {blocked}")
         elif monotonic() - self._full_since > _PATIENCE_S:
             self._pause(f"{self._flight.records} records, {self._flight.bytes} bytes in flight")
         return 0
-
-    def _hand_over(self) -> int:
-        return 4 * self._settings.batch_size
 
     def _pause(self, why: str) -> None:
         if not self._paused:
