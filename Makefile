@@ -1,6 +1,6 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install run test compose-test check format lock train bench clean
+.PHONY: help install run test faults compose-test check format lock train bench clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -37,7 +37,7 @@ ifeq ($(TORCH_INDEX),)
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-verify-hashes --index-strategy unsafe-best-match \
-		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,dev]'
+		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,dev]'
 endif
 	@touch $@
 
@@ -46,7 +46,11 @@ run: install ## Show the whole pipeline in one terminal; trains a model first if
 
 test: install ## Run every test, against real servers started for the purpose
 	@echo 'test: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -m 'not faults or representative' $(ARGS)
+
+faults: install ## Break every part while records flow, and write what it cost into docs/delivery.md
+	@echo 'faults: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
+	@$(BIN)/python -m pytest tests/faults --record $(ARGS)
 
 compose-test: install ## Build the image, run docker-compose.yml, break it and count (with an engine of its own)
 	@TORCH_INDEX='$(TORCH_INDEX)' $(BIN)/python -m tests.compose
@@ -61,10 +65,11 @@ format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: $(BIN)/uv ## Write both lock files from pyproject.toml (make lock ARGS=--upgrade for the latest versions)
-	@$(COMPILE) --extra torch -o requirements.txt $(ARGS)
+lock: $(BIN)/uv ## Write the three lock files from pyproject.toml (make lock ARGS=--upgrade for the latest versions)
+	@$(COMPILE) --extra torch --extra openvino -o requirements.txt $(ARGS)
+	@$(COMPILE) --extra openvino -c requirements.txt -o requirements-runtime.txt $(ARGS)
 	@$(COMPILE) --all-extras -c requirements.txt -o requirements-dev.txt $(ARGS)
-	@echo 'lock: wrote requirements.txt and requirements-dev.txt'
+	@echo 'lock: wrote requirements.txt, requirements-runtime.txt and requirements-dev.txt'
 
 train: install ## Train the model and write it to MODEL_PATH
 	@$(BIN)/python train.py $(ARGS)

@@ -6,11 +6,10 @@ set -eu
 no_model() {
     python -c '
 import sys
-from velox.settings import Settings, load
+from velox.models.backends.selection import lacks_model
+from velox.settings import load
 
-settings = load()
-own_model = settings.model != Settings.model_fields["model"].default
-sys.exit(own_model or (settings.model_path.is_file() and settings.classes_path.is_file()))
+sys.exit(not lacks_model(load()))
 ' 2>/dev/null
 }
 

@@ -5,7 +5,6 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +13,7 @@ from rich.table import Table
 from benchmarks import report
 from benchmarks.figures import Growth
 from benchmarks.programs import BenchmarkError, Program
-from benchmarks.rig import console, notes, provide_model, rig, watch
+from benchmarks.rig import add_model_arguments, console, notes, provide_model, rig, watch
 from tests.servers.process import ServerError
 
 _LIMIT_S = 3600.0
@@ -52,19 +51,18 @@ class MemorySampler:
                 self.series[role].append(mib)
 
 
-def sample(program: Program, stored: Iterable[int], *, interval_s: float, already: int = 0) -> dict[str, list[float]]:
+def sample(program: Program, stored: Iterable[int], *, interval_s: float) -> dict[str, list[float]]:
     """Sample while documents come, from the first one on: what loading a model takes is not growth.
 
     Args:
         program: whose memory.
         stored: how many documents there are, again and again; its end is the end of the sampling.
         interval_s: between two samples.
-        already: documents that were there before.
     """
     counts = iter(stored)
     with MemorySampler(program, interval_s=interval_s) as sampler:
         for count in counts:
-            if count > already:
+            if count:
                 break
             sampler.series.clear()
         for _ in counts:
@@ -122,10 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=20_000, metavar="N", help="records (default: 20000)")
     parser.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between samples (default: 1)")
     parser.add_argument("--limit", type=float, default=10.0, metavar="PERCENT", help="growth allowed (default: 10)")
-    parser.add_argument(
-        "--model", type=Path, default=Path("model.pth"), metavar="PATH", help="weights, with classes.json beside them"
-    )
-    parser.add_argument("--arch", default="mobilenet_v2", help="what gets random weights when MODEL does not exist")
+    add_model_arguments(parser)
     return parser
 
 

@@ -68,15 +68,6 @@ class Program:
         except subprocess.TimeoutExpired:
             raise BenchmarkError(f"{self.log.stem} did not end within {_STOP_S:g} s of SIGTERM") from None
 
-    def kill(self) -> None:
-        """Kill its main process alone (SIGKILL), and see the others notice that by themselves."""
-        others = [process for process in self.processes().values() if process != self._main]
-        self._process.kill()
-        self._process.wait()
-        _, alive = psutil.wait_procs(others, timeout=_STOP_S)
-        if alive:
-            raise BenchmarkError(f"{self.log.stem}: {len(alive)} processes outlive their killed parent")
-
     def processes(self) -> dict[str, psutil.Process]:
         """List its main process and the working ones under it, by role and process id."""
         found = {f"main {self._main.pid}": self._main}

@@ -11,6 +11,7 @@ from torch import nn
 from velox.models import card, dataset
 from velox.models.architectures import ARCHITECTURES
 from velox.models.backends.torch_backend import normalisation
+from velox.models.export import to_onnx
 from velox.models.preprocessing import Preprocessor
 from velox.settings import Settings
 
@@ -19,7 +20,7 @@ _SEEN_PER_LABEL: Final = 8
 
 
 def write(folder: Path, architecture: str) -> None:
-    """Write ``model.pth``, ``classes.json`` and ``model.json`` into the folder; always the same weights."""
+    """Write a model's files into the folder; always the same weights."""
     # Not what the user has set: benchmarks measure the defaults.
     labels = Settings.model_construct().labels
     torch.manual_seed(_SEED)
@@ -35,7 +36,8 @@ def write(folder: Path, architecture: str) -> None:
         version=card.version_of(weights, labels),
         starts_from="random",
     )
-    card.write(described, weights, model_path=folder / "model.pth", classes_path=folder / "classes.json")
+    export = to_onnx(network, ARCHITECTURES[architecture], described.version)
+    card.write(described, weights, export=export, model_path=folder / "model.pth", classes_path=folder / "classes.json")
 
 
 def _calibrate(network: nn.Module, size: int) -> None:

@@ -1,5 +1,6 @@
 """What benchmarks run against: a real Kafka, a MongoDB-protocol server, a model and a topic full of images."""
 
+import argparse
 import shutil
 import sys
 import tempfile
@@ -24,8 +25,7 @@ Document = dict[str, Any]
 TOPIC = "image_data"
 COLLECTION = "shapes_found"
 _PRODUCE_S = 600.0
-_TRAIN_S = 900.0
-_MODEL_FILES = ("model.pth", "classes.json", "model.json")
+_MODEL_FILES = ("model.pth", "classes.json", "model.json", "model.onnx")
 _POLL_S = 0.05
 
 _WIDTH = None if sys.stdout.isatty() else 120
@@ -50,6 +50,11 @@ class Rig:
         with self._start(command, "producer", "producer") as producer:
             producer.finish(_PRODUCE_S)
 
+    def producer(self, count: int, *, rate: float) -> Program:
+        """Start the real producer at a steady rate."""
+        command = [str(REPOSITORY / "producer.py"), "--count", str(count), "--rate", str(rate), "--source", "shapes"]
+        return self._start(command, "producer", "steady")
+
     def consumer(self, name: str, *, settings: Mapping[str, str] | None = None) -> Program:
         """Start Velox's consumer; the same ``name`` again goes on where it was left."""
         return self._start([str(REPOSITORY / "consumer.py")], "velox", name, settings)
@@ -65,11 +70,6 @@ class Rig:
     def files(self, name: str) -> int:
         """Count the images a run has stored."""
         return sum(1 for _ in (self.folder / name).glob("hit_*.jpg"))
-
-    def train(self) -> None:
-        """Train a model with the rig's settings."""
-        with self._start([str(REPOSITORY / "train.py")], "training", "training") as training:
-            training.finish(_TRAIN_S)
 
     def _start(self, command: list[str], kind: str, name: str, settings: Mapping[str, str] | None = None) -> Program:
         own = {
@@ -93,6 +93,16 @@ def rig(settings: Mapping[str, str]) -> Iterator[Rig]:
         client: MongoClient[Document]
         with MongoClient(mongo.uri) as client:
             yield Rig(kafka, mongo, Path(folder), client, dict(settings))
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Let the user choose what `provide_model` provides."""
+    parser.add_argument(
+        "--model", type=Path, default=Path("model.pth"), metavar="PATH", help="weights, with classes.json beside them"
+    )
+    parser.add_argument(
+        "--arch", default="mobilenet_v2", help="what gets random weights when MODEL does not exist (mobilenet_v2)"
+    )
 
 
 def provide_model(at: Rig, model: Path, architecture: str) -> str:

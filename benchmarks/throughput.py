@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 
 from rich.table import Table
 
 from benchmarks import report
 from benchmarks.figures import Spread, agreement, pairwise_ratios
 from benchmarks.programs import BenchmarkError, Program
-from benchmarks.rig import Rig, console, notes, provide_model, rig, watch
+from benchmarks.rig import Rig, add_model_arguments, console, notes, provide_model, rig, watch
 from tests.servers.process import ServerError
 
 _LIMIT_S = 1200.0
@@ -104,12 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of each design (default: 3)")
     parser.add_argument("--count", type=int, default=2000, metavar="N", help="records of a run (default: 2000)")
-    parser.add_argument(
-        "--model", type=Path, default=Path("model.pth"), metavar="PATH", help="weights, with classes.json beside them"
-    )
-    parser.add_argument(
-        "--arch", default="mobilenet_v2", help="what gets random weights when MODEL does not exist (mobilenet_v2)"
-    )
+    add_model_arguments(parser)
     parser.add_argument(
         "--patient-naive",
         action="store_true",

@@ -11,9 +11,10 @@ from pymongo import MongoClient
 
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
+from tests.servers.secure_kafka import SecureKafkaServer
 
 TESTS = Path(__file__).parent
-TIERS = {"unit", "contract", "integration", "e2e", "gpu"}
+TIERS = {"unit", "contract", "integration", "e2e", "faults", "gpu"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,6 +38,13 @@ def has_cuda() -> bool:
 def kafka() -> Iterator[KafkaServer]:
     """The session's broker: never stop it; a test of outages starts its own `KafkaServer`."""
     with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def secure_kafka() -> Iterator[SecureKafkaServer]:
+    """The session's broker with TLS, passwords and access control lists."""
+    with SecureKafkaServer() as server:
         yield server
 
 

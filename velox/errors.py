@@ -30,10 +30,12 @@ class Reason(StrEnum):
     BAD_METADATA = "bad_metadata"
     EMPTY = "empty"
     TOO_LARGE = "too_large"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
     NOT_AN_IMAGE = "not_an_image"
     IMAGE_TOO_LARGE = "image_too_large"
     UNDECODABLE = "undecodable"
     BAD_PREDICTION = "bad_prediction"
+    OUT_OF_MEMORY = "out_of_memory"
     KILLED_INFERENCE = "killed_inference"
 
 

@@ -1,6 +1,7 @@
-"""From a name in the settings to a class."""
+"""From a name in the settings to a class; and what is installed to be loaded."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from velox.errors import SettingsError
@@ -22,3 +23,8 @@ def load_class(path: str) -> Any:  # noqa: ANN401 - what the class is, its contr
         msg = f"{path}: module {module_name} has no class {name}"
         raise SettingsError(msg)
     return getattr(module, name)
+
+
+def is_installed(package: str) -> bool:
+    """Say whether a package could be imported, without doing so."""
+    return find_spec(package) is not None

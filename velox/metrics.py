@@ -56,6 +56,12 @@ DEAD_LETTERS = Spec(
     "Read the topic's headers: they name the source position and the error.",
     ("reason",),
 )
+CIRCUIT_OPEN = Spec(
+    "velox_circuit_open",
+    "gauge",
+    "1 when too many records were bad and nothing more is consumed (DEAD_LETTER_RATIO, DEAD_LETTER_RUN), else 0.",
+    "Read some dead letters, mend the cause, restart the consumer.",
+)
 STAGE = Spec(
     "velox_stage_seconds",
     "histogram",
@@ -79,6 +85,12 @@ BATCH_SIZE = Spec(
     "Always 1 under load: BATCH_TIMEOUT_MS is too short.",
     (),
     _BATCH,
+)
+BATCH_LIMIT = Spec(
+    "velox_batch_limit_records",
+    "gauge",
+    "Records predicted at once at most: BATCH_SIZE, or fewer where an inference process ran out of memory.",
+    "Below BATCH_SIZE for long: lower BATCH_SIZE or INFERENCE_PROCESSES, or see what else takes the memory.",
 )
 IN_FLIGHT_RECORDS = Spec(
     "velox_in_flight_records",
@@ -168,9 +180,11 @@ CATALOGUE: Final = (
     TARGETS,
     CONFIDENCE,
     DEAD_LETTERS,
+    CIRCUIT_OPEN,
     STAGE,
     END_TO_END,
     BATCH_SIZE,
+    BATCH_LIMIT,
     IN_FLIGHT_RECORDS,
     IN_FLIGHT_BYTES,
     IN_FLIGHT_LIMIT_RECORDS,
@@ -218,9 +232,11 @@ class Metrics:
         self.detections = self._counter(DETECTIONS)
         self.targets = self._counter(TARGETS)
         self.dead_letters = self._counter(DEAD_LETTERS)
+        self.circuit_open = self._gauge(CIRCUIT_OPEN)
         self.sink_retries = self._counter(SINK_RETRIES)
         self.restarts = self._counter(RESTARTS)
         self.confidence = self._gauge(CONFIDENCE)
+        self.batch_limit = self._gauge(BATCH_LIMIT)
         self.in_flight_records = self._gauge(IN_FLIGHT_RECORDS)
         self.in_flight_bytes = self._gauge(IN_FLIGHT_BYTES)
         self.in_flight_limit_records = self._gauge(IN_FLIGHT_LIMIT_RECORDS)

@@ -3,25 +3,26 @@
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from velox import logs
 from velox.core.backlog import Backlog, LagLimit
 from velox.core.deadline import Deadline
-from velox.core.envelope import Codec, frame
+from velox.core.envelope import CHECKSUM_HEADER, Codec, checksum, frame
 from velox.core.ids import time_ordered_uuid
 from velox.core.schedule import Schedule
 from velox.errors import SettingsError
+from velox.heartbeat import Heartbeat
 from velox.kafka.lag import Observer
 from velox.kafka.publisher import Publisher
 from velox.kafka.topics import ensure_topic
-from velox.loading import load_class
 from velox.progress import Progress
 from velox.records import ID_HEADER
 from velox.settings import Settings
 from velox.signals import StopRequest
-from velox.sources import PATHS
+from velox.sources import open_source
 from velox.sources.source import Item, Source
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,14 @@ _SLICE_S = 0.1
 """Longest single wait: how soon a stop is noticed."""
 
 
-def run(settings: Settings, *, source: str | None = None, count: int | None = None, rate: float | None = None) -> int:
+def run(
+    settings: Settings,
+    *,
+    source: str | None = None,
+    count: int | None = None,
+    rate: float | None = None,
+    heartbeat: Path | None = None,
+) -> int:
     """Publish until the source ends, ``count`` is reached or a signal comes.
 
     Args:
@@ -38,6 +46,7 @@ def run(settings: Settings, *, source: str | None = None, count: int | None = No
         source: instead of SOURCE.
         count: records at most; None = as many as the source has.
         rate: records a second, 0 = as fast as possible; None = the source's own pace, else PRODUCER_INTERVAL.
+        heartbeat: a file to touch about once a second, as long as the broker acknowledges what it is given.
 
     Returns:
         0 when the broker acknowledged every record, else 1.
@@ -49,15 +58,10 @@ def run(settings: Settings, *, source: str | None = None, count: int | None = No
     """
     logs.configure(level=settings.log_level, form=settings.log_format)
     _check(count, rate)
+    beating = Heartbeat(heartbeat)
     with StopRequest() as stop:
         origin = open_source(settings, source or settings.source)
-        ensure_topic(
-            settings.kafka_bootstrap_server,
-            settings.kafka_topic,
-            partitions=settings.kafka_partitions,
-            max_message_bytes=settings.max_message_bytes,
-            is_stopping=stop.is_made,
-        )
+        ensure_topic(settings, settings.kafka_topic, is_stopping=stop.is_made)
         backlog = Backlog() if settings.producer_max_lag_bytes else None
         publisher = Publisher(settings, backlog=backlog)
         interval_s = _interval_s(settings, origin, rate)
@@ -68,25 +72,11 @@ def run(settings: Settings, *, source: str | None = None, count: int | None = No
             schedule=Schedule(interval_s),
             stop=stop,
             codec=settings.codec,
+            heartbeat=beating,
         )
         with Progress(count) as progress:
             published = production.publish_all(iter(origin), count, progress)
         return _finish(publisher, published, settings, stop)
-
-
-def open_source(settings: Settings, name: str) -> Source:
-    """Build the source that ``name`` or ``name:path`` means.
-
-    Raises:
-        SettingsError: there is no such source.
-        SourceError: it cannot be read.
-    """
-    kind, _, path = name.partition(":")
-    if kind not in PATHS:
-        msg = f"SOURCE={name}: no such source; there are {', '.join(PATHS)}"
-        raise SettingsError(msg)
-    source: Source = load_class(PATHS[kind])(settings, path)
-    return source
 
 
 class Limit(Protocol):
@@ -105,6 +95,7 @@ class Production:
     schedule: Schedule
     stop: StopRequest
     codec: Codec
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
 
     def publish_all(self, items: Iterator[Item], count: int | None, progress: Progress) -> int:
         """Publish each item when it is due; return how many were handed to the client."""
@@ -122,6 +113,7 @@ class Production:
     def _wait_until_due(self) -> bool:
         """Wait for the schedule and for a group that is too far behind; false when it is time to stop."""
         while not self.stop.is_made():
+            self.heartbeat.beat(self.publisher)
             wait_s = _SLICE_S if self.limit and self.limit.is_reached() else self.schedule.due_in_s()
             if wait_s < 0.001:  # noqa: PLR2004 - a millisecond, the client's shortest wait: the mean pace stays exact
                 return True
@@ -129,10 +121,9 @@ class Production:
         return False
 
     def _publish(self, item: Item) -> bool:
-        headers = [(ID_HEADER, str(time_ordered_uuid()).encode())]
-        return self.publisher.publish(
-            encode(item, self.codec), key=item.key, headers=headers, is_stopping=self.stop.is_made
-        )
+        value = encode(item, self.codec)
+        headers = [(ID_HEADER, str(time_ordered_uuid()).encode()), (CHECKSUM_HEADER, checksum(value))]
+        return self.publisher.publish(value, key=item.key, headers=headers, is_stopping=self.stop.is_made)
 
 
 def encode(item: Item, codec: Codec) -> bytes:
@@ -155,7 +146,7 @@ def _finish(publisher: Publisher, published: int, settings: Settings, stop: Stop
 def _lag_limit(settings: Settings, backlog: Backlog | None) -> LagLimit | None:
     if backlog is None:
         return None
-    observer = Observer(settings.kafka_bootstrap_server, settings.kafka_consumer_group)
+    observer = Observer(settings)
     return LagLimit(settings.producer_max_lag_bytes, backlog, observer.committed)
 
 

@@ -1,4 +1,4 @@
-"""What a running producer says of itself: a bar on a terminal, else a line every ten seconds."""
+"""How far a run is that publishes records: a bar on a terminal, else a line every ten seconds."""
 
 import logging
 import sys
@@ -27,9 +27,10 @@ class Deliveries(Protocol):
 class Progress:
     """Shows how many records are delivered, and how fast."""
 
-    def __init__(self, count: int | None, *, clock: Callable[[], float] = monotonic) -> None:
-        """Expect ``count`` records; a bar needs that number, and a terminal."""
+    def __init__(self, count: int | None, *, what: str = "produced", clock: Callable[[], float] = monotonic) -> None:
+        """Expect ``count`` records, ``what`` being said of them; a bar needs that number, and a terminal."""
         self._count = count
+        self._what = what
         self._clock = clock
         self._exit = ExitStack()
         self._bar: bars.Progress | None = None
@@ -42,7 +43,7 @@ class Progress:
         if self._count and console.is_terminal and sys.stdout.isatty():
             columns = (*bars.Progress.get_default_columns(), bars.MofNCompleteColumn())
             self._bar = self._exit.enter_context(bars.Progress(*columns, console=console))
-            self._bar.add_task("produced", total=self._count)
+            self._bar.add_task(self._what, total=self._count)
         return self
 
     def __exit__(

@@ -14,8 +14,10 @@ from pathlib import Path
 from tests.compose import changes, checks, images
 from tests.compose.engine import Engine, engine
 from tests.compose.faults import faults
+from tests.compose.light import light
 from tests.compose.report import Report
-from tests.compose.stack import Stack, copy_project
+from tests.compose.stack import IMAGE, Stack, copy_project
+from tests.compose.trouble import trouble
 
 SERVICES = ["kafka", "mongo", "consumer", "producer", "prometheus"]
 OWNER = 4242
@@ -39,15 +41,15 @@ def main() -> int:
         began = time.monotonic()
         stand_ins = images.provide(docker)
         services = SERVICES + (["grafana"] if images.has_grafana(docker) else [])
-        report.say(f"stand-ins: {', '.join(stand_ins) or 'none'} ({time.monotonic() - began:.0f} s)")
+        report.fact(f"stand-ins: {', '.join(stand_ins) or 'none'} ({time.monotonic() - began:.0f} s)")
         if "grafana" not in services:
-            report.say("left out: grafana, whose image cannot be had here")
+            report.fact("left out: grafana, whose image cannot be had here")
         owner = OWNER if os.geteuid() == 0 else os.getuid()
         copy_project(Path(folder), owner)
         stack = Stack(docker, Path(folder), services)
         if not docker.is_ours:
             docker.env["COMPOSE_PROJECT_NAME"] = PROJECT
-        stack.set(DOCKER_UID=str(owner), DOCKER_GID=str(owner), **SETTINGS)
+        stack.configure(DOCKER_UID=str(owner), DOCKER_GID=str(owner), **SETTINGS)
         try:
             _run(docker, stack, report, owner)
         except Exception as error:  # noqa: BLE001 - a summary is due even when the run itself breaks
@@ -60,14 +62,8 @@ def main() -> int:
 
 
 def _run(docker: Engine, stack: Stack, report: Report, owner: int) -> None:
-    with report.check("the image builds"):
-        stack.compose("build", timeout_s=1800)
-    with report.check("after a change of code it builds again in seconds"):
-        before = stack.image()["Id"]
-        _change_code(stack.folder)
-        stack.compose("build", timeout_s=30)
-        assert stack.image()["Id"] != before, "the change is not in the image"
-    report.say(f"     {docker.docker('images', 'velox:local', '--format', '{{.Size}}').strip()}")
+    _built(stack, report)
+    trouble(stack, report)
     checks.first_start(stack, report, owner)
     if not stack.containers("consumer"):
         return  # nothing to look at: the log says why
@@ -78,9 +74,28 @@ def _run(docker: Engine, stack: Stack, report: Report, owner: int) -> None:
     faults(stack, report)
     checks.settled(stack, report, "all faults")
     changes.retrained(stack, report)
+    light(stack, report)
     changes.stopped(stack, report)
     changes.upgraded(stack, report)
-    checks.settled(stack, report, "retraining, down, up and the upgrade")
+    checks.settled(stack, report, "retraining, the light image, down, up and the upgrade")
+
+
+def _built(stack: Stack, report: Report) -> None:
+    with report.check("the image builds"):
+        cold_s = _build(stack, within_s=1800)
+    with report.check("after a change of code it builds again in seconds"):
+        before = stack.image()["Id"]
+        _change_code(stack.folder)
+        warm_s = _build(stack, within_s=30)
+        assert stack.image()["Id"] != before, "the change is not in the image"
+        megabytes = stack.bytes_of(IMAGE) / 1e6
+        report.fact(f"image: {megabytes:.0f} MB; built in {cold_s:.0f} s, after a change of code in {warm_s:.0f} s")
+
+
+def _build(stack: Stack, *, within_s: float) -> float:
+    began = time.monotonic()
+    stack.compose("build", timeout_s=within_s)
+    return time.monotonic() - began
 
 
 def _change_code(folder: Path) -> None:

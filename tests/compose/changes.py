@@ -4,12 +4,11 @@ import json
 import re
 import time
 
-from tests.compose import ledger
-from tests.compose.faults import progress
+from tests.compose import ledger, readme
+from tests.compose.faults import OURS, progress
 from tests.compose.report import Report, eventually
 from tests.compose.stack import GRACE_S, Stack
 
-OURS = ("consumer", "producer")
 KILLED = "137"
 UPGRADE = "9.9.9"
 
@@ -17,18 +16,19 @@ UPGRADE = "9.9.9"
 def retrained(stack: Stack, report: Report) -> None:
     """The model is removed; then the settings say that there is more to see."""
     weights, classes = stack.folder / "model" / "model.pth", stack.folder / "model" / "classes.json"
-    with report.check("`rm model.pth classes.json` and a restart retrain"):
-        weights.unlink()
-        classes.unlink()
-        stack.compose("restart", "consumer")
+    (retrain,) = readme.RETRAIN
+    with report.check(f"`{retrain}` retrains"):
+        stack.shell(retrain)
         eventually("a model", lambda: weights.exists() and classes.exists(), within_s=300)
         progress(stack)
-    with report.check("blue, triangle and another target in .env take effect by restart and retraining alone"):
+    *_, mismatch = readme.SYMPTOMS
+    with report.check(f"blue, triangle and another target in .env, and a restart: `{mismatch}`"):
         shapes = '["circle", "square", "triangle"]'
-        stack.set(COLORS_BLUE="(255, 0, 0)", SHAPES=shapes, TARGET_LABELS="blue_triangle")
-        weights.unlink()
-        classes.unlink()
+        stack.configure(COLORS_BLUE="(255, 0, 0)", SHAPES=shapes, TARGET_LABELS="blue_triangle")
         stack.compose("restart", *OURS)
+        eventually("the warning", lambda: mismatch in stack.log("consumer"), within_s=120)
+    with report.check("retrained for them, it finds blue triangles"):
+        stack.shell(retrain)
         match = r"TARGET MATCH: blue_triangle \(Conf: "
         eventually("a blue triangle", lambda: re.search(match, stack.log("consumer")), within_s=300)
         assert len(json.loads(classes.read_text())) == 9
@@ -59,7 +59,7 @@ def stopped(stack: Stack, report: Report) -> None:
 def upgraded(stack: Stack, report: Report) -> None:
     """Another version of the image takes over while records flow."""
     with report.check("an image with another version label replaces the running one"):
-        stack.set(DOCKER_IMAGE_VERSION=UPGRADE)
+        stack.configure(DOCKER_IMAGE_VERSION=UPGRADE)
         stack.compose("build", timeout_s=1200)
         stack.up()
         assert stack.image()["Config"]["Labels"]["org.opencontainers.image.version"] == UPGRADE

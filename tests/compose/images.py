@@ -13,7 +13,7 @@ from tests.servers.jars import provision, run
 HERE = Path(__file__).parent / "standins"
 PYTHON = "python:3.11.14-slim-bookworm"
 KAFKA = "apache/kafka:4.1.1"
-MONGO = "mongo:8.0"
+MONGO = "mongo:8.0.26"
 PROMETHEUS = "prom/prometheus:v3.5.0"
 GRAFANA = "grafana/grafana:12.0.2"
 OFFICIAL = (PYTHON, KAFKA, MONGO, PROMETHEUS, GRAFANA)

@@ -11,6 +11,7 @@ class Report:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
+        self.facts: list[str] = []
         self.passed: list[str] = []
         self.failed: list[str] = []
 
@@ -18,6 +19,11 @@ class Report:
         """One line, at once."""
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
+
+    def fact(self, text: str) -> None:
+        """What a reader of the summary must know, whatever passed."""
+        self.facts.append(text)
+        self.say(f"     {text}")
 
     @contextmanager
     def check(self, sentence: str) -> Iterator[None]:
@@ -34,6 +40,8 @@ class Report:
 
     def summary(self) -> int:
         """Print the totals; answers the exit code."""
+        for fact in self.facts:
+            self.say(f"- {fact}")
         self.say(f"{len(self.passed)} passed, {len(self.failed)} failed in {time.monotonic() - self._began:.0f} s")
         for sentence in self.failed:
             self.say(f"failed: {sentence}")

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from tests.compose.engine import Engine
-from tests.compose.report import eventually
 
 ROOT = Path(__file__).parents[2]
+IMAGE = "velox:local"
 GRACE_S = 30
 """Of every service, in docker-compose.yml."""
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -38,11 +38,11 @@ class Stack:
     def __init__(self, engine: Engine, folder: Path, services: list[str]) -> None:
         self._engine = engine
         self.folder = folder
-        self._services = services
+        self.services = services
         for name in self._settings():
             engine.env.pop(name, None)  # the environment wins over .env, and must not here
 
-    def set(self, **settings: str) -> None:
+    def configure(self, **settings: str) -> None:
         """Edit `.env`, as a user does: in place; a name that is not there yet is appended."""
         file = self.folder / ".env"
         text = file.read_text()
@@ -55,15 +55,32 @@ class Stack:
         """What `docker compose` prints."""
         return self._engine.docker("compose", *arguments, timeout_s=timeout_s, cwd=self.folder)
 
-    def up(self, *flags: str, within_s: float = 300) -> None:
-        """`docker compose up`, and wait until all are healthy. Not `--wait`: it refuses a service without a check."""
-        self.compose("up", "--detach", *flags, *self._services, timeout_s=within_s)
-        eventually("every container up and healthy", self._is_healthy, within_s=within_s)
+    def up(self, *flags: str, within_s: int = 300) -> None:
+        """`docker compose up --wait`: it fails unless every container gets healthy."""
+        wait = ("--wait", "--wait-timeout", str(within_s))
+        self.compose("up", "--detach", *wait, *flags, *self.services, timeout_s=within_s + 60)
 
-    def _is_healthy(self) -> bool:
-        lines = self.compose("ps", "--all", "--format", "json").splitlines()
-        states = {(state["State"], state["Health"]) for state in map(json.loads, lines)}
-        return bool(states) and states <= {("running", "healthy"), ("running", "")}
+    def health(self) -> dict[str, set[str]]:
+        """The states of each service's containers, such as `healthy`; `none` of one without a check."""
+        found: dict[str, set[str]] = {}
+        for state in map(json.loads, self.compose("ps", "--all", "--format", "json").splitlines()):
+            found.setdefault(state["Service"], set()).add(state["Health"] or "none")
+        return found
+
+    def shell(self, line: str, *, timeout_s: float = 120) -> str:
+        """What a line that a user types prints, complaints included, whatever its exit code."""
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=self.folder,
+            env=self._engine.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+        return ESCAPES.sub("", done.stdout)
 
     def down(self, *flags: str) -> None:
         """`docker compose down`."""
@@ -83,14 +100,18 @@ class Stack:
         (found,) = json.loads(self._engine.docker("inspect", container))
         return dict(found)
 
-    def image(self) -> dict[str, Any]:
-        """All about the project's image."""
-        (found,) = json.loads(self._engine.docker("image", "inspect", "velox:local"))
+    def image(self, name: str = IMAGE) -> dict[str, Any]:
+        """All about an image, the project's own by default."""
+        (found,) = json.loads(self._engine.docker("image", "inspect", name))
         return dict(found)
+
+    def bytes_of(self, name: str) -> int:
+        """How large an image is, unpacked."""
+        return int(self.image(name)["Size"])
 
     def history(self) -> str:
         """The commands and values that are visible to everyone who has the image."""
-        return self._engine.docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", "velox:local")
+        return self._engine.docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", IMAGE)
 
     def events(self, kind: str, since: float) -> dict[str, dict[str, str]]:
         """The first event of a kind of each service since then: its attributes, and `at` in seconds."""

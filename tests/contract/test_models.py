@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from examples.mean_color import MeanColorModel
-from tests.models import save_untrained
+from tests.models import save_exported, save_untrained
 from velox.errors import BadRecordError
 from velox.models.architectures import ARCHITECTURES
 from velox.models.image_classifier import ImageClassifier
@@ -27,19 +27,19 @@ def image(color: str, form: str = ".jpg") -> bytes:
     return cv2.imencode(form, drawn)[1].tobytes()
 
 
-@pytest.fixture(params=[*ARCHITECTURES, "examples.mean_color"])
+@pytest.fixture(params=[*(f"{name} torch" for name in ARCHITECTURES), "tiny_cnn openvino", "examples.mean_color"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
     """Builds the model; a network has random weights, since the contract asks for no particular answer."""
-    settings = Settings(
-        colors=COLORS, model_path=tmp_path / "model.pth", classes_path=tmp_path / "classes.json", batch_size=4
-    )
-    if request.param not in ARCHITECTURES:
+    name, _, backend = request.param.partition(" ")
+    paths = {"model_path": tmp_path / "model.pth", "classes_path": tmp_path / "classes.json"}
+    settings = Settings.model_validate({"colors": COLORS, "batch_size": 4, "backend": backend or "auto", **paths})
+    if not backend:
         return lambda: MeanColorModel(settings)
 
     def classifier() -> Model:
         return ImageClassifier(settings)
 
-    save_untrained(request.param, settings)
+    (save_exported if backend == "openvino" else save_untrained)(name, settings)
     return classifier
 
 
@@ -110,13 +110,15 @@ def test_the_example_names_the_colour(tmp_path: Path) -> None:
     assert all(prediction.confidence > 0.9 for prediction in predictions)
 
 
-def test_a_network_that_answers_nan_gives_an_error_for_that_item(tmp_path: Path) -> None:
-    settings = Settings(model_path=tmp_path / "model.pth", classes_path=tmp_path / "classes.json")
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_a_network_that_answers_nan_gives_an_error_for_that_item(backend: str, tmp_path: Path) -> None:
+    paths = {"model_path": tmp_path / "model.pth", "classes_path": tmp_path / "classes.json"}
+    settings = Settings.model_validate({"backend": backend, **paths})
 
     def poison(state: dict[str, torch.Tensor]) -> None:
         state["14.weight"].fill_(torch.nan)
 
-    save_untrained("tiny_cnn", settings, change=poison)
+    save_exported("tiny_cnn", settings, change=poison)
     model = ImageClassifier(settings)
     model.load("cpu")
     (answer,) = model.predict([model.decode(image("red"))])

@@ -1,7 +1,9 @@
 """One suite over every sink: what the writer may rely on, whatever is behind it."""
 
+import json
 import math
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,18 +14,23 @@ import pytest
 from pydantic import SecretStr
 from pymongo import MongoClient
 
+from tests.e2e.pipeline import read_all
 from tests.results import make_result, make_results
+from tests.servers.kafka import KafkaServer
 from tests.servers.mongo import MongoServer
+from tests.servers.process import HOST
 from tests.servers.proxy import TcpProxy
 from velox.errors import SinkUnavailableError
 from velox.loading import load_class
 from velox.settings import Settings
 from velox.sinks import PATHS
-from velox.sinks.sink import Sink
+from velox.sinks.sink import Readable, Sink
 
 TIMEOUT_S = 0.2
-MONGO_TIMEOUT_S = 1.0
-"""pymongo looks for a server that failed twice a second: with less, a server that is back may not be seen in time."""
+REMOTE_TIMEOUT_S = 1.0
+"""Drivers look for a server that failed twice a second: with less, a server that is back may not be seen in time."""
+KAFKA_TIMEOUT_S = 3.0
+"""A new producer first asks for its id, and for the leaders of a topic that was made a moment ago."""
 SLACK_S = 1.0
 """What a busy machine may add."""
 
@@ -95,7 +102,7 @@ class MongoRig:
     def __init__(self, mongo: MongoServer, database: str, proxy: TcpProxy) -> None:
         self._server, self._database, self._proxy = mongo, database, proxy
         uri = SecretStr(f"mongodb://127.0.0.1:{proxy.port}/")
-        self.settings = Settings(mongo_uri=uri, db_name=database, sink_timeout_s=MONGO_TIMEOUT_S)
+        self.settings = Settings(mongo_uri=uri, db_name=database, sink_timeout_s=REMOTE_TIMEOUT_S)
 
     def stored_ids(self) -> list[str]:
         client: MongoClient[dict[str, Any]] = MongoClient(self._server.uri)
@@ -108,6 +115,45 @@ class MongoRig:
 
     def bring_back(self) -> None:
         self._proxy.unblock()
+
+
+class KafkaRig:
+    """A topic of a broker behind a proxy. A result is the last message of its key: a compacted topic's view."""
+
+    def __init__(self, broker: tuple[KafkaServer, TcpProxy]) -> None:
+        self._proxy = broker[1]
+        self._topic = f"results-{uuid.uuid4().hex[:8]}"
+        self.settings = Settings(
+            kafka_bootstrap_server=f"{HOST}:{self._proxy.port}",
+            results_topic=self._topic,
+            kafka_partitions=1,
+            sink_timeout_s=KAFKA_TIMEOUT_S,
+        )
+
+    def stored_ids(self) -> list[str]:
+        last = {m.key(): m.value() for m in read_all(self.settings.kafka_bootstrap_server, self._topic)}
+        return sorted(json.loads(value or b"")["_id"] for value in last.values())
+
+    def take_down(self) -> None:
+        self._proxy.block()
+
+    def bring_back(self) -> None:
+        self._proxy.unblock()
+
+
+@pytest.fixture(scope="session")
+def broker_behind_a_proxy() -> Iterator[tuple[KafkaServer, TcpProxy]]:
+    server = KafkaServer()
+    with TcpProxy(server.port) as proxy:
+        server.settings["advertised.listeners"] = f"PLAINTEXT://{HOST}:{proxy.port}"
+        with server:
+            yield server, proxy
+
+
+@pytest.fixture
+def proxied(broker_behind_a_proxy: tuple[KafkaServer, TcpProxy]) -> Iterator[tuple[KafkaServer, TcpProxy]]:
+    yield broker_behind_a_proxy
+    broker_behind_a_proxy[1].unblock()
 
 
 @pytest.fixture
@@ -127,6 +173,8 @@ def rig(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Rig:
         return DiskRig(tmp_path)
     if name == "sqlite":
         return SqliteRig(tmp_path)
+    if name == "kafka":
+        return KafkaRig(request.getfixturevalue("proxied"))
     # Asked for by name, so that the other sinks' tests start no server.
     return MongoRig(*(request.getfixturevalue(fixture) for fixture in ("mongo", "database", "proxy")))
 
@@ -291,3 +339,70 @@ def test_a_sink_that_is_down_can_be_closed(sink: Sink, rig: Rig) -> None:
     sink.close()
     assert monotonic() - started < rig.settings.sink_timeout_s + SLACK_S
     rig.bring_back()
+
+
+@pytest.fixture
+def readable(sink: Sink) -> Readable:
+    assert isinstance(sink, Readable)
+    sink.open()
+    sink.write(make_results(20))
+    return sink
+
+
+def test_what_is_stored_can_be_read_back(readable: Readable, name: str) -> None:
+    found = {stored.id: stored for stored in readable.stored("")}
+    assert sorted(found) == ids(20)
+    if name != "disk":  # which keeps nothing but the payload
+        for result in make_results(20):
+            stored = found[result.id]
+            assert (stored.label, stored.is_detection) == (result.prediction.label, result.is_detection)
+            assert stored.position == tuple(result.record.position)
+            assert stored.predicted_at == result.predicted_at
+
+
+def test_results_are_read_by_the_beginning_of_their_ids(readable: Readable) -> None:
+    chosen = [identity for identity in ids(20) if identity.startswith("image_data-1-")]
+    assert 0 < len(chosen) < 20
+    assert sorted(stored.id for stored in readable.stored("image_data-1-")) == chosen
+    assert list(readable.stored("nothing")) == []
+
+
+def test_results_are_removed_by_the_beginning_of_their_ids(readable: Readable, rig: Rig, name: str) -> None:
+    if name == "kafka":  # where single messages cannot be removed, and it says so
+        with pytest.raises(SinkUnavailableError):
+            readable.remove("image_data-1-")
+        return
+    readable.remove("image_data-1-")
+    assert rig.stored_ids() == [identity for identity in ids(20) if not identity.startswith("image_data-1-")]
+    readable.remove("nothing")
+    assert len(rig.stored_ids()) > 0
+
+
+def test_a_sink_is_removed_as_a_whole_and_that_twice(readable: Readable, tmp_path: Path) -> None:
+    readable.close()
+    readable.remove("")
+    readable.remove("")
+    assert list(tmp_path.iterdir()) == []
+    readable.open()
+    assert list(readable.stored("")) == []
+
+
+def test_a_sink_that_is_down_never_looks_empty(readable: Readable, rig: Rig) -> None:
+    rig.take_down()
+    try:
+        found = sorted(stored.id for stored in readable.stored(""))
+    except SinkUnavailableError:
+        found = ids(20)  # it says that it cannot tell
+    finally:
+        rig.bring_back()
+    assert found == ids(20)
+
+
+def test_reading_a_sink_that_was_never_there_says_so_and_makes_nothing(sink: Sink, name: str, tmp_path: Path) -> None:
+    assert isinstance(sink, Readable)
+    if name == "mongo":  # where a collection is there as soon as it is named
+        assert list(sink.stored("")) == []
+        return
+    with pytest.raises(SinkUnavailableError):
+        list(sink.stored(""))
+    assert list(tmp_path.iterdir()) == []

@@ -10,9 +10,8 @@ import pytest
 
 from velox.core.envelope import frame, unframe
 from velox.errors import SourceError
-from velox.producer import open_source
 from velox.settings import Settings
-from velox.sources import PATHS
+from velox.sources import PATHS, open_source
 from velox.sources.source import Source
 
 GREY = np.full((32, 48, 3), 128, np.uint8)

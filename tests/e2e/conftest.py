@@ -15,6 +15,8 @@ from tests.e2e.pipeline import REPOSITORY, Pipeline
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
 
+MODEL_FILES = ("model.pth", "classes.json", "model.json", "model.onnx")
+"""What a training writes."""
 SMALL_MODEL = {"MODEL_ARCH": "tiny_cnn", "SAMPLES_PER_CLASS": "100", "EPOCHS": "6"}
 
 
@@ -69,6 +71,6 @@ def pipeline(
 @pytest.fixture
 def shapes(pipeline: PipelineFactory, small_model: Path, tmp_path: Path) -> Pipeline:
     """A pipeline as users run it: framed JPEGs and the small trained model."""
-    for name in ("model.pth", "classes.json", "model.json"):
+    for name in MODEL_FILES:
         shutil.copy(small_model / name, tmp_path / name)
     return pipeline(CODEC="framed", MODEL="velox.models.image_classifier:ImageClassifier", MODEL_ARCH="tiny_cnn")

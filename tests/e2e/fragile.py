@@ -15,7 +15,7 @@ class FragileModel:
 
     name = "fragile"
     version = "1"
-    labels = ("any",)
+    labels: Sequence[str] = ("any",)
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -52,3 +52,20 @@ class StillbornModel(FragileModel):
 
     def load(self, device: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class BrokenModel(FragileModel):
+    """Fails for everything."""
+
+    def predict(self, inputs: Sequence[str]) -> Sequence[Prediction]:
+        msg = f"broken, whatever the {len(inputs)} inputs"
+        raise RuntimeError(msg)
+
+
+class HungryModel(FragileModel):
+    """Has memory for two inputs at once, and none for one that says ``huge``."""
+
+    def predict(self, inputs: Sequence[str]) -> Sequence[Prediction]:
+        if len(inputs) > 2 or any(text.startswith("huge") for text in inputs):
+            raise MemoryError
+        return super().predict(inputs)

@@ -26,12 +26,13 @@ PATIENCE_S = 60.0
 Document = dict[str, Any]
 
 
-def wait_until(holds: Callable[[], object], *, what: str, timeout_s: float = PATIENCE_S) -> None:
-    """Poll until ``holds`` is true; fail with ``what`` when it never is."""
+def wait_until(holds: Callable[[], object], *, what: str | Callable[[], str], timeout_s: float = PATIENCE_S) -> None:
+    """Poll until ``holds`` is true; fail with ``what``, or what it answers then, when it never is."""
     end = time.monotonic() + timeout_s
     while not holds():
         if time.monotonic() > end:
-            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+            said = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {timeout_s:g} s: {said}")
         time.sleep(0.05)
 
 
@@ -119,6 +120,8 @@ class Pipeline:
     mongo_uri: str
     database: str
     settings: dict[str, str]
+    security: dict[str, str] = field(default_factory=dict)
+    """How the test itself connects to Kafka, in the driver's terms."""
     programs: list[Program] = field(default_factory=list)
 
     def environment(self, **settings: object) -> dict[str, str]:
@@ -144,7 +147,7 @@ class Pipeline:
 
     def publish(self, *values: bytes | None, headers: list[tuple[str, str | bytes | None]] | None = None) -> None:
         """Publish values as any other program would, and see them acknowledged."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "message.max.bytes": 20_000_000})
+        producer = Producer({"bootstrap.servers": self.bootstrap, "message.max.bytes": 20_000_000, **self.security})
         refused: list[object] = []
 
         def delivered(error: object, _message: Message) -> None:
@@ -176,7 +179,7 @@ class Pipeline:
 
     def records(self, topic: str | None = None) -> list[Message]:
         """Everything that is in a topic now."""
-        return read_all(self.bootstrap, topic or self.topic)
+        return read_all(self.bootstrap, topic or self.topic, self.security)
 
     def dead_letters(self) -> list[tuple[Message, dict[str, str]]]:
         """The dead letters with their headers as text."""
@@ -187,7 +190,8 @@ class Pipeline:
 
     def uncommitted(self) -> int:
         """Records after the committed offsets, over all partitions."""
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.settings["KAFKA_CONSUMER_GROUP"]})
+        group = self.settings["KAFKA_CONSUMER_GROUP"]
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group, **self.security})
         try:
             partitions = consumer.list_topics(self.topic, timeout=10).topics[self.topic].partitions
             committed: list[TopicPartition] = []
@@ -213,10 +217,10 @@ def headers(message: Message) -> dict[str, str]:
     return {name: (value or b"").decode() for name, value in pairs}
 
 
-def read_all(bootstrap: str, topic: str) -> list[Message]:
+def read_all(bootstrap: str, topic: str, security: Mapping[str, str] | None = None) -> list[Message]:
     """Read a topic from its beginning to its present end."""
     config = {"bootstrap.servers": bootstrap, "group.id": "reader", "enable.auto.commit": False}
-    consumer = Consumer(config)
+    consumer = Consumer({**config, **(security or {})})
     messages: list[Message] = []
     try:
         for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions:

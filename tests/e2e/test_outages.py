@@ -163,6 +163,18 @@ def test_inference_processes_that_keep_dying_end_the_consumer(pipeline: Pipeline
     assert "INFERENCE_RESTARTS=2" in consumer.output.strip().splitlines()[-1]
 
 
+def test_a_model_that_fails_for_everything_ends_the_consumer_and_dead_letters_nothing(
+    pipeline: PipelineFactory,
+) -> None:
+    one = pipeline(MODEL="tests.e2e.fragile:BrokenModel", INFERENCE_RESTARTS=2)
+    one.publish(*(f"good {i}".encode() for i in range(40)))
+    consumer = one.consume()
+    assert consumer.process.wait(60) == 2
+    assert "INFERENCE_RESTARTS=2" in consumer.output.strip().splitlines()[-1]
+    assert not one.dead_letters()
+    assert one.uncommitted() == 40
+
+
 def test_sqlite_takes_the_place_of_mongo(pipeline: PipelineFactory) -> None:
     one = pipeline(SINKS="sqlite")
     one.publish(*(f"text {i}".encode() for i in range(50)))

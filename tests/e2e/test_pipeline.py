@@ -177,6 +177,20 @@ def test_an_inference_process_that_hangs_is_killed_and_the_cause_dead_lettered(p
     assert consumer.stop() == 0
 
 
+def test_batches_shrink_to_what_fits_into_memory_and_only_what_never_fits_is_bad(pipeline: PipelineFactory) -> None:
+    hungry = pipeline(partitions=1, MODEL="tests.e2e.fragile:HungryModel")
+    goods = [f"good {i}" for i in range(40)]
+    hungry.publish(*(text.encode() for text in goods[:20]), b"huge", *(text.encode() for text in goods[20:]))
+    consumer = hungry.consume()
+    hungry.wait_for_documents(40)
+    wait_until(lambda: hungry.uncommitted() == 0, what="everything committed")
+    assert {document["predicted_label"] for document in hungry.documents()} == set(goods)
+    assert hungry.reasons() == {"out_of_memory": 1}
+    assert consumer.metric("velox_batch_limit_records") == 2
+    assert consumer.metric("velox_inference_restarts_total") == 0
+    assert consumer.stop() == 0
+
+
 def test_bad_records_among_good_ones_go_to_the_dead_letter_topic_with_their_reason(shapes: Pipeline) -> None:
     shapes.produced(40)
     header = json.dumps({"timestamp": 1.0}).encode()
@@ -221,7 +235,8 @@ def test_the_metrics_tell_what_happened(shapes: Pipeline) -> None:
     assert consumer.metric("velox_build_info", model="tiny_cnn") == 1
     wait_until(lambda: consumer.metric("velox_in_flight_records") == 0, what="nothing in flight")
     wait_until(lambda: consumer.metric("velox_ready") == 1, what="the ready metric")
-    assert consumer.probe("/livez")[0] == 200
+    assert consumer.probe("/livez") == (200, '{"live": true}')
+    assert consumer.probe("/readyz") == (200, '{"ready": true}')
     assert consumer.probe("/nowhere")[0] == 404
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.e2e.conftest import SMALL_MODEL
+from tests.e2e.conftest import MODEL_FILES, SMALL_MODEL
 from tests.e2e.pipeline import Program, wait_until
 
 # Labels and confidences of a model trained in seconds prove nothing: here every prediction is a detection.
@@ -61,7 +61,7 @@ class UpProgram(Program):
 @pytest.fixture
 def up(small_model: Path, tmp_path: Path) -> Iterator[Up]:
     """Starts ``velox up``; keyword arguments are settings."""
-    for name in ("model.pth", "classes.json", "model.json"):
+    for name in MODEL_FILES:
         shutil.copy(small_model / name, tmp_path / name)
     started: list[UpProgram] = []
 
@@ -159,7 +159,7 @@ def test_a_consumer_that_cannot_start_is_one_clear_error(up: Up, tmp_path: Path)
 
 
 def test_a_missing_model_is_trained_first(up: Up, tmp_path: Path) -> None:
-    for name in ("model.pth", "classes.json", "model.json"):
+    for name in MODEL_FILES:
         (tmp_path / name).unlink()
     program = up("--for", "1s", SAMPLES_PER_CLASS=4, EPOCHS=1)
     assert program.wait() == 0, program.output

@@ -12,6 +12,7 @@ import yaml
 from dotenv import dotenv_values
 
 from tests import tools
+from tests.compose.images import OFFICIAL
 from velox.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -84,9 +85,27 @@ def test_a_service_restarts_and_has_bounded_memory_and_logs(services: dict[str, 
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES - set(OURS)))
-def test_an_image_of_others_is_pinned_and_proves_that_it_is_ready(services: dict[str, Any], name: str) -> None:
-    assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+(\.\d+)?", services[name]["image"])
-    assert services[name]["healthcheck"]["test"]
+def test_an_image_of_others_is_pinned_to_the_patch(services: dict[str, Any], name: str) -> None:
+    assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", services[name]["image"])
+
+
+def test_every_service_proves_that_it_is_healthy(services: dict[str, Any]) -> None:
+    # The consumer's check is the image's own, tested where the image is built.
+    checks = {name: service.get("healthcheck", {}) for name, service in services.items() if name != "consumer"}
+    assert {name for name, check in checks.items() if not check.get("test") or check.get("disable")} == set()
+
+
+def test_the_dockerfile_builds_on_bases_that_are_pinned_to_the_patch() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    stages = set(re.findall(r" AS (\S+)", text))
+    bases = set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - stages
+    assert bases
+    assert {base for base in bases if not re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+(-[a-z-]+)?", base)} == set()
+
+
+def test_the_stand_ins_of_compose_test_have_the_names_of_the_real_images(services: dict[str, Any]) -> None:
+    (base,) = re.findall(r"^FROM (\S+:\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert set(OFFICIAL) == {base, *(services[name]["image"] for name in SERVICES - set(OURS))}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -143,6 +162,15 @@ def test_the_gpu_file_adds_the_reservation_and_nothing_else(stack: dict[str, Any
     assert with_gpu == stack
 
 
+def test_the_runtime_file_changes_our_image_and_nothing_else(stack: dict[str, Any]) -> None:
+    light = config("docker-compose.yml", "docker-compose.runtime.yml")
+    for name in OURS:
+        ours, theirs = light["services"][name], stack["services"][name]
+        assert (ours["image"], ours["build"].pop("target")) == ("velox:runtime", "runtime")
+        ours["image"] = theirs["image"]
+    assert light == stack
+
+
 def test_compose_reads_the_env_file_as_velox_does(tmp_path: Path) -> None:
     expected = {name: value or "" for name, value in dotenv_values(ROOT / ".env").items()}
     probe = tmp_path / "compose.json"
@@ -161,6 +189,22 @@ def test_the_dockerfile_installs_the_locked_uv_and_pulls_no_frontend() -> None:
     assert locked
     assert f"ARG UV_VERSION={locked[1]}\n" in dockerfile
     assert "# syntax=" not in dockerfile
+
+
+def test_the_last_stage_of_the_dockerfile_is_the_one_that_trains() -> None:
+    stages = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    assert 'CMD ["./start.sh"]' in stages[-1]
+    assert "runtime AS" not in stages[-1]
+
+
+def test_the_light_lock_has_openvino_and_no_torch_and_differs_in_nothing_else() -> None:
+    def pins(name: str) -> set[str]:
+        return set(re.findall(r"^\S+==\S+(?: ; [^\\\n]+)?", (ROOT / name).read_text(), re.MULTILINE))
+
+    light = pins("requirements-runtime.txt")
+    assert any(pin.startswith("openvino==") for pin in light)
+    assert not any(pin.startswith(("torch", "nvidia", "onnx")) for pin in light)
+    assert light <= pins("requirements.txt") <= pins("requirements-dev.txt")
 
 
 def test_promtool_accepts_the_configuration_and_the_rules_behave() -> None:

@@ -13,6 +13,7 @@ from velox.core.backlog import RECORD_BYTES
 from velox.kafka.embedded import PARTITIONS, RETENTION_BYTES, EmbeddedBroker
 from velox.kafka.lag import Observer
 from velox.kafka.topics import ensure_topic
+from velox.settings import Settings
 from velox.up.tally import lost, unread
 
 
@@ -25,7 +26,7 @@ def bootstrap() -> Iterator[str]:
 @pytest.fixture
 def observer(bootstrap: str) -> Iterator[Observer]:
     """Looks at the group named `group`."""
-    made = Observer(bootstrap, "group")
+    made = Observer(Settings(kafka_bootstrap_server=bootstrap, kafka_consumer_group="group"))
     yield made
     made.close()
 
@@ -46,7 +47,7 @@ def publish(bootstrap: str, topic: str, *values: bytes) -> None:
 
 def test_its_topics_are_there_before_anybody_asks(bootstrap: str, observer: Observer) -> None:
     started = time.monotonic()
-    ensure_topic(bootstrap, "images", partitions=6, max_message_bytes=1024)
+    ensure_topic(Settings(kafka_bootstrap_server=bootstrap), "images")
     assert time.monotonic() - started < 2, "it was asked to create a topic, which it cannot"
     assert len(observer.extents("images")) == len(observer.extents("images.dlq")) == PARTITIONS
 

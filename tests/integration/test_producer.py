@@ -20,6 +20,7 @@ from tests.servers.kafka import KafkaServer, TopicFactory
 from velox.errors import BrokerUnavailableError
 from velox.kafka.lag import Observer
 from velox.kafka.topics import ensure_topic
+from velox.settings import Settings
 
 JPEG_MAGIC = b"\xff\xd8\xff"
 
@@ -91,7 +92,7 @@ def test_a_topic_that_is_there_stays_as_it_is(
 ) -> None:
     name = topic(2)
     with caplog.at_level("INFO"):
-        ensure_topic(kafka.bootstrap, name, partitions=9, max_message_bytes=1024)
+        ensure_topic(Settings(kafka_bootstrap_server=kafka.bootstrap, kafka_partitions=9, max_message_bytes=1024), name)
     assert not caplog.messages
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     assert len(admin.list_topics(timeout=10).topics[name].partitions) == 2
@@ -138,7 +139,7 @@ def test_a_record_too_large_for_the_topic_is_a_failed_delivery(
 
 
 def records_in(bootstrap: str, topic: str) -> int:
-    observer = Observer(bootstrap, "nobody")
+    observer = Observer(Settings(kafka_bootstrap_server=bootstrap, kafka_consumer_group="nobody"))
     try:
         return sum(extent.high for extent in observer.extents(topic).values())
     except BrokerUnavailableError:  # a topic that was made a moment ago has no leaders yet
@@ -179,6 +180,30 @@ def test_it_waits_for_a_broker_that_is_not_up_yet_and_outlives_its_death(produce
         server.close()
 
 
+def test_its_heartbeat_stops_with_the_broker_and_goes_on_with_it(
+    produce: Callable[..., Program], tmp_path: Path
+) -> None:
+    heartbeat = tmp_path / "heartbeat"
+
+    def age_s() -> float:
+        return time.time() - heartbeat.stat().st_mtime
+
+    server = KafkaServer()
+    try:
+        program = produce("--rate", "50", "--heartbeat", str(heartbeat), KAFKA_BOOTSTRAP_SERVER=server.bootstrap)
+        program.wait_until_it_says("does not answer")
+        assert not heartbeat.exists()
+        server.start()
+        wait_until(heartbeat.exists, what="a first heartbeat")
+        server.kill()
+        wait_until(lambda: age_s() > 3, what="a heartbeat that has stopped")
+        server.start()
+        wait_until(lambda: age_s() < 2, what="a heartbeat again")
+        assert program.stop() == 0, program.output
+    finally:
+        server.close()
+
+
 def test_a_signal_while_the_broker_is_down_ends_it_within_its_deadline(produce: Callable[..., Program]) -> None:
     with KafkaServer() as server:
         program = produce("--rate", "100", KAFKA_BOOTSTRAP_SERVER=server.bootstrap, DRAIN_S=1)
@@ -195,5 +220,5 @@ def test_a_signal_while_the_broker_is_down_ends_it_within_its_deadline(produce: 
 def test_without_a_broker_the_wait_ends_with_one_clear_error() -> None:
     started = time.monotonic()
     with pytest.raises(BrokerUnavailableError, match=r"KAFKA_BOOTSTRAP_SERVER=127\.0\.0\.1:1"):
-        ensure_topic("127.0.0.1:1", "images", partitions=1, max_message_bytes=1024, wait_s=1)
+        ensure_topic(Settings(kafka_bootstrap_server="127.0.0.1:1"), "images", wait_s=1)
     assert time.monotonic() - started < 5

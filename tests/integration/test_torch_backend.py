@@ -3,49 +3,16 @@
 import copy
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-import torch
 from torch import nn
 
-from velox.models.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD
+from tests.models import lively, some_images, straightforward
+from velox.models.architectures import ARCHITECTURES
 from velox.models.backends import torch_backend
 from velox.models.backends.onednn import PackedConvolution, can_pack
 from velox.models.backends.torch_backend import TorchBackend
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
-Batch = npt.NDArray[np.uint8]
-
-
-def some_images(count: int, size: int) -> Batch:
-    """Noise, each image of another brightness and tint."""
-    rng = np.random.default_rng(4)
-    tints = rng.integers(20, 256, (count, 1, 1, 3))
-    return (rng.random((count, size, size, 3)) * tints).astype(np.uint8)
-
-
-def lively(name: str) -> nn.Module:
-    """An untrained network whose normalisations have seen images, so that its outputs depend on its input."""
-    torch.manual_seed(3)
-    network = ARCHITECTURES[name].build(4)
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = 1.0
-            nn.init.uniform_(layer.weight, 0.5, 2)
-            nn.init.normal_(layer.bias, 0, 0.1)
-        if isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, 0, 0.1)
-    straightforward(network.train(), some_images(8, ARCHITECTURES[name].input_size))
-    return network.eval()
-
-
-def straightforward(network: nn.Module, batch: Batch) -> torch.Tensor:
-    images = torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    with torch.no_grad():
-        logits: torch.Tensor = network((images - mean) / std)
-    return logits.softmax(1)
 
 
 @pytest.mark.parametrize("packs", [True, False], ids=["packed", "eager"])

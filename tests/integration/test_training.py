@@ -46,9 +46,9 @@ def plain_jpeg(color: tuple[int, int, int], shape: str) -> bytes:
     return cv2.imencode(".jpg", image)[1].tobytes()
 
 
-def right_and_sure(settings: Settings) -> list[float]:
+def right_and_sure(settings: Settings, **other: str) -> list[float]:
     """Confidences for one plain image of each label, all of which must be right."""
-    model = classifier(settings)
+    model = classifier(settings.model_copy(update=other))
     confidences = []
     for name, color in settings.colors.items():
         for shape in settings.shapes:
@@ -71,6 +71,13 @@ def test_a_trained_model_tells_the_labels_apart(trained: tuple[Settings, ModelCa
     assert card.accuracy is not None
     assert card.accuracy >= 0.97
     assert min(right_and_sure(settings)) > 0.95
+
+
+def test_its_export_is_of_this_model_and_answers_the_same(trained: tuple[Settings, ModelCard]) -> None:
+    settings, card = trained
+    assert f"tiny_cnn {card.version}".encode() in settings.model_path.with_suffix(".onnx").read_bytes()
+    sure = right_and_sure(settings, backend="openvino")
+    assert sure == pytest.approx(right_and_sure(settings, backend="torch"), abs=1e-4)
 
 
 def test_the_card_describes_the_model(trained: tuple[Settings, ModelCard]) -> None:
@@ -128,7 +135,7 @@ def test_a_stopped_training_leaves_the_old_model(trained: tuple[Settings, ModelC
 
     with pytest.raises(Stopped):
         training.train(settings_in(tmp_path, samples_per_class=8, epochs=1), check_stop=stop)
-    assert {path.name for path in tmp_path.iterdir()} == {"model.pth", "classes.json", "model.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pth", "classes.json", "model.json", "model.onnx"}
     assert classifier(settings_in(tmp_path)).version == trained[1].version
 
 
@@ -194,7 +201,7 @@ def test_a_damaged_or_foreign_model_is_one_clear_error(
 ) -> None:
     content, message = DAMAGED[kind]
     monkeypatch.chdir(tmp_path)
-    settings = settings_in(tmp_path)
+    settings = settings_in(tmp_path, backend="torch")
     settings.classes_path.write_bytes(trained[0].classes_path.read_bytes())
     settings.model_path.write_bytes(content)
     with pytest.raises(ModelError, match=message) as caught:
@@ -205,7 +212,7 @@ def test_a_damaged_or_foreign_model_is_one_clear_error(
 
 
 def test_a_foreign_mobilenet_needs_no_card(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path, model_arch="mobilenet_v2")
+    settings = settings_in(tmp_path, model_arch="mobilenet_v2", backend="torch")
     settings.model_path.write_bytes(untrained("mobilenet_v2", 2))
     settings.classes_path.write_text('{"0": "cat", "1": "dog"}')
     model = classifier(settings)

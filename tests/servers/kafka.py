@@ -1,5 +1,7 @@
 """A real Apache Kafka broker: one KRaft node as a local process."""
 
+import base64
+import random
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -27,6 +29,7 @@ SETTINGS = {
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
     "transaction.state.log.num.partitions": "5",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "5",
@@ -42,6 +45,8 @@ SETTINGS = {
     "broker.heartbeat.interval.ms": "200",
     "broker.session.timeout.ms": "2000",
 }
+CLUSTER_ID = "velox-tests-000000000A"
+"""Any 16 bytes in base64 will do, but for a dash at the beginning: the tool takes that for an option."""
 LOGGING = """\
 appender.console.type = Console
 appender.console.name = console
@@ -71,8 +76,9 @@ class KafkaServer(LocalServer):
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         super().__init__()
-        self._settings = SETTINGS | dict(settings or {})
-        self._controller_port = free_port()
+        self.controller_port = free_port()
+        self.settings = dict(settings or {})
+        """What differs from a single broker's, also from the listeners that `command` makes of the ports."""
 
     @property
     def bootstrap(self) -> str:
@@ -100,20 +106,29 @@ class KafkaServer(LocalServer):
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap, **QUIET})
 
+    def _listeners(self) -> dict[str, str]:
+        """What the broker is told of the ports that clients use."""
+        return {
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{HOST}:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+        }
+
+    def _format(self, install: Path, data: Path, _properties: Path) -> None:
+        """Prepare the empty storage folder."""
+        shutil.copytree(install / "formatted", data)
+        _name_storage(data / "meta.properties", self.settings.get("node.id", "1"))
+
     def _command(self, install: Path, class_data: str) -> list[str]:
         data = self.folder / "data"
-        if not data.exists():
-            shutil.copytree(install / "formatted", data)
         properties = write_properties(
             self.folder / "server.properties",
-            self._settings
-            | {
-                "controller.quorum.voters": f"1@{HOST}:{self._controller_port}",
-                "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{HOST}:{self._controller_port}",
-                "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
-                "log.dirs": str(data),
-            },
+            SETTINGS
+            | self._listeners()
+            | {"controller.quorum.voters": f"1@{HOST}:{self.controller_port}", "log.dirs": str(data)}
+            | self.settings,
         )
+        if not data.exists():
+            self._format(install, data, properties)
         logging = self.folder / "log4j2.properties"
         logging.write_text(LOGGING)
         options = [class_data, "-Xmx256m", f"-Dlog4j2.configurationFile={logging}", "-Dlog4j2.disable.jmx=true"]
@@ -143,6 +158,18 @@ def write_properties(path: Path, settings: Mapping[str, str]) -> Path:
     return path
 
 
+def _name_storage(path: Path, node_id: str) -> None:
+    """Make a copy of the formatted storage that of another node: no two of a cluster may have one name."""
+    directory_id = base64.urlsafe_b64encode(b"\1" + random.randbytes(15)).rstrip(b"=").decode()  # noqa: S311 - a name
+    path.write_text(f"node.id={node_id}\ndirectory.id={directory_id}\nversion=1\ncluster.id={CLUSTER_ID}\n")
+
+
+def format_storage(install: Path, properties: Path, *options: str) -> None:
+    """Have Kafka's own tool prepare the folder that ``log.dirs`` names."""
+    tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties), *options]
+    run(*JAVA, "-cp", f"{install}/libs/*", *tool)
+
+
 def _prepare(install: Path) -> None:
     formatted = install / "formatted"
     nowhere = {
@@ -151,10 +178,7 @@ def _prepare(install: Path) -> None:
         "log.dirs": str(formatted),
     }
     properties = write_properties(install / "format.properties", SETTINGS | nowhere)
-    # The tool reads an id that starts with a dash as an option; any 16 bytes in base64 will do.
-    cluster_id = "velox-tests-000000000A"
-    tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
-    run(*JAVA, "-cp", f"{install}/libs/*", *tool)
+    format_storage(install, properties)
     with _Rehearsal(install) as server:
         server.create_topic("rehearsal")
         _use(server.bootstrap, "rehearsal")

@@ -82,20 +82,28 @@ class LocalServer(ABC):
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> Self:
-        """Start and wait until the server answers; raises `ServerError` with the end of its log when it does not."""
-        if self.is_running:
-            return self
+        """Start and wait until the server answers."""
+        if not self.is_running:
+            self.launch()
+            self.wait_until_ready()
+        return self
+
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
         command = [sys.executable, "-IS", str(TETHER), str(os.getpid()), *self.command()]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+
+    def wait_until_ready(self) -> None:
+        """Wait until the server answers; raises `ServerError` with the end of its log when it does not."""
         deadline = time.monotonic() + self.start_timeout_s
         while not (accepts_connections(self.port) and self.is_ready()):
             if not self._outlives(POLL_S):
-                raise ServerError(f"{self.name} exited with {self._process.returncode}:\n{self._log_tail()}")
+                code = self._process.returncode if self._process else "nobody knows what"
+                raise ServerError(f"{self.name} exited with {code}:\n{self._log_tail()}")
             if time.monotonic() > deadline:
                 self.kill()
                 raise ServerError(f"{self.name} not ready after {self.start_timeout_s} s:\n{self._log_tail()}")
-        return self
 
     def stop(self) -> None:
         """SIGTERM, and wait; SIGKILL for a server that does not obey. The folder stays."""

@@ -37,9 +37,10 @@ class PrometheusServer(LocalServer):
     def is_ready(self) -> bool:
         return is_ok(self.port, "/-/ready")
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
+    def query(self, expression: str, *, at: float | None = None) -> list[dict[str, Any]]:
         """The series that an instant query answers; an `AssertionError` with the reason when it cannot be parsed."""
-        result: list[dict[str, Any]] = self._get("/api/v1/query", query=expression)["result"]
+        moment = {} if at is None else {"time": f"{at:.3f}"}
+        result: list[dict[str, Any]] = self._get("/api/v1/query", query=expression, **moment)["result"]
         return result
 
     def label_values(self, metric: str, label: str) -> list[str]:

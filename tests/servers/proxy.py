@@ -15,8 +15,10 @@ class TcpProxy:
     A call has taken effect when it returns.
 
     - `block`: the server is down. Live connections break, new ones are refused.
-    - `hang`: the server is stuck. Connections are accepted and kept, and no byte passes.
-    - `unblock`: the end of either.
+    - `hang`: the server is stuck, or the network drops everything. Connections are accepted and kept, and no byte
+      passes; with `answers_only`, requests still arrive.
+    - `delay`: every byte takes so long, in each direction.
+    - `unblock`: the end of all of these.
     - `disconnect`: live connections break once; new ones work.
     """
 
@@ -25,18 +27,24 @@ class TcpProxy:
         self._target_port = target_port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy", daemon=True)
-        self._flowing = asyncio.Event()
+        self._to_server = asyncio.Event()
+        self._to_client = asyncio.Event()
+        self._delay_s = 0.0
         self._listener: asyncio.Server | None = None
         self._live: set[asyncio.StreamWriter] = set()
-        self._handlers: set[asyncio.Task[None]] = set()
+        self._forwarding: set[asyncio.Task[None]] = set()
 
     def block(self) -> None:
         """Break live connections and refuse new ones."""
         self._call(self._block())
 
-    def hang(self) -> None:
-        """Keep connections, pass nothing."""
-        self._call(self._hang())
+    def hang(self, *, answers_only: bool = False) -> None:
+        """Keep connections, pass nothing, or only what clients say."""
+        self._call(self._hang(answers_only=answers_only))
+
+    def delay(self, seconds: float) -> None:
+        """Pass everything this much later."""
+        self._delay_s = seconds
 
     def unblock(self) -> None:
         """Listen and forward again."""
@@ -64,15 +72,24 @@ class TcpProxy:
 
     async def _block(self) -> None:
         if self._listener is not None:
+            for listening in self._listener.sockets:
+                self._loop.remove_reader(listening.fileno())
+            # What is being accepted is a task first: a listener that closes before it is a connection loses it.
+            while accepting := asyncio.all_tasks() - self._forwarding - {asyncio.current_task()}:
+                await asyncio.wait(accepting)
             self._listener.close()
             self._listener = None
         await self._disconnect()
 
-    async def _hang(self) -> None:
-        self._flowing.clear()
+    async def _hang(self, *, answers_only: bool) -> None:
+        self._to_client.clear()
+        if not answers_only:
+            self._to_server.clear()
 
     async def _unblock(self) -> None:
-        self._flowing.set()
+        self._delay_s = 0.0
+        self._to_client.set()
+        self._to_server.set()
         if self._listener is None:
             self._listener = await asyncio.start_server(self._serve, HOST, self.port)
 
@@ -82,26 +99,29 @@ class TcpProxy:
 
     async def _close(self) -> None:
         await self._block()
-        for handler in self._handlers:
-            handler.cancel()
-        await asyncio.gather(*self._handlers, return_exceptions=True)
+        self._to_client.set()
+        self._to_server.set()
+        if self._forwarding:
+            await asyncio.wait(self._forwarding)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        handler = asyncio.create_task(self._forward(reader, writer))
-        self._handlers.add(handler)
-        handler.add_done_callback(self._handlers.discard)
+        self._live.add(writer)
+        self._keep(asyncio.create_task(self._forward(reader, writer)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._forwarding.add(task)
+        task.add_done_callback(self._forwarding.discard)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Join a client to the server until either side ends."""
-        self._live.add(writer)
         ends = [writer]
         try:
             server_reader, server_writer = await asyncio.open_connection(HOST, self._target_port)
             self._live.add(server_writer)
             ends.append(server_writer)
             async with asyncio.TaskGroup() as directions:
-                directions.create_task(self._pump(reader, server_writer))
-                directions.create_task(self._pump(server_reader, writer))
+                self._keep(directions.create_task(self._pump(reader, server_writer, self._to_server)))
+                self._keep(directions.create_task(self._pump(server_reader, writer, self._to_client)))
         except* OSError:
             pass  # a broken connection is this proxy's daily bread: both ends learn of it below
         finally:
@@ -109,9 +129,10 @@ class TcpProxy:
                 end.transport.abort()
             self._live.difference_update(ends)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
         while data := await reader.read(65536):
-            await self._flowing.wait()
+            await asyncio.sleep(self._delay_s)
+            await flowing.wait()
             writer.write(data)
             await writer.drain()
         raise ConnectionAbortedError  # ends the other direction too

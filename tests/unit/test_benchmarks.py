@@ -1,24 +1,11 @@
 """What the benchmarks compute and check, on figures made up here."""
 
-from typing import Any
-
 import pytest
 
+from benchmarks import soak
 from benchmarks.figures import Growth, Spread, agreement, pairwise_ratios
-from benchmarks.ledger import Ledger, account, uncommitted
 from benchmarks.memory import grown
 from benchmarks.throughput import Outcome
-from velox.kafka.lag import Extent
-from velox.records import Partition
-
-
-def document(identity: str, offset: int, *, is_detection: bool = False) -> dict[str, Any]:
-    return {"_id": identity, "partition": 0, "offset": offset, "is_detection": is_detection}
-
-
-def balanced() -> Ledger:
-    documents = [document("a", 0), document("b", 1, is_detection=True)]
-    return account(2, ["a", "b"], documents, dead_letters=0, files=1, read_again=1)
 
 
 def test_a_spread_is_least_median_and_most() -> None:
@@ -67,40 +54,6 @@ def test_an_outcome_counts_cpu_time_per_document_stored_in_the_steady_part() -> 
     assert outcome.end_to_end_per_s == 10.0
 
 
-def test_books_in_which_every_id_is_stored_once_have_no_problems() -> None:
-    ledger = balanced()
-    assert ledger.problems == []
-    assert (ledger.stored, ledger.detections, ledger.read_again) == (2, 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("ids", "documents", "problems"),
-    [
-        (["a", "b"], [document("a", 0)], ["stored is 1, not 2", "missing is 1, not 0"]),
-        (["a", "b"], [document("a", 0), document("x", 1)], ["missing is 1, not 0", "strangers is 1, not 0"]),
-        (
-            ["a", "b"],
-            [document("a", 0), document("b", 1), document("x", 1)],
-            ["stored is 3, not 2", "strangers is 1, not 0", "duplicates is 1, not 0"],
-        ),
-        (["a"], [document("a", 0)], ["acknowledged is 1, not 2"]),
-    ],
-    ids=["one missing", "one under another id", "one twice", "one never acknowledged"],
-)
-def test_books_that_do_not_balance_say_where(
-    ids: list[str], documents: list[dict[str, Any]], problems: list[str]
-) -> None:
-    assert account(2, ids, documents, dead_letters=0, files=0, read_again=0).problems == problems
-
-
-def test_a_dead_letter_or_a_file_too_many_is_a_problem() -> None:
-    documents = [document("a", 0, is_detection=True)]
-    assert account(1, ["a"], documents, dead_letters=1, files=2, read_again=0).problems == [
-        "dead_letters is 1, not 0",
-        "files is 2, not 1",
-    ]
-
-
-def test_a_partition_must_be_committed_to_its_end_unless_it_is_empty() -> None:
-    extents = {Partition("t", 0): Extent(0, 5), Partition("t", 1): Extent(0, 5), Partition("t", 2): Extent(0, 0)}
-    assert uncommitted(extents, {Partition("t", 0): 5, Partition("t", 1): 4}) == ["t-1: committed 4, end 5"]
+def test_a_soak_names_what_grew_and_forgives_a_single_file() -> None:
+    series = {"memory, MiB": [100.0] * 4 + [120.0] * 4, "open files": [5.0] * 4 + [6.0] * 4, "threads": [9.0] * 8}
+    assert soak.grown(series, limit=0.1) == ["memory, MiB grew from 100.0 to 120.0"]

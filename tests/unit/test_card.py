@@ -21,14 +21,19 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.model, self.classes, self.card = folder / "model.pth", folder / "classes.json", folder / "model.json"
+        self.export = folder / "model.onnx"
 
     def write(self, weights: bytes = b"weights", labels: tuple[str, ...] = LABELS) -> ModelCard:
         made = ModelCard("tiny_cnn", labels, 64, card.version_of(weights, labels), accuracy=0.5, dataset={"seed": 7})
-        card.write(made, weights, model_path=self.model, classes_path=self.classes)
+        export = made.version.encode()
+        card.write(made, weights, export=export, model_path=self.model, classes_path=self.classes)
         return made
 
-    def read(self) -> card.ModelFiles:
-        return card.read(self.model, self.classes)
+    def read(self, *, needs_weights: bool = True) -> card.ModelFiles:
+        return card.read(self.model, self.classes, needs_weights=needs_weights)
+
+    def is_complete(self, *, needs_weights: bool) -> bool:
+        return card.is_complete(self.model, self.classes, needs_weights=needs_weights)
 
     def names(self) -> list[str]:
         return sorted(path.name for path in self.folder.iterdir())
@@ -48,9 +53,9 @@ def test_what_is_written_is_read(files: Files) -> None:
     assert read.card == made
 
 
-def test_only_the_three_files_remain(files: Files) -> None:
+def test_only_the_four_files_remain(files: Files) -> None:
     files.write()
-    assert files.names() == ["classes.json", "model.json", "model.pth"]
+    assert files.names() == ["classes.json", "model.json", "model.onnx", "model.pth"]
 
 
 def test_labels_are_laid_out_as_documented(files: Files) -> None:
@@ -64,7 +69,7 @@ def test_folders_are_made_where_missing(tmp_path: Path) -> None:
 
 def test_others_may_read_the_files(files: Files) -> None:
     files.write()
-    for path in (files.model, files.classes, files.card):
+    for path in (files.model, files.classes, files.card, files.export):
         assert path.stat().st_mode & 0o777 == 0o644
 
 
@@ -132,7 +137,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("labels", [LABELS, OTHER_LABELS], ids=["same labels", "other labels"])
-@pytest.mark.parametrize("renames", [0, 1, 2])
+@pytest.mark.parametrize("renames", [0, 1, 2, 3])
 def test_a_crash_between_renames_never_leaves_weights_beside_labels_they_were_not_trained_for(
     files: Files, monkeypatch: pytest.MonkeyPatch, labels: tuple[str, ...], renames: int
 ) -> None:
@@ -156,6 +161,11 @@ def test_a_crash_between_renames_never_leaves_weights_beside_labels_they_were_no
     else:
         with pytest.raises(ModelError, match="no model"):
             files.read()
+        if renames < 3:
+            with pytest.raises(ModelError, match="no model"):
+                files.read(needs_weights=False)
+        else:  # all but the weights are new and fit together
+            assert files.export.read_text() == files.read(needs_weights=False).version
     files.write(b"new", labels)
     assert files.read().card is not None
 
@@ -170,10 +180,68 @@ def test_a_full_disk_leaves_the_old_model(files: Files, monkeypatch: pytest.Monk
     with pytest.raises(ModelError, match="No space left on device"):
         files.write(b"new", OTHER_LABELS)
     assert files.read().card == old
-    assert files.names() == ["classes.json", "model.json", "model.pth"]
+    assert files.names() == ["classes.json", "model.json", "model.onnx", "model.pth"]
 
 
-def test_a_retrained_model_replaces_all_three(files: Files) -> None:
+def test_a_retrained_model_replaces_all_of_them(files: Files) -> None:
     old = files.write(b"old")
     new = files.write(b"new", OTHER_LABELS)
+    assert files.export.read_text() == new.version
     assert files.read().card == new == replace(old, labels=OTHER_LABELS, version=new.version)
+
+
+def test_without_weights_the_card_says_which_model_it_is(files: Files) -> None:
+    made = files.write()
+    files.model.unlink()
+    read = files.read(needs_weights=False)
+    assert (read.weights, read.labels, read.version, read.card) == (b"", LABELS, made.version, made)
+    with pytest.raises(ModelError, match=r"model\.pth: no model"):
+        files.read()
+
+
+def test_weights_that_are_there_decide_on_the_version_also_where_they_are_not_needed(files: Files) -> None:
+    files.write()
+    files.model.write_bytes(b"replaced by the user")
+    read = files.read(needs_weights=False)
+    assert (read.version, read.card) == (card.version_of(b"replaced by the user", LABELS), None)
+
+
+@pytest.mark.parametrize("missing", ["export", "card", "classes"])
+def test_without_weights_all_the_others_are_needed_and_named(files: Files, missing: str) -> None:
+    files.write()
+    files.model.unlink()
+    assert files.is_complete(needs_weights=False)
+    getattr(files, missing).unlink()
+    assert not files.is_complete(needs_weights=False)
+    with pytest.raises(
+        ModelError, match=r"model\.pth: no model; .* copy here .*model\.onnx, .*model\.json and .*classes"
+    ):
+        files.read(needs_weights=False)
+
+
+@pytest.mark.parametrize("labels", [OTHER_LABELS, (*LABELS, "blue_circle")])
+def test_without_weights_labels_must_be_those_of_the_card(files: Files, labels: tuple[str, ...]) -> None:
+    files.write()
+    files.model.unlink()
+    files.classes.write_text(json.dumps({str(index): label for index, label in enumerate(labels)}))
+    with pytest.raises(ModelError, match="copy all files of one training together"):
+        files.read(needs_weights=False)
+
+
+def test_weights_and_labels_make_a_model_complete(files: Files) -> None:
+    files.write()
+    files.card.unlink()
+    files.export.unlink()
+    assert files.is_complete(needs_weights=True)
+    assert files.is_complete(needs_weights=False)
+    files.model.unlink()
+    assert not files.is_complete(needs_weights=False)
+
+
+def test_an_export_that_cannot_be_written_is_one_clear_error(files: Files) -> None:
+    files.write()
+    files.export.unlink()
+    files.export.mkdir()
+    with pytest.raises(ModelError, match=r"model\.onnx: cannot write the export"):
+        card.write_export(b"export", files.model)
+    assert files.names() == ["classes.json", "model.json", "model.onnx", "model.pth"]

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from velox import cli
+from velox.commands.arguments import duration
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("up", "produce", "consume", "train", "settings", "metrics")
+COMMANDS = ("up", "produce", "consume", "train", "verify", "dlq", "settings", "metrics")
 HEAVY = {"torch", "torchvision", "confluent_kafka", "cv2", "numpy", "pydantic", "pymongo", "rich", "prometheus_client"}
 """What `--help` need not wait for."""
 
@@ -74,7 +75,7 @@ def test_bad_arguments_are_one_line_and_exit_code_2(
     assert said.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["produce", "consume", "train", "up", "settings"])
+@pytest.mark.parametrize("command", ["produce", "consume", "train", "up", "verify", "settings"])
 def test_an_invalid_setting_is_one_line_and_exit_code_2(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +89,7 @@ def test_an_invalid_setting_is_one_line_and_exit_code_2(
 
 @pytest.mark.parametrize(("text", "seconds"), [("20s", 20), ("5m", 300), ("1h", 3600), ("1.5m", 90), ("7", 7)])
 def test_times_are_written_with_their_unit_or_in_seconds(text: str, seconds: float) -> None:
-    assert cli._duration(text) == seconds
+    assert duration(text) == seconds
 
 
 def test_the_settings_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

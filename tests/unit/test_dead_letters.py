@@ -1,8 +1,11 @@
 """What a dead letter says of its record: why, from where, and all the record said itself."""
 
+import pytest
+
 from tests.fakes import make_record
+from velox.core.letters import dead_letter_headers
 from velox.errors import BadRecordError, Reason
-from velox.kafka.dead_letters import dead_letter_headers, dead_letter_topic
+from velox.kafka.dead_letters import dead_letter_topic
 
 NOT_AN_IMAGE = BadRecordError(Reason.NOT_AN_IMAGE, "starts with 3c68746d")
 
@@ -19,6 +22,8 @@ def test_the_headers_name_reason_error_and_source() -> None:
         "velox-dlq-partition": b"3",
         "velox-dlq-offset": b"42",
         "velox-dlq-id": b"image_data-3-42",
+        "velox-dlq-attempts": b"1",
+        "velox-dlq-origin": b"image_data-3-42",
     }
 
 
@@ -57,3 +62,17 @@ def test_a_long_error_is_cut() -> None:
 def test_an_error_that_utf_8_cannot_hold_is_written_nevertheless() -> None:
     headers = dict(dead_letter_headers(make_record(), BadRecordError(Reason.UNDECODABLE, "half a pair: \ud800")))
     assert headers["velox-dlq-error"] == b"BadRecordError: half a pair: ?"
+
+
+def test_a_record_that_failed_before_counts_its_attempts_and_keeps_its_origin() -> None:
+    replayed = [("velox-id", b"0190"), ("velox-dlq-attempts", b"2"), ("velox-dlq-origin", b"image_data-0-7")]
+    headers = dict(dead_letter_headers(make_record(99, headers=replayed), NOT_AN_IMAGE))
+    assert headers["velox-dlq-attempts"] == b"3"
+    assert headers["velox-dlq-origin"] == b"image_data-0-7"
+    assert headers["velox-dlq-offset"] == b"99"
+
+
+@pytest.mark.parametrize("odd", [None, b"", b"-1", b"\xff", "٣".encode(), b"9" * 5000])
+def test_attempts_that_are_no_number_count_from_the_beginning(odd: bytes | None) -> None:
+    headers = dict(dead_letter_headers(make_record(headers=[("velox-dlq-attempts", odd)]), NOT_AN_IMAGE))
+    assert headers["velox-dlq-attempts"] == b"1"

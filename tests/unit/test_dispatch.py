@@ -1,18 +1,17 @@
 """Who predicts what when processes die, with processes that are only pretended."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 from time import monotonic
-from typing import Any
 
 import pytest
 
 from tests.fakes import make_record
 from velox.consumer import dispatch
 from velox.consumer.dispatch import Answered, Dispatcher
-from velox.consumer.messages import Answers, Ready
+from velox.consumer.messages import Answers, Ready, Reply
+from velox.consumer.process import Heard
 from velox.core.deadline import Deadline
 from velox.errors import BadRecordError
 from velox.metrics import Metrics
@@ -24,23 +23,31 @@ MODEL = ModelInfo("pretended", "1", ("any",), "cpu")
 
 
 class PretendedProcess:
-    """Answers for every record at once, until it is given a deadly one. Both are pipe ends, as of a real one."""
+    """Answers in batches at once, until it meets a deadly record, or one it waits at."""
 
     made: list["PretendedProcess"]
+    is_broken = False
+    """Whether the model dies of every record."""
     while_it_is_buried: Callable[[], None] = staticmethod(lambda: None)
 
-    def __init__(self, _settings: Settings, device: str, *, for_suspects: bool = False) -> None:
+    def __init__(self, settings: Settings, device: str, heard: Heard, *, for_suspects: bool = False) -> None:
         self.device = device
         self.model: ModelInfo | None = None
         self.for_suspects = for_suspects
+        self.batch_limit = settings.batch_size
+        self.accused: tuple[Record, BadRecordError] | None = None
         self.deaths_in_a_row = 0
         self.in_flight: dict[int, Record] = {}
         self.active_at = monotonic()
+        self.killed_at: float | None = None
         self.pid = len(self.made)
-        self.pipe: Connection[Any, Any]
-        self.pipe, self._far_end = Pipe()
-        self.sentinel, self._life = Pipe(duplex=False)
-        self._far_end.send(Ready(MODEL))
+        self.given: list[list[int]] = []
+        """The offsets of each hand-over."""
+        self._to_do: dict[int, Record] = {}
+        self._size = settings.batch_size
+        self._tickets = count()
+        self._heard = heard
+        self.say(Ready(MODEL))
         self.made.append(self)
 
     @property
@@ -48,33 +55,43 @@ class PretendedProcess:
         PretendedProcess.while_it_is_buried()
         return -9
 
-    def give(self, records: Sequence[Record]) -> None:
-        tickets = range(len(self.in_flight), len(self.in_flight) + len(records))
-        self.in_flight.update(zip(tickets, records, strict=True))
-        if any(record.payload == b"die" for record in self.in_flight.values()):
-            self.die()
-        elif not any(record.payload == b"wait" for record in self.in_flight.values()):
-            self.answer()
+    def give(self, records: Sequence[Record], *, alone: bool = False) -> None:
+        assert alone == self.for_suspects
+        self.given.append([record.position.offset for record in records])
+        new = dict(zip(self._tickets, records, strict=False))
+        self.in_flight.update(new)
+        self._to_do.update(new)
+        while self._to_do:
+            batch = dict(list(self._to_do.items())[: self._size])
+            payloads = [record.payload for record in batch.values()]
+            if b"wait" in payloads:
+                break
+            if b"die" in payloads or self.is_broken:
+                self.die()
+                break
+            self.answer(batch)
 
-    def answer(self) -> None:
-        self._far_end.send(Answers([(ticket, Prediction("any", 1.0)) for ticket in self.in_flight], 0, 0, 0))
+    def answer(self, tickets: Iterable[int] | None = None) -> None:
+        tickets = list(self._to_do if tickets is None else tickets)
+        self.say(Answers([(ticket, Prediction("any", 1.0)) for ticket in tickets], 0, 0, 0, 8))
+        for ticket in tickets:
+            del self._to_do[ticket]
 
-    def say(self, something: object) -> None:
-        self._far_end.send(something)
+    def say(self, something: Reply | None) -> None:
+        self._heard.put((self, something))  # type: ignore[arg-type]  # that is the pretence
 
     def take_back(self, answers: Answers) -> list[tuple[Record, Prediction | BadRecordError]]:
         self.deaths_in_a_row = 0
         return [(self.in_flight.pop(ticket), answer) for ticket, answer in answers.answers]
 
     def die(self) -> None:
-        self._life.send("dead")  # not closed: that would race with ``close`` in the watching thread
+        self.say(None)
 
     def kill(self) -> None:
         self.die()
 
-    def close(self, _timeout_s: float) -> None:
-        for end in (self.pipe, self._far_end, self.sentinel, self._life):
-            end.close()
+    def close(self, _timeout_s: float) -> bool:
+        return True
 
 
 class Bench:
@@ -83,6 +100,7 @@ class Bench:
     def __init__(self, *, processes: int = 1, restarts: int = 5) -> None:
         PretendedProcess.made = []
         self.outcomes: dict[int, str] = {}
+        self.answers = 0
         self._changed = threading.Condition()
         settings = Settings(inference_restarts=restarts)
         self.dispatcher = Dispatcher(settings, ["cpu"] * processes, Metrics(), self._answered)
@@ -90,6 +108,7 @@ class Bench:
 
     def _answered(self, answered: list[Answered]) -> None:
         with self._changed:
+            self.answers += len(answered)
             for each in answered:
                 good = isinstance(each.answer, Prediction)
                 self.outcomes[each.record.position.offset] = "predicted" if good else "dead-lettered"
@@ -107,6 +126,7 @@ class Bench:
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
     monkeypatch.setattr(dispatch, "InferenceProcess", PretendedProcess)
     monkeypatch.setattr(PretendedProcess, "while_it_is_buried", staticmethod(lambda: None))
+    monkeypatch.setattr(PretendedProcess, "is_broken", False)
     made: list[Bench] = []
 
     def make(**options: int) -> Bench:
@@ -146,6 +166,47 @@ def test_several_deadly_records_in_one_flight_cost_only_themselves(bench: Callab
     assert one.dispatcher.failure is None
 
 
+def test_only_what_a_process_may_have_been_computing_is_tried_alone(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.dispatcher.submit([make_record(n, payload=b"die" if n == 12 else b"good") for n in range(32)])
+    one.until(lambda: len(one.outcomes) == 32)
+    alone = [n for process in PretendedProcess.made[1:] for given in process.given if len(given) == 1 for n in given]
+    assert alone == [8, 9, 10, 11, 12, 11, 13, 14, 15], "11 is the witness of 12's guilt"
+    assert len(PretendedProcess.made) == 3, "the deadly record costs two deaths"
+
+
+def test_with_nothing_predicted_yet_a_good_record_is_looked_for_among_those_that_wait(
+    bench: Callable[..., Bench],
+) -> None:
+    one = bench(restarts=3)
+    deadly = set(range(8))  # as many as a batch, and more than may die in a row
+    one.dispatcher.submit([make_record(n, payload=b"die" if n in deadly else b"good") for n in range(16)])
+    one.until(lambda: len(one.outcomes) == 16)
+    assert {n for n, outcome in one.outcomes.items() if outcome == "dead-lettered"} == deadly
+
+
+@pytest.mark.parametrize("predicted_before", [0, 3])
+def test_a_model_that_fails_for_everything_is_blamed_on_no_record(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, predicted_before: int
+) -> None:
+    one = bench()
+    one.dispatcher.submit([make_record(n) for n in range(predicted_before)])
+    one.until(lambda: len(one.outcomes) == predicted_before)
+    monkeypatch.setattr(PretendedProcess, "is_broken", True)
+    one.dispatcher.submit([make_record(n) for n in range(10, 40)])
+    one.until(lambda: one.dispatcher.failure is not None)
+    assert "dead-lettered" not in one.outcomes.values()
+
+
+def test_a_deadly_record_with_no_other_behind_it_is_blamed_all_the_same(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.dispatcher.submit([make_record(0)])
+    one.until(lambda: one.outcomes == {0: "predicted"})
+    one.dispatcher.submit([make_record(1, payload=b"die")])
+    one.until(lambda: one.outcomes == {0: "predicted", 1: "dead-lettered"})
+    assert one.answers == 2, "the witness is answered for only once"
+
+
 def test_all_processes_dying_at_once_is_one_death_of_each(bench: Callable[..., Bench]) -> None:
     one = bench(processes=3, restarts=1)
     for process in list(PretendedProcess.made):
@@ -175,6 +236,38 @@ def test_an_answer_between_deaths_begins_the_count_anew(bench: Callable[..., Ben
 
 def test_a_defect_in_the_dispatcher_ends_the_consumer_instead_of_stopping_silently(bench: Callable[..., Bench]) -> None:
     one = bench()
-    PretendedProcess.made[0].say(Answers([(99, Prediction("any", 1.0))], 0, 0, 0))
+    PretendedProcess.made[0].say(Answers([(99, Prediction("any", 1.0))], 0, 0, 0, 8))
     one.until(lambda: one.dispatcher.failure is not None)
     assert "KeyError" in str(one.dispatcher.failure)
+
+
+def test_a_model_without_any_target_is_said_once(bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture) -> None:
+    bench(processes=3)
+    warnings = [message for message in caplog.messages if "matches no label of the model (any)" in message]
+    assert len(warnings) == 1
+    assert "TARGET_LABELS=red_circle" in warnings[0]
+
+
+def test_a_dispatcher_that_turns_is_not_stuck_and_one_that_does_not_is(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench()
+    assert one.dispatcher.stuck() is None
+    hold, held = threading.Event(), threading.Event()
+
+    def hold_on() -> None:
+        held.set()
+        hold.wait(PATIENCE_S)
+
+    monkeypatch.setattr(PretendedProcess, "while_it_is_buried", staticmethod(hold_on))
+    PretendedProcess.made[0].die()
+    assert held.wait(PATIENCE_S)
+    monkeypatch.setattr(dispatch, "_STUCK_S", -1)
+    assert str(one.dispatcher.stuck()).startswith("the dispatcher has not turned for ")
+    hold.set()
+
+
+def test_a_process_that_does_not_die_when_it_is_killed_makes_it_stuck(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    PretendedProcess.made[0].killed_at = monotonic() - 61
+    assert str(one.dispatcher.stuck()).startswith("inference process 0 was killed 61 s ago and is still there")

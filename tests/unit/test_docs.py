@@ -12,9 +12,12 @@ import yaml
 from tests.fakes import make_record
 from tests.results import make_result
 from velox.consumer.fetcher import Fetcher
+from velox.core.letters import dead_letter_headers
 from velox.errors import BadRecordError, Reason
-from velox.kafka.dead_letters import DeadLetters, dead_letter_headers
-from velox.settings import COLOR_PREFIX, Settings
+from velox.kafka.dead_letters import DeadLetters
+from velox.settings import Settings
+from velox.settings.environment import COLOR_PREFIX, TESTING
+from velox.settings.secrets import FILE_SUFFIX, secret_fields
 from velox.sinks import PATHS
 from velox.sinks.documents import document
 
@@ -68,6 +71,8 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
         (ROOT / name).read_text() for name in ("docker-compose.yml", "Dockerfile", "Makefile", ".env")
     )
     known = {name.upper() for name in Settings.model_fields} | set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", elsewhere))
+    known |= TESTING
+    known |= {name.upper() + FILE_SUFFIX for name in secret_fields(Settings)} | {"SASL_SSL", "SASL_PLAINTEXT"}
     text = page.read_text()
     named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", text)) | set(re.findall(r"\b([A-Z][A-Z0-9_]+)=", text))
     assert {name for name in named - known if not name.startswith(COLOR_PREFIX)} == set()
@@ -86,17 +91,18 @@ def test_every_alert_has_its_paragraph() -> None:
 
 
 def test_every_cause_of_unreadiness_is_explained() -> None:
-    tree = ast.parse(textwrap.dedent(inspect.getsource(Fetcher.ready)))
-    (function,) = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+    sources = [textwrap.dedent(inspect.getsource(method)) for method in (Fetcher.ready, Fetcher._held_back)]
     said = {
         node.value
-        for part in function.body[1:]
+        for function in ast.parse("".join(sources)).body
+        for part in getattr(function, "body", [])[1:]
         for node in ast.walk(part)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     causes = said - {"blocked by "} | {f"blocked by {name}" for name in (*PATHS, DeadLetters.name, "opening the sinks")}
-    assert "blocked by " in said
-    assert {cause for cause in causes if f"`{cause}`" not in OPERATIONS} == set()
+    assert said >= {"blocked by ", "circuit open: "}
+    explained = {cause: f"`{cause}" if cause.endswith(" ") else f"`{cause}`" for cause in causes}
+    assert {cause for cause, heading in explained.items() if heading not in OPERATIONS} == set()
 
 
 def test_every_reason_and_header_of_a_dead_letter_is_explained() -> None:

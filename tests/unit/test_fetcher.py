@@ -11,6 +11,7 @@ from velox.consumer.dispatch import Answered, Dispatcher
 from velox.consumer.fetcher import Fetcher
 from velox.consumer.flight import Flight
 from velox.consumer.writer import Writer
+from velox.core.circuit import Circuit
 from velox.core.envelope import frame
 from velox.errors import InferenceFailedError, Reason, VeloxError
 from velox.metrics import Metrics
@@ -92,7 +93,8 @@ class Bench:
         self.dispatcher = FakeDispatcher()
         self.writer = FakeWriter()
         self.metrics = Metrics()
-        self.flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes)
+        circuit = Circuit(ratio=0, window=10, run=2)
+        self.flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes, circuit=circuit)
         self.fetcher = Fetcher(
             settings,
             self.metrics,
@@ -176,6 +178,27 @@ def test_a_sink_that_is_down_pauses_and_its_return_resumes() -> None:
     bench.writer.blocked_by = None
     bench.fetcher.step()
     assert [record.position.offset for record in bench.dispatcher.records] == [0]
+
+
+def test_an_open_circuit_stops_fetching_for_good_and_says_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.fetcher.assigned([P0])
+    bench.kafka.ready = [message(0), message(1), message(2)]
+    bench.fetcher.step()
+    bench.flight.done([], bench.dispatcher.records[:2])
+    bench.kafka.ready = [message(3)]
+    for _ in range(3):
+        bench.fetcher.step()
+    cause = "circuit open: the last 2 records of image_data-0 were all bad"
+    assert bench.fetcher.ready() == cause
+    assert bench.fetcher.live() is None
+    assert bench.kafka.is_paused()
+    assert len(bench.dispatcher.records) == 3, "nothing after it was fetched"
+    assert bench.kafka.commits[-1] == {P0: 2}, "what is done is committed"
+    assert bench.metrics.registry.get_sample_value("velox_circuit_open") == 1
+    (told,) = (r.getMessage() for r in caplog.records if r.levelname == "ERROR")
+    assert "image_data.dlq" in told
+    assert "start again" in told
 
 
 def test_a_draining_consumer_fetches_nothing_and_still_commits() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.fakes import make_record
 from velox.consumer.flight import Flight
+from velox.core.circuit import Circuit
 from velox.records import Partition
 
 P0 = Partition("image_data", 0)
@@ -13,7 +14,7 @@ P0 = Partition("image_data", 0)
 
 @pytest.fixture
 def flight() -> Flight:
-    return Flight(max_records=10, max_bytes=1000)
+    return Flight(max_records=10, max_bytes=1000, circuit=Circuit(ratio=0, window=10, run=2))
 
 
 def test_it_counts_records_and_the_bytes_of_their_values(flight: Flight) -> None:
@@ -86,3 +87,18 @@ def test_what_was_settled_is_not_waited_for_again(flight: Flight) -> None:
     assert not woken.wait(0.05)
     flight.done([])
     waiter.join()
+
+
+def test_a_run_of_bad_records_is_counted_in_the_order_of_the_partition_not_of_their_ends(flight: Flight) -> None:
+    bad, good, worse = make_record(0), make_record(1), make_record(2)
+    flight.add([bad, good, worse])
+    flight.done([], [bad, worse])
+    flight.settle()
+    assert flight.circuit.cause is None, "the good one between them takes longer"
+    flight.done([good])
+    flight.settle()
+    assert flight.circuit.cause is None
+    flight.add([make_record(3)])
+    flight.done([], [make_record(3)])
+    flight.settle()
+    assert flight.circuit.cause == "the last 2 records of image_data-0 were all bad"

@@ -1,12 +1,14 @@
 """What an inference process answers to one batch."""
 
 import pickle
+import re
 from collections.abc import Sequence
 
 import pytest
 
 from tests.fakes import FakeModel
 from velox.consumer.inference import answer
+from velox.consumer.portions import Portions
 from velox.errors import BadRecordError, Reason
 from velox.records import Prediction
 
@@ -15,7 +17,8 @@ Answered = dict[int, Prediction | BadRecordError]
 
 def ask(model: FakeModel, *payloads: bytes) -> Answered:
     """Predict a batch whose tickets are 100, 101, …, and check that each is answered once."""
-    answers = answer(model, [(100 + i, payload) for i, payload in enumerate(payloads)]).answers
+    batch = [(100 + i, payload) for i, payload in enumerate(payloads)]
+    answers = answer(model, batch, portions=Portions(8)).answers
     assert sorted(ticket for ticket, _ in answers) == [100 + i for i in range(len(payloads))]
     return dict(answers)
 
@@ -51,10 +54,10 @@ def test_one_bad_payload_costs_only_itself(poison: bytes, reason: Reason, place:
     ]
 
 
-def test_an_error_in_decode_is_named() -> None:
+def test_an_error_in_decode_is_named_with_its_place() -> None:
     error = ask(FakeModel(), b"crash")[100]
     assert isinstance(error, BadRecordError)
-    assert error.detail == "RuntimeError: a defect in decode"
+    assert re.fullmatch(r"RuntimeError in decode \(fakes\.py:\d+\): a defect in decode", error.detail)
 
 
 def test_the_model_is_not_asked_about_nothing() -> None:
@@ -74,10 +77,10 @@ def test_a_wrong_number_of_predictions_is_a_failure_of_the_process(count: int) -
 def test_an_error_in_predict_is_a_failure_of_the_process() -> None:
     class Broken(FakeModel):
         def predict(self, inputs: Sequence[object]) -> list[Prediction | BadRecordError]:
-            msg = "out of memory"
-            raise MemoryError(msg)
+            msg = "a defect"
+            raise RuntimeError(msg)
 
-    with pytest.raises(MemoryError):
+    with pytest.raises(RuntimeError, match="a defect"):
         ask(Broken(), b"a:0.1")
 
 
@@ -100,7 +103,7 @@ def test_a_model_may_refuse_an_input_of_its_own_accord() -> None:
 
 
 def test_times_are_told_apart() -> None:
-    answers = answer(FakeModel(), [(1, b"a:0.1")], waited_s=0.5)
+    answers = answer(FakeModel(), [(1, b"a:0.1")], portions=Portions(8), waited_s=0.5)
     assert answers.queue_s == 0.5
     assert answers.decode_s >= 0
     assert answers.inference_s >= 0
@@ -128,3 +131,25 @@ def test_a_label_that_is_no_text_is_a_defect_of_the_model() -> None:
 
     with pytest.raises(TypeError, match="the label 7; labels are text"):
         ask(Numbers(), b"red_circle:0.9")
+
+
+def test_a_payload_for_which_there_is_no_memory_to_decode_costs_only_itself() -> None:
+    class Swelling(FakeModel):
+        def decode(self, payload: bytes) -> tuple[str, float]:
+            if payload == b"bomb":
+                raise MemoryError
+            return super().decode(payload)
+
+    assert reasons(ask(Swelling(), b"red_circle:0.9", b"bomb")) == {101: Reason.OUT_OF_MEMORY}
+
+
+def test_a_batch_too_large_for_memory_is_answered_all_the_same_and_the_limit_told() -> None:
+    class Hungry(FakeModel):
+        def predict(self, inputs: Sequence[object]) -> list[Prediction | BadRecordError]:
+            if len(inputs) > 2:
+                raise MemoryError
+            return super().predict(inputs)
+
+    answers = answer(Hungry(), [(n, b"a:0.1") for n in range(8)], portions=Portions(8))
+    assert [ticket for ticket, _ in answers.answers] == list(range(8))
+    assert answers.batch_limit == 2

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from velox.errors import SettingsError, VeloxError
 from velox.kafka import client as kafka_client
 from velox.kafka.client import KafkaClient
 from velox.records import Partition
@@ -18,7 +19,8 @@ P0, P1 = TopicPartition("image_data", 0), TopicPartition("image_data", 1)
 class ScriptedConsumer:
     """Gives out messages, and rebalances in the middle of ``consume`` when told to."""
 
-    def __init__(self, _config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
         self.messages: list[Message] = []
         self.refusal: KafkaException | None = None
         self.committed_by: int | None = None
@@ -62,8 +64,13 @@ class Listener:
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> ScriptedConsumer:
     scripted = ScriptedConsumer({})
-    monkeypatch.setattr(kafka_client, "Consumer", lambda _config: scripted)
-    monkeypatch.setattr(kafka_client, "EndOffsets", lambda _bootstrap: None)
+
+    def make(config: dict[str, Any]) -> ScriptedConsumer:
+        scripted.config = config
+        return scripted
+
+    monkeypatch.setattr(kafka_client, "Consumer", make)
+    monkeypatch.setattr(kafka_client, "lag_client", lambda _settings: None)
     return scripted
 
 
@@ -80,6 +87,13 @@ def test_a_record_of_a_partition_that_goes_while_more_are_taken_is_left_to_its_n
     ]
     driver.during_consume = lambda: driver.rebalance(how, P0)
     assert [(m.partition(), m.offset()) for m in client.fetch(10, 0)] == [(1, 3)]
+
+
+def test_an_error_that_is_fatal_for_the_client_ends_it(driver: ScriptedConsumer) -> None:
+    """As the driver tells it: an error of its own, not the fatal one itself."""
+    driver.messages = [Message(error=KafkaError(KafkaError._FATAL, "fenced by other consumer"))]
+    with pytest.raises(VeloxError, match="fenced by other consumer; this member of the group cannot go on"):
+        KafkaClient(Settings(), Listener()).fetch(10, 0)
 
 
 def test_a_commit_that_is_answered_is_heard_of_at_once(driver: ScriptedConsumer) -> None:
@@ -108,3 +122,17 @@ def test_a_commit_within_a_revocation_stays_on_its_thread(driver: ScriptedConsum
     driver.rebalance("on_assign", P0)
     client.commit_now({Partition("image_data", 0): 7})
     assert driver.committed_by == threading.get_ident()
+
+
+def test_a_password_that_is_no_longer_right_ends_the_consumer(driver: ScriptedConsumer) -> None:
+    KafkaClient(Settings(), Listener())
+    with pytest.raises(SettingsError, match="check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD"):
+        driver.config["error_cb"](KafkaError(KafkaError._AUTHENTICATION, "Authentication failed"))
+
+
+def test_one_brokers_bad_certificate_does_not_end_the_consumer_but_is_told(
+    driver: ScriptedConsumer, caplog: pytest.LogCaptureFixture
+) -> None:
+    KafkaClient(Settings(), Listener())
+    driver.config["error_cb"](KafkaError(KafkaError._SSL, "certificate verify failed"))
+    assert "check KAFKA_SSL_CA_LOCATION" in caplog.text

@@ -6,7 +6,7 @@ import struct
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
 
-from velox.core.envelope import Codec, frame
+from velox.core.envelope import CHECKSUM_HEADER, Codec, checksum, frame
 from velox.errors import BadRecordError, Reason
 from velox.kafka.parsing import parse
 from velox.records import ID_HEADER, Headers, Position, Record
@@ -112,6 +112,34 @@ def test_a_bad_message_comes_back_as_a_record_beside_the_reason(
 
 def test_a_message_of_the_largest_size_is_not_too_large() -> None:
     assert good(b"x" * MAX_BYTES, codec=Codec.RAW).payload == b"x" * MAX_BYTES
+
+
+def test_a_value_that_agrees_with_its_checksum_is_good() -> None:
+    value = frame(METADATA, b"jpeg")
+    for sum_up in (checksum(value), checksum(value).upper()):
+        assert good(value, headers=[(CHECKSUM_HEADER, sum_up)]).payload == b"jpeg"
+
+
+def test_the_checksum_is_the_crc_32_that_other_languages_have_too() -> None:
+    assert checksum(b"123456789") == b"cbf43926"  # the check value of CRC-32/ISO-HDLC
+
+
+@pytest.mark.parametrize("codec", list(Codec))
+def test_one_flipped_bit_is_noticed_when_there_is_a_checksum(codec: Codec) -> None:
+    value = frame(METADATA, b"jpeg")
+    flipped = value[:-1] + bytes([value[-1] ^ 1])
+    assert good(flipped, codec=codec).payload.endswith(b"jpef"), "without a checksum nobody can know"
+    record, error = bad(flipped, codec=codec, headers=[(CHECKSUM_HEADER, checksum(value))])
+    assert error.reason is Reason.CHECKSUM_MISMATCH
+    assert checksum(value).decode() in error.detail
+    assert record.value == flipped
+
+
+@pytest.mark.parametrize("odd", [None, b"", b"\xff\xfe", b"0" * 1_000_000, b"cbf43926 "])
+def test_a_checksum_that_is_none_is_a_mismatch(odd: bytes | None) -> None:
+    _, error = bad(frame(METADATA, b"jpeg"), headers=[(CHECKSUM_HEADER, odd)])
+    assert error.reason is Reason.CHECKSUM_MISMATCH
+    assert len(error.detail) < 200
 
 
 def test_repeated_headers_are_all_kept() -> None:

@@ -16,6 +16,7 @@ from velox.progress import Progress
 from velox.records import ID_HEADER, Headers
 from velox.settings import Settings
 from velox.signals import StopRequest
+from velox.sources import open_source
 from velox.sources.source import Item
 
 ITEM = Item(key=b"camera 7", metadata={"shape_label": "circle", "color_label": "red", "lens": 3}, payload=b"jpeg")
@@ -144,7 +145,7 @@ def test_raw_records_are_the_payload_alone() -> None:
 
 def test_an_unknown_source_is_an_error_that_names_those_there_are() -> None:
     with pytest.raises(SettingsError, match="folder, shapes, video"):
-        producer.open_source(Settings(), "camera:0")
+        open_source(Settings(), "camera:0")
 
 
 @pytest.mark.parametrize("arguments", [{"count": -1}, {"rate": -0.1}, {"rate": float("inf")}, {"rate": float("nan")}])

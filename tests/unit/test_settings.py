@@ -3,18 +3,19 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from confluent_kafka import Consumer
 from pydantic import SecretStr, ValidationError
 
-from velox import settings, settings_table
+from velox import settings
 from velox.core.envelope import Codec
 from velox.errors import SettingsError
 from velox.kafka.client import consumer_config
 from velox.kafka.dead_letters import DeadLetters
 from velox.kafka.publisher import Publisher
-from velox.settings import Settings
+from velox.settings import Settings, loading, table
 
 EnvFile = Callable[[str], None]
 SECRET = "mongodb://velox:hunter2@db.example:27017/?authSource=admin&tlsCertificateKeyFilePassword=hunter3"  # noqa: S105 - made up
@@ -270,7 +271,7 @@ def test_the_password_of_mongodb_is_never_printed(
 ) -> None:
     monkeypatch.setenv("MONGO_URI", SECRET)
     loaded = settings.load()
-    settings_table.show()
+    table.show()
     shown = capsys.readouterr().out
     for text in (repr(loaded), str(loaded), str(loaded.model_dump()), loaded.model_dump_json(), shown):
         assert "hunter" not in text
@@ -287,7 +288,7 @@ def test_the_password_is_not_printed_beside_another_error(monkeypatch: pytest.Mo
 
 def test_the_password_would_not_be_printed_were_it_the_invalid_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONGO_URI", SECRET)
-    message = settings._describe({"loc": ("mongo_uri",), "msg": "is no URI", "input": SECRET})
+    message = loading._describe({"loc": ("mongo_uri",), "msg": "is no URI", "input": SECRET})
     assert message == "MONGO_URI: is no URI"
 
 
@@ -304,6 +305,26 @@ def test_an_empty_variable_is_no_origin(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings.origins()["batch_size"] == "default"
     monkeypatch.setenv("COLORS_GREEN", "")
     assert settings.origins()["colors"] == "environment"
+
+
+def test_the_poll_loop_may_stand_still_no_less_than_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_POLL_INTERVAL_MS", "8000")
+    monkeypatch.setenv("SESSION_TIMEOUT_MS", "9000")
+    assert refusal() == "MAX_POLL_INTERVAL_MS=8000 is less than SESSION_TIMEOUT_MS=9000"
+
+
+@pytest.mark.parametrize("protocol", ["cooperative-sticky", "range", "consumer"])
+@pytest.mark.parametrize("name", ["none", "consumer-0"])
+def test_every_way_to_be_a_member_is_one_that_the_driver_takes(
+    protocol: Literal["cooperative-sticky", "range", "consumer"], name: str
+) -> None:
+    config = consumer_config(
+        Settings(kafka_bootstrap_server="127.0.0.1:9", group_protocol=protocol, group_instance_id=name),
+        on_commit=print,
+        on_error=print,
+    )
+    assert config.get("group.instance.id") == (None if name == "none" else name)
+    Consumer(config).close()
 
 
 @pytest.mark.parametrize("max_message_bytes", [1024, 100_000_000])

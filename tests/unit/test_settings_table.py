@@ -4,26 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from velox import settings_table
-from velox.settings import Settings
+from velox.settings import Settings, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 REMEDY = "run `velox settings --markdown > docs/settings.md`"
 
 
 def test_the_page_is_the_generated_one() -> None:
-    assert PAGE.read_text() == settings_table.markdown(), REMEDY
+    assert PAGE.read_text() == table.markdown(), REMEDY
 
 
 def test_the_page_lists_every_setting_once_and_in_order() -> None:
-    rows = [line.split("`")[1] for line in settings_table.markdown().splitlines() if line.startswith("| `")]
+    rows = [line.split("`")[1] for line in table.markdown().splitlines() if line.startswith("| `")]
     assert rows == ["COLORS_NAME" if name == "colors" else name.upper() for name in Settings.model_fields]
 
 
 def test_every_section_starts_at_a_setting() -> None:
-    assert set(settings_table.SECTIONS) <= set(Settings.model_fields)
-    headings = [line[3:] for line in settings_table.markdown().splitlines() if line.startswith("## ")]
-    assert headings == list(settings_table.SECTIONS.values())
+    assert set(table.SECTIONS) <= set(Settings.model_fields)
+    headings = [line[3:] for line in table.markdown().splitlines() if line.startswith("## ")]
+    assert headings == list(table.SECTIONS.values())
 
 
 def test_every_setting_says_what_it_means() -> None:
@@ -45,7 +44,7 @@ def test_every_setting_says_what_it_means() -> None:
     ],
 )
 def test_a_row_gives_default_meaning_and_bounds(name: str, row: str) -> None:
-    (line,) = [line for line in settings_table.markdown().splitlines() if line.startswith(f"| `{name}` |")]
+    (line,) = [line for line in table.markdown().splitlines() if line.startswith(f"| `{name}` |")]
     assert row in line
 
 
@@ -69,7 +68,7 @@ def test_a_row_gives_default_meaning_and_bounds(name: str, row: str) -> None:
     ],
 )
 def test_of_a_uri_only_what_is_no_secret_is_shown(uri: str, shown: str) -> None:
-    assert settings_table.masked(uri) == shown
+    assert table.masked(uri) == shown
 
 
 def test_values_and_origins_are_shown(
@@ -78,7 +77,7 @@ def test_values_and_origins_are_shown(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TARGET_LABELS", "blue_*,red_circle")
     (tmp_path / ".env").write_text("EPOCHS=5\n")
-    settings_table.show()
+    table.show()
     rows = {cells[1]: cells[2:4] for line in capsys.readouterr().out.splitlines() if len(cells := _cells(line)) > 3}
     assert rows["TARGET_LABELS"] == ['["blue_*", "red_circle"]', "environment"]
     assert rows["EPOCHS"] == ["5", ".env"]

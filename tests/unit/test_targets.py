@@ -40,3 +40,8 @@ def test_asking_twice_gives_the_same_answer() -> None:
 
 def test_no_number_is_no_detection() -> None:
     assert not TargetRule(("*",), 0.0).is_detection(Prediction("red_circle", float("nan")))
+
+
+@pytest.mark.parametrize(("pattern", "can"), [("red_circle", True), ("*_circle", True), ("blue_*", False), ("*", True)])
+def test_a_rule_knows_whether_a_model_can_ever_answer_a_target(pattern: str, can: bool) -> None:
+    assert TargetRule((pattern,), 0.9).can_match(["green_square", "red_circle"]) is can

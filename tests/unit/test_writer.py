@@ -67,9 +67,9 @@ class Desk:
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0
 
-    def _note_done(self, records: Sequence[Record]) -> None:
+    def _note_done(self, records: Sequence[Record], bad: Sequence[Record]) -> None:
         self.journal.append("done")
-        self.done.extend(records)
+        self.done.extend([*records, *bad])
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_done_comes_last_after_dead_letters_and_every_sink_in_order(desk: Build)
     at = desk(FakeSink("disk"), FakeSink("mongo"))
     at.write(bad(0), detection(1))
     assert at.journal == ["dead_letters", "disk", "mongo", "done"]
-    assert offsets(at.done) == [0, 1]
+    assert sorted(offsets(at.done)) == [0, 1]
 
 
 def test_a_sink_that_is_down_gets_the_same_batch_again_and_only_then_is_it_done(desk: Build) -> None:
@@ -162,7 +162,7 @@ def test_sinks_get_what_they_take(desk: Build) -> None:
     assert [offsets(batch) for batch in at.sinks[0].batches] == [[0, 3]]
     assert [offsets(batch) for batch in at.sinks[1].batches] == [[0, 1, 3]]
     assert offsets([record for record, _ in at.dead_letters.letters]) == [2]
-    assert offsets(at.done) == [0, 1, 2, 3]
+    assert sorted(offsets(at.done)) == [0, 1, 2, 3]
 
 
 def test_a_sink_is_not_asked_to_store_nothing(desk: Build) -> None:
@@ -214,8 +214,11 @@ def test_the_log_lines_are_the_compatible_ones(desk: Build, caplog: pytest.LogCa
     assert not any("green_square" in message for message in caplog.messages)
 
 
-def test_without_a_database_nothing_is_said_to_be_saved_in_one(desk: Build, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("name", ["disk", "kafka"])
+def test_without_a_database_nothing_is_said_to_be_saved_in_one(
+    desk: Build, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
-    desk(FakeSink("disk", takes="detections")).write(detection(0))
+    desk(FakeSink(name, takes="detections")).write(detection(0))
     assert any(message.startswith("TARGET MATCH") for message in caplog.messages)
     assert not any(message.startswith("Saved to database") for message in caplog.messages)

@@ -4,14 +4,15 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from multiprocessing import connection
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import NamedTuple
 
 from velox import __version__
-from velox.consumer.messages import Answers, Ready, Refused
-from velox.consumer.process import InferenceProcess
+from velox.consumer.messages import Answers, Ready, Refused, Reply
+from velox.consumer.process import Heard, InferenceProcess
 from velox.core.deadline import Deadline
+from velox.core.targets import TargetRule
 from velox.errors import BadRecordError, InferenceFailedError, ModelError, Reason, VeloxError
 from velox.metrics import Metrics
 from velox.records import ModelInfo, Prediction, Record
@@ -20,6 +21,9 @@ from velox.settings import Settings
 log = logging.getLogger(__name__)
 
 _WATCH_S = 0.25
+"""Time between two looks for processes that hang: short beside INFERENCE_TIMEOUT_S, and idle work costs little."""
+_STUCK_S = 60.0
+"""What is killed, or turns, takes a few seconds at most: later it never will."""
 
 
 class Answered(NamedTuple):
@@ -33,9 +37,10 @@ class Answered(NamedTuple):
 class Dispatcher:
     """Keeps the inference processes busy, each with a few batches in hand.
 
-    Records in flight in a process that dies become suspects: each is tried again alone in a process, and the one
-    that kills a process by itself is dead-lettered. Nothing else is lost. Not in halves: that takes fewer turns but
-    more deaths, and a few such records among the many in flight would look like a model that always fails.
+    A process predicts in the order in which it was given records, at most BATCH_SIZE together. When it dies, so many of
+    those not answered are suspects, and the others go back to wait. Each suspect is tried again alone in a process.
+    One that kills it by itself is accused: it is dead-lettered as soon as the next process has predicted a record that
+    was fine before, the witness. So a model that fails for everything is blamed on no record, and ends the consumer.
 
     ``submit`` may be called by any thread; ``answered`` is called by the watching thread.
     """
@@ -53,8 +58,11 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._waiting: deque[Record] = deque()
         self._suspects: deque[Record] = deque()
+        self._witness: Record | None = None
         self._closing = threading.Event()
-        self._processes = [InferenceProcess(settings, device) for device in devices]
+        self._turned_at = monotonic()
+        self._heard: Heard = SimpleQueue()
+        self._processes = [InferenceProcess(settings, device, self._heard) for device in devices]
         self._watcher = threading.Thread(target=self._watch, name="dispatch", daemon=True)
         self._watcher.start()
 
@@ -68,24 +76,38 @@ class Dispatcher:
         """Say whether every process is ready."""
         return self.ready_processes == len(self._processes)
 
+    def stuck(self) -> str | None:
+        """Say what cannot go on and would after a restart of the consumer; None while all is well, or ends anyway."""
+        if self.failure is not None or self._closing.is_set():
+            return None
+        now = monotonic()
+        if now - self._turned_at > _STUCK_S:
+            return f"the dispatcher has not turned for {now - self._turned_at:.0f} s"
+        for process in self._processes:
+            if process.killed_at is not None and now - process.killed_at > _STUCK_S:
+                return (
+                    f"inference process {process.pid} was killed {now - process.killed_at:.0f} s ago and is still there"
+                )
+        return None
+
     def submit(self, records: Sequence[Record]) -> None:
         """Take records in; never blocks. How many may be in flight, the caller decides."""
         with self._lock:
             self._waiting.extend(records)
             self._hand_over()
 
-    def close(self, deadline: Deadline) -> None:
-        """End all processes; what they have in flight is dropped."""
+    def close(self, deadline: Deadline) -> bool:
+        """End all processes; what they have in flight is dropped. False when one did not end."""
         self._closing.set()
         self._watcher.join()
-        for process in self._processes:
-            process.close(deadline.left_s())
+        ended = [process.close(deadline.left_s()) for process in self._processes]
+        return all(ended)
 
     def _hand_over(self) -> None:
         for process in self._processes:
             if process.for_suspects and process.model and not process.in_flight:
-                if self._suspects:
-                    process.give([self._suspects.popleft()])
+                if (record := self._next_alone(process)) is not None:
+                    process.give([record], alone=True)
                 else:
                     process.for_suspects = False
         while self._waiting:
@@ -96,6 +118,13 @@ class Dispatcher:
             room = self._high - len(idlest.in_flight)
             idlest.give([self._waiting.popleft() for _ in range(min(room, len(self._waiting)))])
 
+    def _next_alone(self, process: InferenceProcess) -> Record | None:
+        if process.accused:
+            return self._witness
+        if self._suspects and self._waiting and self._witness is None:
+            return self._waiting.pop()  # far from the suspects, so it may well become a witness
+        return self._suspects.popleft() if self._suspects else None
+
     def _watch(self) -> None:
         try:
             while not self._closing.is_set() and self.failure is None:
@@ -105,34 +134,33 @@ class Dispatcher:
             self.failure = InferenceFailedError(f"the dispatcher failed: {error!r}")
 
     def _turn(self) -> None:
-        pipes = {process.pipe: process for process in self._processes}
-        ends = {process.sentinel: process for process in self._processes}
-        signalled = connection.wait([*pipes, *ends], timeout=_WATCH_S)
-        for pipe, process in pipes.items():
-            if pipe in signalled or process.sentinel in signalled:
-                self._read(process)
-        for sentinel, process in ends.items():
-            if sentinel in signalled and not self._closing.is_set():
-                self._replace(process)
+        self._turned_at = monotonic()
+        try:
+            process, reply = self._heard.get(timeout=_WATCH_S)
+        except Empty:
+            pass
+        else:
+            self._hear(process, reply)
         self._kill_the_hung()
 
-    def _read(self, process: InferenceProcess) -> None:
-        """Take in all that a process has said, also when it has died since."""
-        try:
-            while process.pipe.poll():
-                reply = process.pipe.recv()
-                if isinstance(reply, Answers):
-                    self._take_back(process, reply)
-                elif isinstance(reply, Ready):
-                    self._welcome(process, reply.model)
-                elif isinstance(reply, Refused):
-                    self.failure = ModelError(reply.reason)
-        except (EOFError, OSError):
-            process.kill()  # its end of the pipe is gone, so it is ending: the sentinel says when
+    def _hear(self, process: InferenceProcess, reply: Reply | None) -> None:
+        if isinstance(reply, Answers):
+            self._take_back(process, reply)
+        elif isinstance(reply, Ready):
+            self._welcome(process, reply.model)
+        elif isinstance(reply, Refused):
+            self.failure = ModelError(reply.reason)
+        elif not self._closing.is_set():
+            self._replace(process)
 
     def _take_back(self, process: InferenceProcess, answers: Answers) -> None:
         with self._lock:
             matched = process.take_back(answers)
+            if process.accused:
+                matched, process.accused = [process.accused], None  # the answer is the witness's, done long ago
+            else:
+                predicted = (record for record, answer in reversed(matched) if isinstance(answer, Prediction))
+                self._witness = next(predicted, self._witness)
             self._hand_over()
         self._answered([Answered(record, answer, process.model) for record, answer in matched])
         self._observe(answers)
@@ -143,15 +171,30 @@ class Dispatcher:
         stage.labels("decode").observe(answers.decode_s)
         stage.labels("inference").observe(answers.inference_s)
         self._metrics.batch_size.observe(len(answers.answers))
+        self._metrics.batch_limit.set(min(process.batch_limit for process in self._processes))
         confidences = [a.confidence for _, a in answers.answers if isinstance(a, Prediction)]
         if confidences:
             self._metrics.confidence.set(sum(confidences) / len(confidences))
+
+    def _warn_of_labels(self, labels: Sequence[str]) -> None:
+        """Say it when settings and model do not fit, which shows in nothing else but a lack of detections."""
+        rule = TargetRule(self._settings.target_labels, self._settings.confidence_threshold)
+        if labels and not rule.can_match(labels):
+            targets = ",".join(self._settings.target_labels)
+            log.warning(
+                "TARGET_LABELS=%s matches no label of the model (%s): there will be no detections; "
+                "change it, or train a model for the colours and shapes of these settings",
+                targets,
+                ", ".join(labels),
+            )
 
     def _welcome(self, process: InferenceProcess, model: ModelInfo) -> None:
         device = "GPU" if model.device.startswith("cuda") else "CPU"
         log.info(
             "%s Inference Started (%s %s, process %s, %s)", device, model.name, model.version, process.pid, model.device
         )
+        if not self.ready_processes:
+            self._warn_of_labels(model.labels)
         self._metrics.build.labels(__version__, model.name, model.version).set(1)
         with self._lock:
             process.model = model
@@ -159,16 +202,14 @@ class Dispatcher:
         self._count_processes()
 
     def _replace(self, process: InferenceProcess) -> None:
-        if self.failure is not None:
-            return
         with self._lock:
             process.model = None  # from here on it is given nothing that would be forgotten with it
-            stuck = list(process.in_flight.values())
+        code = process.exit_code
         log.warning(
             "Inference process %s ended with code %s, %d records in flight; replacing it",
             process.pid,
-            process.exit_code,
-            len(stuck),
+            code,
+            len(process.in_flight),
         )
         deaths = process.deaths_in_a_row + 1
         if deaths > self._settings.inference_restarts:
@@ -178,25 +219,33 @@ class Dispatcher:
             )
             return
         self._metrics.restarts.inc()
-        blamed = stuck if process.for_suspects and len(stuck) == 1 else []
         with self._lock:
-            self._suspects.extend([] if blamed else stuck)
-            fresh = InferenceProcess(self._settings, process.device, for_suspects=bool(self._suspects))
+            accused = process.accused or self._accuse(process, code)
+            for_suspects = bool(self._suspects or accused)
+            fresh = InferenceProcess(self._settings, process.device, self._heard, for_suspects=for_suspects)
             fresh.deaths_in_a_row = deaths
+            fresh.accused = accused
             self._processes[self._processes.index(process)] = fresh
-        code = process.exit_code
         process.close(0)
         self._count_processes()
-        self._answered(
-            [Answered(r, BadRecordError(Reason.KILLED_INFERENCE, f"exit code {code}"), None) for r in blamed]
-        )
+
+    def _accuse(self, process: InferenceProcess, code: int | None) -> tuple[Record, BadRecordError] | None:
+        """Name what killed a process, as far as that is certain; else sort its records into suspects and others."""
+        in_flight = list(process.in_flight.values())
+        if process.for_suspects and in_flight and self._witness:
+            return in_flight[0], BadRecordError(Reason.KILLED_INFERENCE, f"exit code {code}")
+        size = self._settings.batch_size
+        self._suspects.extend(in_flight[:size])
+        self._waiting.extendleft(reversed(in_flight[size:]))
+        return None
 
     def _kill_the_hung(self) -> None:
         now = monotonic()
         for process in self._processes:
             loading = process.model is None
             limit_s = self._settings.inference_start_timeout_s if loading else self._settings.inference_timeout_s
-            if (loading or process.in_flight) and now - process.active_at > limit_s:
+            is_idle = not loading and not process.in_flight
+            if not is_idle and process.killed_at is None and now - process.active_at > limit_s:
                 log.warning("Inference process %s has not answered for %g s; killing it", process.pid, limit_s)
                 process.kill()
 

@@ -3,6 +3,7 @@
 import logging
 import threading
 
+from velox import failpoints
 from velox.consumer.dispatch import Dispatcher
 from velox.consumer.fetcher import Fetcher
 from velox.consumer.flight import Flight
@@ -24,11 +25,12 @@ def drain(fetcher: Fetcher, flight: Flight, deadline: Deadline, stop: StopReques
     """
     fetcher.stop_fetching()
     while flight.records and not deadline.has_passed() and not stop.is_urgent():
+        failpoints.reach("while_draining")
         fetcher.step()
     flight.settle()
     commit = Deadline(min(_LEAVE_S, deadline.left_s()))
     while flight.offsets.committable() and not commit.has_passed() and not stop.is_urgent():
-        fetcher.kafka.commit(flight.offsets.committable())
+        fetcher.commits.commit(flight.offsets.committable())
         fetcher.step()
     return flight.records == 0
 
@@ -38,12 +40,12 @@ def shut_down(fetcher: Fetcher, flight: Flight, writer: Writer, dispatcher: Disp
 
     What is done is committed; what is not will be read again.
     """
-    dispatcher.close(deadline)
+    ended = dispatcher.close(deadline)
     # Nothing in flight: nothing to write, and no reason to wait for a sink that is down. Otherwise time is up.
     writer.abandon()
     written = writer.close(deadline.left_s() + 1)
     flight.settle()
-    return _leave(fetcher, flight, deadline) and written
+    return _leave(fetcher, flight, deadline) and written and ended
 
 
 def _leave(fetcher: Fetcher, flight: Flight, deadline: Deadline) -> bool:
@@ -51,7 +53,7 @@ def _leave(fetcher: Fetcher, flight: Flight, deadline: Deadline) -> bool:
 
     def leave() -> None:
         fetcher.revoke_wait_s = 0
-        fetcher.kafka.commit_now(flight.offsets.committable())
+        fetcher.commits.commit_now(flight.offsets.committable())
         fetcher.kafka.close()
 
     leaving = threading.Thread(target=leave, name="leave-group", daemon=True)

@@ -4,12 +4,15 @@ import logging
 from collections.abc import Sequence
 from time import monotonic
 
+from velox import failpoints
 from velox.consumer.dispatch import Answered, Dispatcher
+from velox.consumer.exactly_once import ExactlyOnce
 from velox.consumer.flight import Flight
 from velox.consumer.writer import Writer
 from velox.core.deadline import Deadline
 from velox.errors import VeloxError
 from velox.kafka.client import KafkaClient
+from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.parsing import parse
 from velox.metrics import Metrics
 from velox.records import Partition
@@ -22,16 +25,27 @@ POLL_S = 0.1
 _PATIENCE_S = 0.5
 """A full flight is waited for this long before partitions are paused: a pause throws the prefetch away."""
 _LIVE_S = 90.0
+"""One turn of the loop never takes so long, not even a revocation (REVOKE_WAIT_S) and a commit that hangs."""
 _TICK_S = 1.0
+"""Time between two updates of the gauges: lag and readiness are asked for no more often than they are scraped."""
 
 
 class Fetcher:
     """One loop over Kafka. ``step`` is one turn of it; the other parts work on threads and processes of their own."""
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, dispatcher: Dispatcher, writer: Writer, flight: Flight
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        dispatcher: Dispatcher,
+        writer: Writer,
+        flight: Flight,
+        exactly_once: ExactlyOnce | None = None,
     ) -> None:
         self.kafka = KafkaClient(settings, self)
+        self._exactly_once = exactly_once
+        if exactly_once is not None:
+            exactly_once.through(self.kafka)
         self.revoke_wait_s = settings.revoke_wait_s
         self._settings = settings
         self._metrics = metrics
@@ -42,10 +56,16 @@ class Fetcher:
         self._was_warm = False
         self._draining = False
         self._paused = False
+        self._is_circuit_open = False
         self._full_since: float | None = None
         self._turned_at: float | None = None
         self._commit = Deadline(settings.commit_interval_s)
         self._tick = Deadline(0)
+
+    @property
+    def commits(self) -> KafkaClient | ExactlyOnce:
+        """What commits offsets."""
+        return self._exactly_once or self.kafka
 
     def step(self) -> None:
         """Take one turn: note what is done, commit, fetch what there is room for, hand it over.
@@ -56,6 +76,7 @@ class Fetcher:
         self._turned_at = monotonic()
         self._check()
         self._flight.settle()
+        self._note_circuit()
         self._act_on_time()
         room = self._room()
         if room == 0 and not self._paused:
@@ -64,12 +85,14 @@ class Fetcher:
         messages = self.kafka.fetch(max(1, room), POLL_S)
         if not messages:
             return
+        failpoints.reach("after_fetch")
         parsed = [parse(m, codec=self._settings.codec, max_bytes=self._settings.max_message_bytes) for m in messages]
         self._flight.add([record for record, _ in parsed])
         if good := [record for record, error in parsed if error is None]:
             self._dispatcher.submit(good)
         if bad := [Answered(record, error, None) for record, error in parsed if error is not None]:
             self._writer.submit(bad)
+        failpoints.reach("after_dispatch")
 
     def stop_fetching(self) -> None:
         """Fetch no more; ``step`` goes on to poll, settle and commit."""
@@ -90,8 +113,8 @@ class Fetcher:
         self._was_warm = self._was_warm or self._dispatcher.is_warm
         if not self._was_warm or not self._dispatcher.ready_processes:
             return "loading the model"
-        if self._writer.blocked_by is not None:
-            return f"blocked by {self._writer.blocked_by}"
+        if held := self._held_back():
+            return held
         return None if self._joined else "no partitions assigned"
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
@@ -107,7 +130,8 @@ class Fetcher:
             self._flight.settle()
         left = self._flight.offsets.in_flight(partitions)
         done = self._flight.offsets.committable()
-        self.kafka.commit_now({p: offset for p, offset in done.items() if p in set(partitions)})
+        failpoints.reach("in_revoke")
+        self.commits.commit_now({p: offset for p, offset in done.items() if p in set(partitions)})
         self._forget(partitions)
         log.info("Revoked %s, %d records in flight left to their next owner", _names(partitions), left)
 
@@ -130,17 +154,35 @@ class Fetcher:
         enough = min(2 * self._settings.batch_size, self._settings.queue_size)
         room = self._flight.room()
         room = room if room >= enough else 0
-        blocked = self._writer.blocked_by
-        if room and not blocked and not self._draining:
+        held = self._held_back()
+        if room and not held and not self._draining:
             self._full_since = None
             self._resume()
             return min(room, 4 * self._settings.batch_size)
         self._full_since = self._full_since or monotonic()
-        if blocked:
-            self._pause(f"blocked by {blocked}")
+        if held:
+            self._pause(held)
         elif monotonic() - self._full_since > _PATIENCE_S:
             self._pause(f"{self._flight.records} records, {self._flight.bytes} bytes in flight")
         return 0
+
+    def _held_back(self) -> str | None:
+        """Say what forbids to fetch more: too many bad records, or a sink that is down."""
+        if self._flight.circuit.cause:
+            return f"circuit open: {self._flight.circuit.cause}"
+        blocked = self._writer.blocked_by or (self._exactly_once and self._exactly_once.blocked_by)
+        return f"blocked by {blocked}" if blocked else None
+
+    def _note_circuit(self) -> None:
+        if self._flight.circuit.cause and not self._is_circuit_open:
+            self._is_circuit_open = True
+            self._metrics.circuit_open.set(1)
+            log.error(
+                "Circuit open: %s. No more is consumed until a restart; what lies behind stays in Kafka. Read some of "
+                "%s, mend the cause, start again (DEAD_LETTER_RATIO=0 and DEAD_LETTER_RUN=0 let all that is bad pass)",
+                self._flight.circuit.cause,
+                dead_letter_topic(self._settings.kafka_topic),
+            )
 
     def _pause(self, why: str) -> None:
         if not self._paused:
@@ -159,7 +201,7 @@ class Fetcher:
         self._metrics.in_flight_bytes.set(self._flight.bytes)
         if self._commit.has_passed():
             self._commit = Deadline(self._settings.commit_interval_s)
-            self.kafka.commit(self._flight.offsets.committable())
+            self.commits.commit(self._flight.offsets.committable())
         if self._tick.has_passed():
             self._tick = Deadline(_TICK_S)
             self._metrics.ready.set(self.ready() is None)
@@ -168,7 +210,7 @@ class Fetcher:
                 self._metrics.lag.labels(partition.topic, str(partition.number)).set(records)
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
-        self._flight.offsets.forget(partitions)
+        self._flight.forget(partitions)
         self._metrics.lag.clear()
 
 

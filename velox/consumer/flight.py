@@ -4,23 +4,25 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
+from velox.core.circuit import Circuit
 from velox.core.offsets import Offsets
-from velox.records import Record
+from velox.records import Partition, Record
 
 
 class Flight:
-    """Counts what is in flight, in records and in bytes, and knows what may be committed.
+    """Counts what is in flight, in records and in bytes, and knows what may be committed, and how much was bad.
 
     One thread, the one that polls Kafka, owns it; only ``done`` may be called by others.
     """
 
-    def __init__(self, *, max_records: int, max_bytes: int) -> None:
+    def __init__(self, *, max_records: int, max_bytes: int, circuit: Circuit) -> None:
         self.records = 0
         self.bytes = 0
         self.offsets = Offsets()
+        self.circuit = circuit
         self._max_records = max_records
         self._max_bytes = max_bytes
-        self._landed: deque[Sequence[Record]] = deque()
+        self._landed: deque[tuple[Record, bool]] = deque()
         self._something_landed = threading.Event()
 
     def add(self, records: Sequence[Record]) -> None:
@@ -30,20 +32,26 @@ class Flight:
             self.bytes += len(record.value)
             self.offsets.fetched(record.position)
 
-    def done(self, records: Sequence[Record]) -> None:
-        """Note records that every sink has, or the dead-letter topic. Any thread may call this."""
-        self._landed.append(records)
+    def done(self, records: Sequence[Record], bad: Sequence[Record] = ()) -> None:
+        """Note records that every sink has, and bad ones that the dead-letter topic has. Any thread may call this."""
+        self._landed.extend((record, False) for record in records)
+        self._landed.extend((record, True) for record in bad)
         self._something_landed.set()
 
     def settle(self) -> None:
         """Bring the counts and offsets up to what is done."""
         self._something_landed.clear()
         while self._landed:
-            records = self._landed.popleft()
-            self.records -= len(records)
-            for record in records:
-                self.bytes -= len(record.value)
-                self.offsets.done(record.position)
+            record, is_bad = self._landed.popleft()
+            self.records -= 1
+            self.bytes -= len(record.value)
+            at = record.position
+            self.circuit.count(Partition(at.topic, at.partition), self.offsets.done(at, bad=is_bad))
+
+    def forget(self, partitions: Sequence[Partition]) -> None:
+        """Drop what is known of partitions that are no longer owned."""
+        self.offsets.forget(partitions)
+        self.circuit.forget(partitions)
 
     def wait(self, timeout_s: float) -> None:
         """Wait until something is done that ``settle`` has not seen."""

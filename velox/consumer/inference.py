@@ -5,14 +5,20 @@ import os
 import signal
 import sys
 import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from velox import logs
+from velox import failpoints, logs
 from velox.allocator import keep_large_blocks
 from velox.consumer.messages import Answers, Ready, Refused, Reply, Work
+from velox.consumer.portions import Portions, is_out_of_memory
 from velox.core.batching import Batcher
 from velox.errors import BadRecordError, Reason, VeloxError
 from velox.loading import load_class
@@ -22,11 +28,17 @@ from velox.settings import Settings
 
 log = logging.getLogger(__name__)
 
+Batch = list[tuple[int, bytes]]
+"""Tickets and payloads."""
+Ask = Callable[..., Answers]
+"""``answer``, for the process's own model."""
 
-def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work]") -> None:
-    """Load the model, then answer until the fetcher closes its end of the pipe. The process's main function.
 
-    An error in ``predict`` ends the process: the fetcher replaces it and tries its records again, one by one.
+def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work | None]") -> None:
+    """Load the model, then answer until the fetcher has no more work. The process's main function.
+
+    Records are predicted in the order in which they come: the fetcher relies on it when it looks for the one that
+    killed the process. An error in ``predict`` ends the process: the fetcher replaces it and tries the batch again.
     """
     # The fetcher decides when to end; Ctrl-C and a service manager's SIGTERM reach the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -34,6 +46,8 @@ def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work]") -> N
     keep_large_blocks()
     logs.configure(level=settings.log_level, form=settings.log_format)
     threading.Thread(target=_die_with_parent, name="die-with-parent", daemon=True).start()
+    failpoints.arm()
+    failpoints.reach("before_load")
     try:
         model: Model = load_class(settings.model)(settings)
         model.load(device)
@@ -42,16 +56,16 @@ def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work]") -> N
         return
     pipe.send(Ready(ModelInfo(model.name, model.version, tuple(model.labels), device)))
     batcher = Batcher[tuple[int, bytes]](size=settings.batch_size, timeout_s=settings.batch_timeout_ms / 1000)
-    while _receive(pipe, batcher):
-        if batcher.due_in_s() == 0:
-            waited_s = batcher.waited_s()
-            pipe.send(answer(model, batcher.take(), waited_s=waited_s))
+    portions = Portions(settings.batch_size)
+    with suppress(EOFError):
+        while _turn(partial(answer, model, portions=portions), batcher, pipe):
+            pass
     sys.stdout.flush()
     os._exit(0)  # nothing is left to do, and a framework's own farewell takes seconds
 
 
-def answer(model: Model, batch: list[tuple[int, bytes]], *, waited_s: float = 0.0) -> Answers:
-    """Predict one batch. What cannot be decoded costs only itself.
+def answer(model: Model, batch: Batch, *, portions: Portions, waited_s: float = 0.0) -> Answers:
+    """Predict one batch, in parts when memory runs out. What cannot be decoded costs only itself.
 
     Raises:
         ValueError: the model gave more or fewer predictions than it got inputs.
@@ -67,16 +81,15 @@ def answer(model: Model, batch: list[tuple[int, bytes]], *, waited_s: float = 0.
         except BadRecordError as error:
             answers.append((ticket, _plain(error)))
         except Exception as error:  # noqa: BLE001 - a user's decode may raise anything; it costs this record only
-            answers.append((ticket, BadRecordError(Reason.UNDECODABLE, f"{type(error).__name__}: {error}")))
+            reason = Reason.OUT_OF_MEMORY if is_out_of_memory(error) else Reason.UNDECODABLE
+            answers.append((ticket, BadRecordError(reason, _where(error))))
         else:
             tickets.append(ticket)
     decoded = monotonic()
-    predictions = model.predict(inputs) if inputs else []
-    if len(predictions) != len(inputs):
-        msg = f"{type(model).__name__}.predict returned {len(predictions)} predictions for {len(inputs)} inputs"
-        raise ValueError(msg)
+    failpoints.reach("mid_batch")
+    predictions = portions.predict(model, inputs)
     answers.extend(zip(tickets, map(_checked, predictions), strict=True))
-    return Answers(answers, waited_s, decoded - started, monotonic() - decoded)
+    return Answers(answers, waited_s, decoded - started, monotonic() - decoded, portions.limit)
 
 
 def _checked(prediction: Prediction | BadRecordError) -> Prediction | BadRecordError:
@@ -96,15 +109,32 @@ def _plain(error: BadRecordError) -> BadRecordError:
     return error if type(error) is BadRecordError else BadRecordError(Reason(error.reason), error.detail)
 
 
-def _receive(pipe: "Connection[Reply, Work]", batcher: Batcher[tuple[int, bytes]]) -> bool:
-    """Take in what has come, waiting no longer than until a batch is due; False when the fetcher has closed."""
-    try:
-        if pipe.poll(batcher.due_in_s()):
-            work = pipe.recv()
-            batcher.add(work.payloads, since=work.sent_at)
-    except EOFError:
-        return False
+def _where(error: Exception) -> str:
+    """Tell an error with the place it comes from: the one thing that a defect's dead letters have in common."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {frame.name} ({Path(frame.filename).name}:{frame.lineno}): {error}"
+
+
+def _turn(ask: Ask, batcher: Batcher[tuple[int, bytes]], pipe: "Connection[Reply, Work | None]") -> bool:
+    """Take in what has come, waiting no longer than until a batch is due, and answer that; False at the end."""
+    if pipe.poll(batcher.due_in_s()):
+        work = pipe.recv()
+        if work is None:
+            return False
+        if work.alone:
+            _answer(ask, work.payloads, pipe, waited_s=monotonic() - work.sent_at)
+            return True
+        batcher.add(work.payloads, since=work.sent_at)
+    if batcher.due_in_s() == 0:
+        waited_s = batcher.waited_s()
+        _answer(ask, batcher.take(), pipe, waited_s=waited_s)
     return True
+
+
+def _answer(ask: Ask, batch: Batch, pipe: "Connection[Reply, Work | None]", *, waited_s: float) -> None:
+    answers = ask(batch, waited_s=waited_s)
+    failpoints.reach("after_predict")
+    pipe.send(answers)
 
 
 def _die_with_parent() -> None:

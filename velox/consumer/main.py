@@ -9,15 +9,18 @@ from math import inf, nan
 from pathlib import Path
 from time import monotonic
 
-from velox import __version__, logs
+from velox import __version__, failpoints, logs
 from velox.allocator import return_large_blocks
 from velox.consumer.dispatch import Dispatcher
 from velox.consumer.drain import drain, shut_down
+from velox.consumer.exactly_once import ExactlyOnce
 from velox.consumer.fetcher import Fetcher
 from velox.consumer.flight import Flight
+from velox.consumer.liveness import Liveness
 from velox.consumer.probes import ProbeServer
 from velox.consumer.topology import placements, prepare_environment
 from velox.consumer.writer import Writer
+from velox.core.circuit import Circuit
 from velox.core.deadline import Deadline
 from velox.kafka.dead_letters import HEADROOM_BYTES, DeadLetters, dead_letter_topic
 from velox.kafka.topics import ensure_topic
@@ -26,6 +29,7 @@ from velox.metrics import Metrics
 from velox.settings import Settings
 from velox.signals import StopRequest
 from velox.sinks import paths
+from velox.sinks.sink import Sink
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +44,7 @@ def run(settings: Settings) -> int:
         VeloxError: it cannot go on: the model does not load, inference processes keep dying, Kafka refuses.
     """
     logs.configure(level=settings.log_level, form=settings.log_format)
+    failpoints.arm()
     devices = placements(settings)
     log.info(
         "Velox %s: %s from %s, %d inference processes",
@@ -52,15 +57,19 @@ def run(settings: Settings) -> int:
     return_large_blocks()
     metrics = Metrics()
     _describe(settings, metrics)
-    flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes)
-    sinks = [load_class(path)(settings) for path in paths(settings.sinks)]
+    circuit = Circuit(
+        ratio=settings.dead_letter_ratio, window=settings.dead_letter_window, run=settings.dead_letter_run
+    )
+    flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes, circuit=circuit)
+    exactly_once = ExactlyOnce(settings, metrics, flight.offsets) if settings.delivery == "exactly_once" else None
+    sinks = _sinks(settings, exactly_once)
     # First: a port that is taken ends the start before there are processes to end with it.
     probes = ProbeServer(settings.metrics_port, metrics.registry)
     with StopRequest() as stop:
         writer = Writer(settings, sinks, DeadLetters(settings), metrics, flight.done)
         dispatcher = Dispatcher(settings, devices, metrics, writer.submit)
-        fetcher = Fetcher(settings, metrics, dispatcher, writer, flight)
-        probes.serve(live=fetcher.live, ready=fetcher.ready)
+        fetcher = Fetcher(settings, metrics, dispatcher, writer, flight, exactly_once)
+        probes.serve(live=Liveness(fetcher.live, dispatcher.stuck), ready=fetcher.ready)
         deadline = Deadline(0)
         drained = False
         try:
@@ -86,11 +95,18 @@ def run(settings: Settings) -> int:
     return 0 if drained else 1
 
 
+def _sinks(settings: Settings, exactly_once: ExactlyOnce | None) -> list[Sink]:
+    """Make them; exactly once takes the place of the sink that it has the name of."""
+    sinks: list[Sink] = [load_class(path)(settings) for path in paths(settings.sinks)]
+    return [exactly_once if exactly_once and sink.name == exactly_once.name else sink for sink in sinks]
+
+
 def _describe(settings: Settings, metrics: Metrics) -> None:
     """Set what does not change while this consumer runs, and have the disk asked by whoever reads the metrics."""
     metrics.started.set_to_current_time()
     metrics.in_flight_limit_records.set(settings.queue_size)
     metrics.in_flight_limit_bytes.set(settings.queue_bytes)
+    metrics.batch_limit.set(settings.batch_size)
     metrics.storage_free.set_function(partial(_free_bytes, settings.storage_path))
 
 
@@ -104,10 +120,9 @@ def _free_bytes(folder: Path) -> float:
 def _ensure_topics(settings: Settings, stop: StopRequest) -> None:
     for topic, extra_bytes in ((settings.kafka_topic, 0), (dead_letter_topic(settings.kafka_topic), HEADROOM_BYTES)):
         ensure_topic(
-            settings.kafka_bootstrap_server,
+            settings,
             topic,
-            partitions=settings.kafka_partitions,
-            max_message_bytes=settings.max_message_bytes + extra_bytes,
+            headroom_bytes=extra_bytes,
             # Not ready, but alive: ending would only be started again, by whatever watches over it.
             wait_s=inf,
             is_stopping=stop.is_made,

@@ -12,6 +12,8 @@ class Work(NamedTuple):
     sent_at: float
     """Monotonic seconds; one clock serves all processes of a machine."""
     payloads: list[tuple[int, bytes]]
+    alone: bool = False
+    """Predict them at once and by themselves; nothing else is given meanwhile."""
 
 
 class Ready(NamedTuple):
@@ -34,6 +36,8 @@ class Answers(NamedTuple):
     """Seconds the batch's first record waited in the process and on the way to it."""
     decode_s: float
     inference_s: float
+    batch_limit: int
+    """How many inputs it predicts at once now: BATCH_SIZE, or fewer since memory ran out."""
 
 
 Reply = Ready | Refused | Answers

@@ -14,12 +14,18 @@ from velox.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
+_REQUEST_S = 10
+"""A client that sends no request for so long is let go of: each holds a thread."""
+
 Probe = Callable[[], str | None]
 """Answers None when all is well, else the cause."""
 
 
 class ProbeServer:
-    """Serves until closed, on threads of its own. A probe answers 200, or 503 with the cause as JSON."""
+    """Serves until closed, on threads of its own.
+
+    A probe answers 200 with ``{"ready": true}``, or 503 with ``{"ready": false, "cause": "…"}``; or ``live`` likewise.
+    """
 
     def __init__(self, port: int, registry: CollectorRegistry) -> None:
         """Take the port; who asks before ``serve`` waits.
@@ -31,7 +37,7 @@ class ProbeServer:
         self._probes = probes
 
         class Handler(BaseHTTPRequestHandler):
-            timeout = 10
+            timeout = _REQUEST_S
 
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
@@ -40,7 +46,8 @@ class ProbeServer:
                     self._answer(200, encode(registry), content_type)
                 elif path in probes:
                     cause = probes[path]()
-                    body = {"ok": cause is None} if cause is None else {"ok": False, "cause": cause}
+                    claim = {"/livez": "live", "/readyz": "ready"}[path]
+                    body = {claim: True} if cause is None else {claim: False, "cause": cause}
                     self._answer(200 if cause is None else 503, json.dumps(body).encode(), "application/json")
                 else:
                     self._answer(404, b"try /metrics, /livez or /readyz\n", "text/plain")

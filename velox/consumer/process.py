@@ -17,35 +17,48 @@ from velox.settings import Settings
 _spawn = multiprocessing.get_context("spawn")
 _tickets = count()
 _REAP_S = 1.0
+"""What has been killed ends within this time, unless the kernel holds it in a driver; then nothing helps."""
+
+Heard = SimpleQueue[tuple["InferenceProcess", Reply | None]]
+"""What inference processes say; None is the end of one."""
 
 
 class InferenceProcess:
     """Starts a process and keeps every record given to it until the answer is here.
 
-    A thread of its own sends, so that a process that does not read never blocks the caller. Otherwise not
-    thread-safe: its Dispatcher's lock guards it.
+    Threads of its own send and receive, so that a process that does not read, or stops in the middle of an answer,
+    blocks nobody else. Otherwise not thread-safe: its Dispatcher's lock guards it.
     """
 
-    def __init__(self, settings: Settings, device: str, *, for_suspects: bool = False) -> None:
+    def __init__(self, settings: Settings, device: str, heard: Heard, *, for_suspects: bool = False) -> None:
         self.device = device
         self.model: ModelInfo | None = None
         """None until the model is loaded and warm."""
         self.for_suspects = for_suspects
-        """It is given only records that were in flight when a process died, one at a time."""
+        """It is given only records that a process may have died of, one at a time."""
+        self.accused: tuple[Record, BadRecordError] | None = None
+        """What the process before it died of, alone with it; blamed once this one has predicted another record."""
+        self.batch_limit = settings.batch_size
         self.deaths_in_a_row = 0
         """Of the processes before it in its place, since one of them last answered."""
         self.in_flight: dict[int, Record] = {}
         self.active_at = monotonic()
         """When it last answered, or got work after having none."""
-        self.pipe: Connection[Work, Reply]
-        self.pipe, child_end = _spawn.Pipe()
+        self.killed_at: float | None = None
+        self._heard = heard
+        self._pipe: Connection[Work | None, Reply]
+        self._pipe, child_end = _spawn.Pipe()
         self._outbox: SimpleQueue[Work | None] = SimpleQueue()
         self._process = _spawn.Process(target=inference.serve, args=(settings, device, child_end), daemon=True)
         self._process.start()
         # The only other copy is the child's, so that its death is the end of the pipe.
         child_end.close()
-        self._sender = threading.Thread(target=self._send, name=f"to-inference-{self.pid}", daemon=True)
-        self._sender.start()
+        self._threads = [
+            threading.Thread(target=target, name=f"{name}-inference-{self.pid}", daemon=True)
+            for name, target in (("to", self._send), ("from", self._receive))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def pid(self) -> int | None:
@@ -53,53 +66,65 @@ class InferenceProcess:
         return self._process.pid
 
     @property
-    def sentinel(self) -> int:
-        """What ``multiprocessing.connection.wait`` reports when the process has ended."""
-        return self._process.sentinel
-
-    @property
     def exit_code(self) -> int | None:
         """Its exit code, or minus the signal that ended it; None while it runs."""
-        # The sentinel may report the end a moment before the code can be had.
+        # The pipe may report the end a moment before the code can be had.
         self._process.join(_REAP_S)
         return self._process.exitcode
 
-    def give(self, records: Sequence[Record]) -> None:
-        """Hand over records; never blocks."""
+    def give(self, records: Sequence[Record], *, alone: bool = False) -> None:
+        """Hand over records; never blocks. Those ``alone`` wait for no company."""
         now = monotonic()
         if not self.in_flight:
             self.active_at = now
         payloads = [(next(_tickets), record.payload) for record in records]
         self.in_flight.update((ticket, record) for (ticket, _), record in zip(payloads, records, strict=True))
-        self._outbox.put(Work(now, payloads))
+        self._outbox.put(Work(now, payloads, alone))
 
     def take_back(self, answers: Answers) -> list[tuple[Record, Prediction | BadRecordError]]:
         """Match the answers with the records they are for."""
         self.active_at = monotonic()
+        self.batch_limit = answers.batch_limit
         self.deaths_in_a_row = 0
         return [(self.in_flight.pop(ticket), answer) for ticket, answer in answers.answers]
 
     def kill(self) -> None:
         """End it at once; harmless when it has ended already."""
+        self.killed_at = self.killed_at or monotonic()
         self._process.kill()
 
-    def close(self, timeout_s: float) -> None:
-        """Let it end by itself within ``timeout_s``, else kill it, and let go of the pipe."""
+    def close(self, timeout_s: float) -> bool:
+        """Let it end by itself within ``timeout_s``, else kill it; False when not even that ends it."""
         self._outbox.put(None)
-        self._sender.join(timeout_s)
-        if self._sender.is_alive():
-            self.kill()
-            self._sender.join()
-        self.pipe.close()
         self._process.join(timeout_s)
         if self._process.is_alive():
             self.kill()
-        self._process.join()
+            self._process.join(_REAP_S)
+        for thread in self._threads:  # its death is the end of the pipe, and that is the end of them
+            thread.join(_REAP_S)
+        if self._process.is_alive() or any(thread.is_alive() for thread in self._threads):
+            return False
+        self._pipe.close()
         self._process.close()
+        return True
 
     def _send(self) -> None:
-        while (work := self._outbox.get()) is not None:
+        while True:
+            work = self._outbox.get()
             try:
-                self.pipe.send(work)
+                self._pipe.send(work)
             except OSError:  # it has died; its records are in in_flight
+                return
+            if work is None:
+                return
+
+    def _receive(self) -> None:
+        reply: Reply | None
+        while True:
+            try:
+                reply = self._pipe.recv()
+            except (EOFError, OSError):
+                reply = None
+            self._heard.put((self, reply))
+            if reply is None:
                 return

@@ -7,6 +7,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic, time
 
+from velox import failpoints
 from velox.consumer.dispatch import Answered
 from velox.core.retries import backoff_s
 from velox.core.targets import TargetRule
@@ -41,7 +42,7 @@ class Writer:
         sinks: Sequence[Sink],
         dead_letters: DeadLetters,
         metrics: Metrics,
-        done: Callable[[Sequence[Record]], None],
+        done: Callable[[Sequence[Record], Sequence[Record]], None],
     ) -> None:
         self.failure: Exception | None = None
         """Why nothing more can be written, once that is so: a defect, not an outage."""
@@ -53,7 +54,7 @@ class Writer:
         self._done = done
         self._rule = TargetRule(settings.target_labels, settings.confidence_threshold)
         self._image_folder = settings.storage_path if "disk" in settings.sinks else None
-        self._has_database = any(sink.name != "disk" for sink in sinks)
+        self._has_database = any(sink.name not in {"disk", "kafka"} for sink in sinks)
         self._answered: SimpleQueue[list[Answered] | None] = SimpleQueue()
         self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -119,14 +120,18 @@ class Writer:
             log.info("TARGET MATCH: %s (Conf: %.2f)", result.prediction.label, result.prediction.confidence)
         if bad:
             self._until_it_works(self._dead_letters.name, partial(self._dead_letters.write, bad))
+            failpoints.reach("after_dead_letters")
         started = monotonic()
         for sink in self._sinks:
             chosen = results if sink.takes == "all" else detections
             if chosen:
                 self._until_it_works(sink.name, partial(sink.write, chosen))
+                failpoints.reach("after_sink")
         self._metrics.stage.labels("sink").observe(monotonic() - started)
         self._count(results, detections, bad)
-        self._done([answered.record for answered in bulk])
+        failpoints.reach("after_sinks")
+        good = [answered.record for answered in bulk if not isinstance(answered.answer, BadRecordError)]
+        self._done(good, [record for record, _ in bad])
 
     def _result(self, record: Record, prediction: Prediction, model: ModelInfo) -> Result:
         is_detection = self._rule.is_detection(prediction)

@@ -5,13 +5,15 @@ Layout of a value: 4-byte big-endian length of the JSON, the JSON metadata in UT
 
 import json
 import struct
+import zlib
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
 from velox.errors import BadRecordError, Reason
-from velox.records import Metadata
+from velox.records import Headers, Metadata
 
+CHECKSUM_HEADER = "velox-crc32"
 _LENGTH = struct.Struct(">I")
 
 
@@ -47,6 +49,24 @@ def unframe(value: bytes) -> tuple[Metadata, bytes]:
     if not isinstance(metadata, dict):
         raise BadRecordError(Reason.BAD_METADATA, f"the header is a JSON {type(metadata).__name__}, not an object")
     return metadata, value[end:]
+
+
+def checksum(value: bytes) -> bytes:
+    """Sum a value up for the header ``velox-crc32``: the CRC-32 of zlib and gzip, as eight hexadecimal digits."""
+    return b"%08x" % zlib.crc32(value)
+
+
+def verify(value: bytes, headers: Headers) -> None:
+    """Compare a value with its checksum, if there is one: a flipped bit in an image decodes to wrong pixels silently.
+
+    Raises:
+        BadRecordError: they differ.
+    """
+    for name, claimed in headers:
+        if name == CHECKSUM_HEADER and (claimed or b"").lower() != (actual := checksum(value)):
+            told = (claimed or b"")[:20].decode("ascii", errors="backslashreplace")
+            detail = f"{CHECKSUM_HEADER} says {told}, the value has {actual.decode()}: it was changed on the way"
+            raise BadRecordError(Reason.CHECKSUM_MISMATCH, detail)
 
 
 def _raw(value: bytes) -> tuple[Metadata, bytes]:

@@ -1,7 +1,7 @@
 """Which offset of each partition may be committed."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from velox.errors import RewoundError
@@ -10,8 +10,10 @@ from velox.records import Partition, Position
 
 @dataclass(slots=True)
 class _Progress:
+    start: int
     fetched: deque[int] = field(default_factory=deque)
-    done: set[int] = field(default_factory=set)
+    done: dict[int, bool] = field(default_factory=dict)
+    """Whether each was bad."""
     next_offset: int | None = None
 
 
@@ -33,22 +35,29 @@ class Offsets:
             RewoundError: not after the last one fetched. Going on would let a later offset be committed over an
                 earlier one that is not done.
         """
-        fetched = self._partitions.setdefault(Partition(position.topic, position.partition), _Progress()).fetched
+        partition = Partition(position.topic, position.partition)
+        fetched = self._partitions.setdefault(partition, _Progress(position.offset)).fetched
         if fetched and position.offset <= fetched[-1]:
             msg = f"{position} came after offset {fetched[-1]}: was the topic created anew? Start the consumer again"
             raise RewoundError(msg)
         fetched.append(position.offset)
 
-    def done(self, position: Position) -> None:
-        """Note that a record is stored or dead-lettered. A position not in flight (any more) is ignored."""
+    def done(self, position: Position, *, bad: bool = False) -> Sequence[bool]:
+        """Note that a record is stored, or dead-lettered. A position not in flight (any more) is ignored.
+
+        Returns:
+            For each record that nothing holds back any more, in order, whether it was bad.
+        """
         progress = self._partitions.get(Partition(position.topic, position.partition))
         if progress is None or not progress.fetched or position.offset < progress.fetched[0]:
-            return
-        progress.done.add(position.offset)
+            return ()
+        progress.done[position.offset] = bad
+        passed = []
         while progress.fetched and progress.fetched[0] in progress.done:
             offset = progress.fetched.popleft()
-            progress.done.discard(offset)
+            passed.append(progress.done.pop(offset))
             progress.next_offset = offset + 1
+        return passed
 
     def committable(self) -> dict[Partition, int]:
         """Answer the next offset to read for every partition with something newly done."""
@@ -58,8 +67,15 @@ class Offsets:
         """Note that the broker accepted these offsets, so that they are not offered again."""
         for partition, offset in offsets.items():
             progress = self._partitions.get(partition)
-            if progress is not None and progress.next_offset == offset:
+            if progress is None:
+                continue
+            progress.start = max(progress.start, offset)
+            if progress.next_offset == offset:
                 progress.next_offset = None
+
+    def start(self, partition: Partition) -> int:
+        """Answer where the next commit of a partition begins: what was fetched first, or committed last."""
+        return self._partitions[partition].start
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop all state of partitions that are no longer owned: what was staged must never be committed."""

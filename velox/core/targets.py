@@ -18,3 +18,7 @@ class TargetRule:
     def is_detection(self, prediction: Prediction) -> bool:
         """Say whether the label is a target and its confidence reaches the threshold."""
         return prediction.confidence >= self._threshold and self._matches(prediction.label)
+
+    def can_match(self, labels: Sequence[str]) -> bool:
+        """Say whether one of the labels is a target, however confident."""
+        return any(map(self._matches, labels))

@@ -6,8 +6,10 @@ from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from velox.errors import VeloxError
-from velox.kafka.ends import EndOffsets
+from velox import failpoints
+from velox.errors import SettingsError, VeloxError
+from velox.kafka.connection import connection, refusal_of
+from velox.kafka.ends import CommittedOffsets, EndOffsets, lag_client
 from velox.records import Partition
 from velox.settings import Settings
 
@@ -18,11 +20,13 @@ _RETRY_AT_NEXT_COMMIT = frozenset(
         KafkaError.REBALANCE_IN_PROGRESS,
         KafkaError.ILLEGAL_GENERATION,
         KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.FENCED_MEMBER_EPOCH,
+        KafkaError.STALE_MEMBER_EPOCH,
         KafkaError._NO_OFFSET,
     }
 )
-_REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
 _REQUEST_MS = 15_000
+"""A broker that hangs (not one that is gone, which shows at once) holds up a commit no longer than this."""
 _PREFETCH_KIB = 32 * 1024
 
 
@@ -48,7 +52,7 @@ class KafkaClient:
 
     def __init__(self, settings: Settings, listener: Rebalanced) -> None:
         """Make the client; nothing is fetched before ``subscribe``."""
-        self._topic = settings.kafka_topic
+        self._topic, self._group = settings.kafka_topic, settings.kafka_consumer_group
         self._listener = listener
         self._owned: set[Partition] = set()
         self._gone: set[Partition] = set()
@@ -56,13 +60,19 @@ class KafkaClient:
         self._sync_pause = False
         self._on_committed: Callable[[Mapping[Partition, int]], None] = lambda _offsets: None
         config = consumer_config(settings, on_commit=self._committed, on_error=self._broken)
-        self._ends = EndOffsets(settings.kafka_bootstrap_server)
+        admin = lag_client(settings)
+        self._ends = EndOffsets(admin)
+        self._starts = CommittedOffsets(admin, settings.kafka_consumer_group)
         self._consumer = Consumer(config)
 
     def subscribe(self, on_committed: Callable[[Mapping[Partition, int]], None]) -> None:
         """Join the group; ``on_committed`` hears of the offsets the broker accepted."""
         self._on_committed = on_committed
         self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+
+    def membership(self) -> Any:  # noqa: ANN401 - the driver's own, opaque
+        """Say which member of which generation this is: what a transaction with offsets has to show."""
+        return self._consumer.consumer_group_metadata()
 
     @property
     def owned(self) -> frozenset[Partition]:
@@ -106,6 +116,7 @@ class KafkaClient:
         """Commit in the background; the result is heard of in a later ``fetch``."""
         owned = self._ours(offsets)
         if owned:
+            failpoints.reach("before_commit")
             self._consumer.commit(offsets=owned, asynchronous=True)
 
     def commit_now(self, offsets: Mapping[Partition, int]) -> None:
@@ -123,14 +134,17 @@ class KafkaClient:
             self._committed(error.args[0], owned)
 
     def lag(self) -> dict[Partition, int]:
-        """Count the records after the last one fetched, per owned partition, as far as both ends are known."""
-        ends = self._ends.known(self._owned)
-        positions = self._consumer.position([TopicPartition(*partition) for partition in ends])
-        return {
-            Partition(at.topic, at.partition): max(0, ends[Partition(at.topic, at.partition)] - at.offset)
-            for at in positions
-            if at.offset >= 0
-        }
+        """Count the records after the last one fetched, per owned partition, as far as both ends are known.
+
+        Nothing fetched yet, as while a sink is down: those after the group's committed offset.
+        """
+        # Asked also without a partition of its own: that the topic is gone may be why.
+        known = self._ends.known(self._owned or {Partition(self._topic, 0)})
+        ends = {partition: offset for partition, offset in known.items() if partition in self._owned}
+        asked = self._consumer.position([TopicPartition(*partition) for partition in ends])
+        positions = {Partition(at.topic, at.partition): at.offset for at in asked if at.offset >= 0}
+        positions |= self._starts.known(ends.keys() - positions.keys())
+        return {partition: max(0, ends[partition] - offset) for partition, offset in positions.items()}
 
     def close(self) -> None:
         """Leave the group. Calls ``revoked``. May hang when the broker is dead: bound it from outside."""
@@ -177,12 +191,12 @@ class KafkaClient:
 
     def _broken(self, error: KafkaError) -> None:
         # Runs inside poll(); an exception raised here leaves poll() as if it were poll's own.
-        if error.code() in _REFUSED:
-            msg = f"Kafka refuses the connection: {error.str()}; check user, password and certificates"
-            raise VeloxError(msg)
+        refusal = refusal_of(error)
+        if refusal and error.code() != KafkaError._SSL:  # one broker's bad certificate must not end all consumers
+            raise SettingsError(refusal)
         # One connection among several, or one of many tries; that none is left is told separately.
         level = logging.DEBUG if error.code() == KafkaError._TRANSPORT else logging.WARNING
-        log.log(level, "Kafka: %s", error.str())
+        log.log(level, "Kafka: %s", refusal or error.str())
 
     def _is_record(self, message: Message) -> bool:
         error = message.error()
@@ -191,11 +205,14 @@ class KafkaClient:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             msg = f"AUTO_OFFSET_RESET=error: {error.str()}; set earliest or latest, or reset the group's offsets"
             raise VeloxError(msg)
-        if error.fatal():
+        if error.fatal() or error.code() == KafkaError._FATAL:
             msg = f"Kafka: {error.str()}; this member of the group cannot go on, start the consumer again"
             raise VeloxError(msg)
         if error.code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}:
-            msg = f"Kafka refuses {self._topic}: {error.str()}; check the ACLs of this user"
+            msg = (
+                f"Kafka refuses {self._topic}: {error.str()}; let KAFKA_SASL_USERNAME or the certificate's owner read "
+                f"this topic and KAFKA_CONSUMER_GROUP={self._group}"
+            )
             raise VeloxError(msg)
         log.warning("Kafka: %s", error.str())
         return False
@@ -207,17 +224,14 @@ def consumer_config(
     """Translate the settings into librdkafka's."""
     fetch_bytes = max(settings.max_message_bytes, 16 * 1024 * 1024)
     return {
-        "bootstrap.servers": settings.kafka_bootstrap_server,
+        **connection(settings, "velox-consumer"),
         "group.id": settings.kafka_consumer_group,
-        "client.id": "velox-consumer",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": settings.auto_offset_reset,
         "allow.auto.create.topics": False,
-        "partition.assignment.strategy": "cooperative-sticky",
-        "session.timeout.ms": settings.session_timeout_ms,
-        "heartbeat.interval.ms": settings.session_timeout_ms // 4,
-        # A broker that hangs (not one that is gone, which shows at once) holds up a commit no longer than this.
+        "max.poll.interval.ms": settings.max_poll_interval_ms,
+        **_membership(settings),
         "socket.timeout.ms": _REQUEST_MS,
         # New partitions are found within seconds, not minutes.
         "topic.metadata.refresh.interval.ms": 10_000,
@@ -229,10 +243,20 @@ def consumer_config(
         # The prefetch counts against the memory of this process; without the short back-off, bounding it starves it.
         "queued.max.messages.kbytes": _PREFETCH_KIB,
         "fetch.queue.backoff.ms": 5,
-        # What goes wrong is told to error_cb too, once instead of twice.
-        "log_level": 0,
         "on_commit": on_commit,
         "error_cb": on_error,
+    }
+
+
+def _membership(settings: Settings) -> dict[str, Any]:
+    named = {"group.instance.id": settings.group_instance_id} if settings.group_instance_id != "none" else {}
+    if settings.group_protocol == "consumer":  # its time-outs are the broker's; the driver refuses our own
+        return {"group.protocol": "consumer", **named}
+    return {
+        "partition.assignment.strategy": settings.group_protocol,
+        "session.timeout.ms": settings.session_timeout_ms,
+        "heartbeat.interval.ms": settings.session_timeout_ms // 4,
+        **named,
     }
 
 

@@ -1,36 +1,63 @@
-"""Where partitions end: asked of the broker in the background, also while they are paused."""
+"""Where partitions end and where their group goes on: asked of the broker in the background, also while paused."""
 
 from collections.abc import Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
 
+from velox.errors import RewoundError
+from velox.kafka.connection import connection
 from velox.records import Partition
+from velox.settings import Settings
 
 _ANSWER_S = 10.0
+
+
+def lag_client(settings: Settings) -> AdminClient:
+    """Make the client that asks; it connects when first used."""
+    return AdminClient(connection(settings, "velox-lag"))
 
 
 class EndOffsets:
     """Keeps the last answer; a consumer's own knowledge stands still while it does not fetch."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "client.id": "velox-lag", "log_level": 0})
+    def __init__(self, admin: AdminClient) -> None:
+        self._admin = admin
         self._asked: dict[Partition, Future[Any]] = {}
         self._known: dict[Partition, int] = {}
 
     def known(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Answer the offset after the last record of each partition, as far as known, and ask anew; never blocks."""
+        """Answer the offset after the last record of each partition, as far as known, and ask anew; never blocks.
+
+        Raises:
+            RewoundError: the topic is gone, or was made anew. The consumer itself would notice nothing: it would wait,
+                or go on in the new topic where it was in the old one.
+        """
         wanted = set(partitions)
         for partition in [p for p, asked in self._asked.items() if asked.done()]:
-            asked = self._asked.pop(partition)
-            if asked.exception() is None:
-                self._known[partition] = asked.result().offset
+            self._note(partition, self._asked.pop(partition))
         if wanted and not self._asked:
             self._ask(wanted)
         self._known = {p: offset for p, offset in self._known.items() if p in wanted}
         return dict(self._known)
+
+    def _note(self, partition: Partition, answer: Future[Any]) -> None:
+        failure = answer.exception()
+        if isinstance(failure, KafkaException) and failure.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            msg = f"{partition.topic} is gone: was it deleted? Start the consumer again"
+            raise RewoundError(msg)
+        if failure is not None:
+            return
+        end = answer.result().offset
+        if end < 0:  # the driver has no answer, and does not call it a failure: the leader is away
+            return
+        if end < self._known.get(partition, 0):
+            msg = f"{partition.topic}-{partition.number} ended at {self._known[partition]} and now ends at {end}: "
+            raise RewoundError(f"{msg}was the topic created anew? Start the consumer again")
+        self._known[partition] = end
 
     def _ask(self, partitions: Iterable[Partition]) -> None:
         end = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the driver leaves it untyped
@@ -40,3 +67,27 @@ class EndOffsets:
         except KafkaException:  # no connection now; the next call asks again
             return
         self._asked = {Partition(at.topic, at.partition): future for at, future in futures.items()}
+
+
+class CommittedOffsets:
+    """Keeps the last answer; a consumer that has not fetched from a partition yet does not know its group's offset."""
+
+    def __init__(self, admin: AdminClient, group: str) -> None:
+        self._admin = admin
+        self._group = group
+        self._asked: Future[Any] | None = None
+        self._known: dict[Partition, int] = {}
+
+    def known(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Answer the offset to go on with in each partition, as far as known, and ask anew; never blocks."""
+        wanted = set(partitions)
+        if self._asked and self._asked.done():
+            if self._asked.exception() is None:
+                found = self._asked.result().topic_partitions
+                self._known = {Partition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
+            self._asked = None
+        if wanted and not self._asked:
+            group = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*partition) for partition in wanted])
+            with suppress(KafkaException):  # no connection now; the next call asks again
+                self._asked = self._admin.list_consumer_group_offsets([group], request_timeout=_ANSWER_S)[self._group]
+        return {p: offset for p, offset in self._known.items() if p in wanted}

@@ -1,14 +1,18 @@
 """How far a consumer group is: its committed offsets, and what its topic holds."""
 
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from velox.core.deadline import Deadline
 from velox.errors import BrokerUnavailableError
+from velox.kafka.connection import connection
 from velox.records import Partition
+from velox.settings import Settings
 
 _TIMEOUT_S: Final = 5.0
+_SLICE_S: Final = 0.2
 
 
 class Extent(NamedTuple):
@@ -21,18 +25,17 @@ class Extent(NamedTuple):
 class Observer:
     """Looks at a topic and a group without being a member of it, so that it disturbs nobody. Not thread-safe."""
 
-    def __init__(self, bootstrap: str, group: str) -> None:
+    def __init__(self, settings: Settings) -> None:
         """Make the client; it connects when first asked."""
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap,
-                "client.id": "velox-observer",
-                "group.id": group,
+                **connection(settings, "velox-observer"),
+                "group.id": settings.kafka_consumer_group,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
-                "enable.partition.eof": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 10,
-                "log_level": 0,
             }
         )
 
@@ -64,24 +67,75 @@ class Observer:
             msg = f"Kafka does not say what topic {topic} holds: {error!r}; is it running, is the topic there?"
             raise BrokerUnavailableError(msg) from error
 
-    def read_all(self, topic: str, *, within_s: float) -> list[Message]:
+    def oldest_s(self, starts: Mapping[Partition, int]) -> float | None:
+        """Answer the Unix time of the earliest of the records at these offsets; None when none comes in time."""
+        if not starts:
+            return None
+        self._consumer.assign([TopicPartition(*p, offset) for p, offset in starts.items()])
+        deadline = Deadline(_TIMEOUT_S)
+        left = set(starts)
+        oldest_ms: int | None = None
+        while left and not deadline.has_passed():
+            message = self._consumer.poll(deadline.left_s())
+            if message is None or message.error() is not None:
+                continue
+            at = Partition(message.topic() or "", message.partition() or 0)
+            if at in left:
+                left.remove(at)
+                self._consumer.pause([TopicPartition(*at)])
+                kind, stamp_ms = message.timestamp()
+                if kind != TIMESTAMP_NOT_AVAILABLE:
+                    oldest_ms = stamp_ms if oldest_ms is None else min(oldest_ms, stamp_ms)
+        self._consumer.unassign()
+        return None if oldest_ms is None else oldest_ms / 1000
+
+    def read_all(self, topic: str, *, within_s: float, since: Mapping[Partition, int] | None = None) -> list[Message]:
         """Read the records that a topic holds now, in no order across partitions.
+
+        ``since`` gives the first offset to read, for partitions whose beginning does not matter.
 
         Raises:
             BrokerUnavailableError: that took longer than ``within_s``.
         """
         deadline = Deadline(within_s)
-        extents = self.extents(topic)
-        expected = sum(extent.high - extent.low for extent in extents.values())
-        self._consumer.assign([TopicPartition(*p, extent.low) for p, extent in extents.items()])
+        extents = {p: Extent(max(e.low, (since or {}).get(p, 0)), e.high) for p, e in self.extents(topic).items()}
         messages: list[Message] = []
-        while len(messages) < expected:
+        for message in self.read(extents, patience_s=within_s):
+            messages.append(message)
             if deadline.has_passed():
-                msg = f"only {len(messages)} of {expected} records of {topic} could be read within {within_s:g} s"
+                msg = f"only {len(messages)} records of {topic} could be read within {within_s:g} s"
                 raise BrokerUnavailableError(msg)
-            messages += [m for m in self._consumer.consume(expected - len(messages), 0.2) if m.error() is None]
-        self._consumer.unassign()
         return messages
+
+    def read(self, extents: Mapping[Partition, Extent], *, patience_s: float = 10.0) -> Iterator[Message]:
+        """Yield the records within these offsets that are still there, in no order across partitions.
+
+        One reading at a time: a second one ends the first.
+
+        Raises:
+            BrokerUnavailableError: nothing came for ``patience_s``.
+        """
+        left = {partition: extent.high for partition, extent in extents.items() if extent.low < extent.high}
+        self._consumer.assign([TopicPartition(*partition, extents[partition].low) for partition in left])
+        deadline = Deadline(patience_s)
+        try:
+            while left:
+                message = self._consumer.poll(_SLICE_S)
+                if message is None or not _is_of_partition(message):
+                    if deadline.has_passed():
+                        names = ", ".join(f"{topic}-{number}" for topic, number in left)
+                        msg = f"Kafka gave nothing of {names} for {patience_s:g} s; is it running?"
+                        raise BrokerUnavailableError(msg)
+                    continue
+                partition = Partition(message.topic() or "", message.partition() or 0)
+                offset, high = message.offset() or 0, left.get(partition, 0)
+                if message.error() is None and offset < high:
+                    yield message
+                if message.error() is not None or offset + 1 >= high:
+                    left.pop(partition, None)
+                deadline = Deadline(patience_s)
+        finally:
+            self._consumer.unassign()
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -89,3 +143,9 @@ class Observer:
 
     def _extent(self, topic: str, number: int) -> Extent:
         return Extent(*self._consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_TIMEOUT_S))
+
+
+def _is_of_partition(message: Message) -> bool:
+    """Tell a record, and the news that a partition has no more, from errors that may pass."""
+    error = message.error()
+    return error is None or error.code() == KafkaError._PARTITION_EOF

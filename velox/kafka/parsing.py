@@ -4,7 +4,7 @@ from typing import Final, cast
 
 from confluent_kafka import Message
 
-from velox.core.envelope import PARSERS, Codec
+from velox.core.envelope import PARSERS, Codec, verify
 from velox.errors import BadRecordError, Reason
 from velox.records import Headers, Metadata, Position, Record, record_id
 
@@ -21,8 +21,8 @@ def parse(message: Message, *, codec: Codec, max_bytes: int) -> tuple[Record, Ba
     headers: Headers = ()
     problem = None
     try:
-        headers = _headers(message)
-        metadata, payload = _take_apart(value, codec, max_bytes)
+        headers = headers_of(message)
+        metadata, payload = _take_apart(value, headers, codec, max_bytes)
     except BadRecordError as error:
         problem = error
     record = Record(
@@ -38,19 +38,29 @@ def parse(message: Message, *, codec: Codec, max_bytes: int) -> tuple[Record, Ba
     return record, problem
 
 
-def _headers(message: Message) -> Headers:
+def headers_of(message: Message) -> Headers:
+    """Take a message's headers.
+
+    Raises:
+        BadRecordError: the name of one is not UTF-8.
+    """
     try:
         # librdkafka gives a list of pairs, names possibly repeated and values possibly None.
         return cast("Headers", message.headers() or ())
-    except UnicodeDecodeError as error:
-        raise BadRecordError(Reason.BAD_METADATA, "the name of a header is not UTF-8") from error
+    except (UnicodeDecodeError, SystemError) as error:
+        # The driver answers and raises at once, of which Python makes a SystemError with the real one as its cause.
+        cause = error.__cause__ or error
+        if not isinstance(cause, UnicodeDecodeError):
+            raise
+        raise BadRecordError(Reason.BAD_METADATA, "the name of a header is not UTF-8") from cause
 
 
-def _take_apart(value: bytes, codec: Codec, max_bytes: int) -> tuple[Metadata, bytes]:
+def _take_apart(value: bytes, headers: Headers, codec: Codec, max_bytes: int) -> tuple[Metadata, bytes]:
     if len(value) > max_bytes:
         raise BadRecordError(Reason.TOO_LARGE, f"{len(value)} bytes, more than MAX_MESSAGE_BYTES={max_bytes}")
     if not value:
         raise BadRecordError(Reason.EMPTY, "the record has no value")
+    verify(value, headers)
     metadata, payload = PARSERS[codec](value)
     if not payload:
         raise BadRecordError(Reason.EMPTY, "the record has no payload")

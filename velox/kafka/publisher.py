@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -9,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from velox.core.backlog import Backlog
 from velox.core.deadline import Deadline
 from velox.errors import BrokerUnavailableError
+from velox.kafka.connection import connection
 from velox.records import Headers, Partition
 from velox.settings import MIB, Settings
 
@@ -19,6 +21,9 @@ _QUEUE_BYTES: Final = 64 * MIB
 _LINGER_MS: Final = 5
 _SLICE_S: Final = 0.1
 """Longest single wait: how soon a stop is noticed."""
+
+Acknowledged = Callable[[Partition, int], None]
+"""Called with the place that a record has got."""
 
 
 class Publisher:
@@ -44,11 +49,18 @@ class Publisher:
         return len(self._producer)
 
     def publish(
-        self, value: bytes, *, key: bytes | None, headers: Headers, is_stopping: Callable[[], bool] = lambda: False
+        self,
+        value: bytes,
+        *,
+        key: bytes | None,
+        headers: Headers,
+        is_stopping: Callable[[], bool] = lambda: False,
+        acknowledged: Acknowledged | None = None,
     ) -> bool:
         """Hand one record over; when the local queue is full, wait until it is not.
 
         A record too large for MAX_MESSAGE_BYTES is counted as failed and reported, and is no error for the others.
+        ``acknowledged`` is called, within a later call of this object, once the broker has the record.
 
         Returns:
             Whether the record was taken into account; false only when ``is_stopping`` ended the wait.
@@ -56,11 +68,10 @@ class Publisher:
         Raises:
             BrokerUnavailableError: this client can publish nothing any more.
         """
+        report = partial(self._on_delivery, acknowledged)
         while True:
             try:
-                self._producer.produce(
-                    self._topic, value, key=key, headers=list(headers), on_delivery=self._on_delivery
-                )
+                self._producer.produce(self._topic, value, key=key, headers=list(headers), on_delivery=report)
             except BufferError:
                 if is_stopping():
                     return False
@@ -88,7 +99,7 @@ class Publisher:
             self._producer.flush(min(_SLICE_S, deadline.left_s()))
         return self.waiting
 
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+    def _on_delivery(self, acknowledged: Acknowledged | None, error: KafkaError | None, message: Message) -> None:
         size, partition, offset = len(message), message.partition(), message.offset()
         if error is not None or partition is None or offset is None:
             self._fail(error or KafkaError(KafkaError.UNKNOWN), f"{size} bytes")
@@ -96,8 +107,11 @@ class Publisher:
                 self._backlog.failed(size)
             return
         self.delivered += 1
+        place = Partition(self._topic, partition)
         if self._backlog:
-            self._backlog.delivered(Partition(self._topic, partition), offset, size)
+            self._backlog.delivered(place, offset, size)
+        if acknowledged:
+            acknowledged(place, offset)
 
     def _fail(self, error: KafkaError, which: str) -> None:
         """Count a failed record; the first of a kind is logged, the others are in the sum."""
@@ -117,15 +131,13 @@ class Publisher:
 
 def _config(settings: Settings, on_error: Callable[[KafkaError], None]) -> dict[str, Any]:
     return {
-        "bootstrap.servers": settings.kafka_bootstrap_server,
-        "client.id": "velox-producer",
+        **connection(settings, "velox-producer"),
         "enable.idempotence": True,
         "acks": "all",
         "compression.type": settings.compression_type,
         "message.max.bytes": settings.max_message_bytes,
         "queue.buffering.max.kbytes": max(_QUEUE_BYTES, 2 * settings.max_message_bytes) // 1024,
         "linger.ms": _LINGER_MS,
-        "log_level": 0,  # what matters of its log arrives as errors
         "error_cb": on_error,
     }
 

@@ -1,9 +1,10 @@
 """Topics: made when they are missing."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from math import isfinite
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -11,21 +12,26 @@ from confluent_kafka.cimpl import NewTopic
 
 from velox.core.deadline import Deadline
 from velox.errors import BrokerUnavailableError
+from velox.kafka.connection import Admin, connection
+from velox.settings import Settings
 
 log = logging.getLogger(__name__)
 
 FRAME_BYTES: Final = 64 * 1024
 """A topic takes this much more than MAX_MESSAGE_BYTES: a batch's frame, and the headers that a dead letter adds."""
 _TRY_S: Final = 1.0
+_REMOVE_S: Final = 10.0
+_ABSENT: Final = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND}
 _REPORT_EVERY_S: Final = 10.0
+_DENIED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+_ACLS: Final = "create it, and let KAFKA_SASL_USERNAME or the certificate's owner read and describe it, or write to it"
 
 
 def ensure_topic(
-    bootstrap: str,
+    settings: Settings,
     topic: str,
     *,
-    partitions: int,
-    max_message_bytes: int,
+    headroom_bytes: int = 0,
     wait_s: float = 60.0,
     is_stopping: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -35,38 +41,77 @@ def ensure_topic(
     (its ``default.replication.factor``). An embedded broker, which cannot create topics on request, has them already.
 
     Args:
-        bootstrap: brokers, ``host:port,…``.
+        settings: how to connect, and what a topic that is created is like.
         topic: its name.
-        partitions: of a topic that is created.
-        max_message_bytes: largest record that a created topic takes.
+        headroom_bytes: what its records may be larger than MAX_MESSAGE_BYTES.
         wait_s: how long to try; infinite = until it answers.
         is_stopping: asked about once a second; true ends the wait silently, with nothing created.
 
     Raises:
         BrokerUnavailableError: no broker answered in time, or it refuses; the message says what to do.
+        SettingsError: with these settings no broker will ever let us in; the message names the one to correct.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap, "client.id": "velox-admin", "log_level": 0})
+    admin = Admin(settings)
     deadline = Deadline(wait_s)
     report = Deadline(0)
     while not is_stopping():
         try:
-            if topic not in admin.list_topics(timeout=_TRY_S).topics:
-                _create(admin, topic, partitions, max_message_bytes)
+            if topic not in admin.client.list_topics(timeout=_TRY_S).topics:
+                _create(admin.client, topic, settings, headroom_bytes)
         except KafkaException as exception:
             error: KafkaError = exception.args[0]
+            bootstrap, why = settings.kafka_bootstrap_server, admin.explain(error)
+            if error.code() in _DENIED:
+                msg = f"Kafka topic {topic}: not there, or not ours to see, and not ours to create ({why}); {_ACLS}"
+                raise BrokerUnavailableError(msg) from exception
             if deadline.has_passed() or not _may_pass(error):
-                msg = f"KAFKA_BOOTSTRAP_SERVER={bootstrap}: {error.str()}; is Kafka running there, and may we use it?"
+                msg = f"KAFKA_BOOTSTRAP_SERVER={bootstrap}: {why}; is Kafka running there, and may we use it?"
                 raise BrokerUnavailableError(msg) from exception
             if report.has_passed():
                 how_long = f"for another {deadline.left_s():.0f} s" if isfinite(wait_s) else "until it does"
-                log.warning("Kafka at %s does not answer (%s); trying %s", bootstrap, error.str(), how_long)
+                log.warning("Kafka at %s does not answer (%s); trying %s", bootstrap, why, how_long)
                 report = Deadline(_REPORT_EVERY_S)
         else:
             return
 
 
-def _create(admin: AdminClient, topic: str, partitions: int, max_message_bytes: int) -> None:
-    limit = max_message_bytes + FRAME_BYTES
+def remove_topics(settings: Settings, topics: Sequence[str]) -> None:
+    """Delete topics, and the consumer group, which has to be without members; what is not there is well.
+
+    Raises:
+        BrokerUnavailableError: the broker does not answer, or refuses; the message says what is left.
+    """
+    admin = AdminClient(connection(settings, "velox-admin"))
+    asked = admin.delete_topics(list(topics), operation_timeout=_REMOVE_S, request_timeout=_REMOVE_S)
+    for name, request in asked.items():
+        _see_removed(name, request)
+    group = settings.kafka_consumer_group
+    deadline = Deadline(settings.session_timeout_ms / 1000 + _REMOVE_S)
+    while not _see_removed(
+        group,
+        admin.delete_consumer_groups([group], request_timeout=_REMOVE_S)[group],
+        may_be_in_use=not deadline.has_passed(),
+    ):
+        admin.poll(_TRY_S)
+
+
+def _see_removed(name: str, request: "Future[Any]", *, may_be_in_use: bool = False) -> bool:
+    """Wait for the answer; False while a group still counts a member that was killed, until its session ends."""
+    try:
+        request.result()
+    except KafkaException as exception:
+        error: KafkaError = exception.args[0]
+        if error.code() == KafkaError.NON_EMPTY_GROUP and may_be_in_use:
+            return False
+        if error.code() not in _ABSENT:
+            msg = f"{name} could not be removed: {error.str()}; remove it by hand"
+            raise BrokerUnavailableError(msg) from exception
+    return True
+
+
+def _create(admin: AdminClient, topic: str, settings: Settings, headroom_bytes: int) -> None:
+    largest = settings.max_message_bytes + headroom_bytes
+    limit, partitions = largest + FRAME_BYTES, settings.kafka_partitions
     new = NewTopic(topic, num_partitions=partitions, config={"max.message.bytes": str(limit)})
     (created,) = admin.create_topics([new], operation_timeout=10.0, request_timeout=10.0).values()
     try:
@@ -75,7 +120,7 @@ def _create(admin: AdminClient, topic: str, partitions: int, max_message_bytes: 
         if exception.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
     else:
-        log.info("Created topic %s: %d partitions, records up to %d bytes", topic, partitions, max_message_bytes)
+        log.info("Created topic %s: %d partitions, records up to %d bytes", topic, partitions, largest)
 
 
 def _may_pass(error: KafkaError) -> bool:

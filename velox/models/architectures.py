@@ -1,10 +1,11 @@
-"""The networks that can be trained and served, by the name MODEL_ARCH gives them."""
+"""The networks that can be trained and served, by the name MODEL_ARCH gives them. Describing one takes no torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
@@ -18,28 +19,30 @@ class Architecture:
     name: str
     input_size: int
     """Side of the square input in pixels."""
-    build: Callable[[int], nn.Module]
+    build: Callable[[int], "nn.Module"]
     """Makes an untrained network with that many outputs (logits); input is n × 3 × size × size, normalised."""
     weights: str | None = None
     """Name of torchvision's enumeration of ImageNet weights, where there is one."""
 
 
-def _mobilenet_v2(classes: int) -> nn.Module:
-    from torchvision.models import mobilenet_v2  # noqa: PLC0415 - tiny_cnn does without torchvision
+def _mobilenet_v2(classes: int) -> "nn.Module":
+    from torchvision.models import mobilenet_v2  # noqa: PLC0415 - an exported network runs without it
 
     network: nn.Module = mobilenet_v2(num_classes=classes)
     return network
 
 
-def _squeezenet1_1(classes: int) -> nn.Module:
-    from torchvision.models import squeezenet1_1  # noqa: PLC0415 - tiny_cnn does without torchvision
+def _squeezenet1_1(classes: int) -> "nn.Module":
+    from torchvision.models import squeezenet1_1  # noqa: PLC0415 - as above
 
     network: nn.Module = squeezenet1_1(num_classes=classes)
     return network
 
 
-def _tiny_cnn(classes: int) -> nn.Module:
+def _tiny_cnn(classes: int) -> "nn.Module":
     """Four convolutions, about 61,000 parameters; the maximum finds a corner wherever it is."""
+    from torch import nn  # noqa: PLC0415 - as above
+
     layers: list[nn.Module] = []
     for before, after, stride in ((3, 16, 2), (16, 32, 2), (32, 64, 2), (64, 64, 1)):
         layers += [nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]

@@ -1,4 +1,4 @@
-"""The model's three files: weights, labels and the card that says what they are."""
+"""The model's files: weights, labels, the card that says what they are, and the export that runs without torch."""
 
 import hashlib
 import json
@@ -8,11 +8,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from velox.errors import ModelError
 
 log = logging.getLogger(__name__)
+
+EXPORTED_FROM: Final = "velox_model"
+"""Name of the export's metadata that holds the ``identity`` of the model it was made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class ModelFiles:
     """The files as they lie on disk, read whole and found to fit together."""
 
     weights: bytes
+    """Empty when only export, labels and card were given: enough to predict without torch."""
     labels: tuple[str, ...]
     version: str
     card: ModelCard | None
@@ -51,6 +55,16 @@ def card_path(model_path: Path) -> Path:
     return model_path.with_suffix(".json")
 
 
+def export_path(model_path: Path) -> Path:
+    """Say where the export of ``model_path`` lies: beside it, ``model.onnx`` for ``model.pth``."""
+    return model_path.with_suffix(".onnx")
+
+
+def identity(architecture: str, version: str) -> str:
+    """Name the one model that an export may be used for."""
+    return f"{architecture} {version}"
+
+
 def version_of(weights: bytes, labels: tuple[str, ...]) -> str:
     """Hash what decides the answers: the first 12 hex digits of SHA-256 over weights and labels."""
     digest = hashlib.sha256(weights)
@@ -58,14 +72,29 @@ def version_of(weights: bytes, labels: tuple[str, ...]) -> str:
     return digest.hexdigest()[:12]
 
 
-def read(model_path: Path, classes_path: Path) -> ModelFiles:
+def is_complete(model_path: Path, classes_path: Path, *, needs_weights: bool = True) -> bool:
+    """Say whether there is a model to predict with, by its files' names alone."""
+    if not classes_path.is_file():
+        return False
+    by_export = export_path(model_path).is_file() and card_path(model_path).is_file()
+    return model_path.is_file() or (by_export and not needs_weights)
+
+
+def read(model_path: Path, classes_path: Path, *, needs_weights: bool = True) -> ModelFiles:
     """Read weights, labels and, if there is a valid one, the card.
 
     Users may replace weights and labels with their own: a card that does not fit is ignored, with a warning.
 
+    Args:
+        model_path: the weights; card and export lie beside them.
+        classes_path: the labels.
+        needs_weights: False when export, labels and card, if they fit together, are enough.
+
     Raises:
         ModelError: weights or labels are missing or unreadable.
     """
+    if not needs_weights and not model_path.exists():
+        return _read_without_weights(model_path, classes_path)
     weights = _read_bytes(model_path)
     labels = _parse_labels(_read_bytes(classes_path), classes_path)
     version = version_of(weights, labels)
@@ -76,12 +105,31 @@ def read(model_path: Path, classes_path: Path) -> ModelFiles:
     return ModelFiles(weights, labels, version, card)
 
 
-def write(card: ModelCard, weights: bytes, *, model_path: Path, classes_path: Path) -> None:
-    """Replace the three files, each atomically; the old model stays until all the new ones are on disk.
+def _read_without_weights(model_path: Path, classes_path: Path) -> ModelFiles:
+    if not is_complete(model_path, classes_path, needs_weights=False):
+        files = f"{export_path(model_path)}, {card_path(model_path)} and {classes_path}"
+        msg = f"{model_path}: no model; train one with `python train.py` where there is torch, or copy here {files}"
+        raise ModelError(msg)
+    labels = _parse_labels(_read_bytes(classes_path), classes_path)
+    card = _read_card(card_path(model_path))
+    if card is None or card.labels != labels:
+        msg = (
+            f"{card_path(model_path)}: no card of a model with the labels in {classes_path}, and needed where there are"
+            " no weights: copy all files of one training together"
+        )
+        raise ModelError(msg)
+    return ModelFiles(b"", labels, card.version, card)
+
+
+def write(
+    card: ModelCard, weights: bytes, *, model_path: Path, classes_path: Path, export: bytes | None = None
+) -> None:
+    """Replace the files, each atomically; the old model stays until all the new ones are on disk.
 
     Weights must never stand beside labels they were not trained for: the predictions would be wrong without a sign.
     So the weights come last, and when the labels change the old ones go first. A crash between the renames therefore
     leaves either the old model with a card that does not fit, which is ignored, or no model, which says so itself.
+    An export says itself which model it is of: one that is left of an older model is never used.
 
     Raises:
         ModelError: a file cannot be written; the message names it.
@@ -91,6 +139,7 @@ def write(card: ModelCard, weights: bytes, *, model_path: Path, classes_path: Pa
     contents = {
         card_path(model_path): described.encode() + b"\n",
         classes_path: classes.encode() + b"\n",
+        **({} if export is None else {export_path(model_path): export}),
         model_path: weights,
     }
     temporary: dict[Path, Path] = {}
@@ -98,7 +147,8 @@ def write(card: ModelCard, weights: bytes, *, model_path: Path, classes_path: Pa
         for path, content in contents.items():
             temporary[path] = _write_beside(path, content)
         if not _holds_labels(classes_path, card.labels):
-            model_path.unlink(missing_ok=True)
+            for path in (model_path, export_path(model_path)):
+                path.unlink(missing_ok=True)
             _sync_folder(model_path.parent)
         for path, written in temporary.items():
             written.replace(path)
@@ -108,6 +158,25 @@ def write(card: ModelCard, weights: bytes, *, model_path: Path, classes_path: Pa
         raise ModelError(msg) from error
     finally:
         for written in temporary.values():
+            written.unlink(missing_ok=True)
+
+
+def write_export(export: bytes, model_path: Path) -> None:
+    """Replace the export alone, atomically.
+
+    Raises:
+        ModelError: it cannot be written.
+    """
+    path = export_path(model_path)
+    written: Path | None = None
+    try:
+        written = _write_beside(path, export)
+        written.replace(path)
+    except OSError as error:
+        msg = f"{path}: cannot write the export: {error.strerror or error}"
+        raise ModelError(msg) from error
+    finally:
+        if written:
             written.unlink(missing_ok=True)
 
 

@@ -6,7 +6,10 @@ import numpy as np
 import simplejpeg
 
 from velox.errors import BadRecordError, ModelError, Reason
+from velox.loading import is_installed
 from velox.models import card
+from velox.models.architectures import ARCHITECTURES
+from velox.models.backends import selection
 from velox.models.backends.backend import Backend, Probabilities
 from velox.models.preprocessing import Pixels, Preprocessor
 from velox.records import Prediction
@@ -32,12 +35,14 @@ class ImageClassifier:
         Raises:
             ModelError: the files are missing, damaged or do not fit together.
         """
-        # torch takes seconds to import: whoever only names this class must not wait for it.
-        from velox.models.architectures import ARCHITECTURES  # noqa: PLC0415
-        from velox.models.backends.torch_backend import TorchBackend, load_network  # noqa: PLC0415
-
         settings = self._settings
-        files = card.read(settings.model_path, settings.classes_path)
+        if settings.preprocessing == "exact" and not is_installed("torchvision"):
+            raise ModelError(
+                "PREPROCESSING=exact needs torchvision, which is not installed: PREPROCESSING=fast does not"
+            )
+        files = card.read(
+            settings.model_path, settings.classes_path, needs_weights=selection.needs_weights(settings.backend)
+        )
         # Weights without a card come from elsewhere: MODEL_ARCH says what they are.
         name = files.card.architecture if files.card else settings.model_arch
         if name not in ARCHITECTURES:
@@ -46,8 +51,7 @@ class ImageClassifier:
             )
             raise ModelError(msg)
         architecture = ARCHITECTURES[name]
-        network = load_network(architecture, files.weights, classes=len(files.labels), source=settings.model_path)
-        self._backend = TorchBackend(network, device)
+        self._backend = selection.start(settings, files, architecture, device)
         self._preprocess = Preprocessor(
             size=files.card.input_size if files.card else architecture.input_size,
             profile=settings.preprocessing,

@@ -41,4 +41,5 @@ class Model(Protocol):
 
         A ``BadRecordError`` in place of a prediction dead-letters that record alone. An error that is raised is
         taken for a failure of the process: it is replaced, and the batch is tried again, one by one.
+        Not so when memory runs out (``MemoryError``, torch's and others' own errors): then it is asked again, in parts.
         """

@@ -20,6 +20,7 @@ from velox.models.architectures import ARCHITECTURES, Architecture
 from velox.models.backends.torch_backend import TorchBackend
 from velox.models.card import ModelCard
 from velox.models.evaluation import Evaluation, evaluate
+from velox.models.export import to_onnx
 from velox.models.fitting import Fitting
 from velox.models.preprocessing import Preprocessor
 from velox.models.pretrained import start_from_imagenet
@@ -49,7 +50,7 @@ def run(settings: Settings) -> int:
 
 
 def train(settings: Settings, *, pretrained: bool = True, check_stop: Callable[[], None] = lambda: None) -> ModelCard:
-    """Train MODEL_ARCH for the settings' labels and replace the files at MODEL_PATH and CLASSES_PATH.
+    """Train MODEL_ARCH for the settings' labels and replace the model's files at MODEL_PATH and CLASSES_PATH.
 
     Args:
         settings: what to draw, how to train, where to write.
@@ -88,7 +89,9 @@ def train(settings: Settings, *, pretrained: bool = True, check_stop: Callable[[
         check_stop()
 
     model_card, weights = _describe(network, architecture, settings, evaluation, starts_from)
-    card.write(model_card, weights, model_path=settings.model_path, classes_path=settings.classes_path)
+    export = to_onnx(network, architecture, model_card.version)
+    check_stop()
+    card.write(model_card, weights, export=export, model_path=settings.model_path, classes_path=settings.classes_path)
     _report(evaluation, settings, took_s=monotonic() - started)
     return model_card
 

@@ -7,6 +7,7 @@ PATHS: Final = {
     "disk": "velox.sinks.disk:DiskSink",
     "mongo": "velox.sinks.mongo:MongoSink",
     "sqlite": "velox.sinks.sqlite:SqliteSink",
+    "kafka": "velox.sinks.kafka:KafkaSink",
 }
 """In the order they are written: an image is on disk before a document names its path."""
 

@@ -15,6 +15,8 @@ from typing import Final, Literal
 from velox.errors import SinkUnavailableError
 from velox.records import Result
 from velox.settings import Settings
+from velox.sinks.folders import prove_writable
+from velox.sinks.sink import Probe, Stored
 
 _PREFIX: Final = "hit_"
 _SUFFIX: Final = ".jpg"
@@ -95,6 +97,33 @@ class DiskSink:
             if self._max_files:
                 self._known.update(dict.fromkeys(payloads))
                 self._delete_oldest()
+
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """Yield the whole files whose id begins with ``prefix``."""
+        with self._translated():
+            for path in self._folder.iterdir():  # unlike glob, it says when there is no such folder
+                if path.name.startswith(f"{_PREFIX}{prefix}") and path.suffix == _SUFFIX:
+                    yield Stored(path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
+
+    def remove(self, prefix: str) -> None:
+        """Delete the files whose id begins with ``prefix``; the folder too when that is empty and nothing is left."""
+        with self._translated():
+            for path in self._folder.glob(f"{_PREFIX}{prefix}*{_SUFFIX}"):
+                path.unlink(missing_ok=True)
+            if prefix:
+                return
+            for path in self._folder.glob(f"{_TEMPORARY_PREFIX}*"):
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody keeps something else there
+                self._folder.rmdir()
+
+    def probe(self) -> Probe:
+        """Write and remove a file, in the folder or, where there is none yet, in the nearest above it."""
+        with self._translated():
+            where = prove_writable(self._folder)
+        if where == self._folder.absolute():
+            return Probe(f"{self._folder} is writable")
+        return Probe(f"{self._folder} is not there yet, and can be made in {where}")
 
     def close(self) -> None:
         """Forget what the folder holds and end the writing threads."""

@@ -1,9 +1,10 @@
 """A result as a flat document: what the database sinks store."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from velox.records import Result
+from velox.sinks.sink import Stored
 
 MAX_GROUND_TRUTH: Final = 256
 """Characters kept of a producer's labels: two words in practice, megabytes from a hostile producer."""
@@ -39,6 +40,17 @@ def document(result: Result) -> Document:
 def documents(batch: Sequence[Result]) -> list[Document]:
     """Flatten a batch; of results with the same id only the last counts."""
     return [document(result) for result in {result.id: result for result in batch}.values()]
+
+
+def stored(found: Mapping[str, Any]) -> Stored:
+    """Read a document back, whoever may have changed it meanwhile."""
+    return Stored(
+        id=str(found["_id"]),
+        label=str(found.get("predicted_label", "")),
+        is_detection=bool(found.get("is_detection")),
+        position=(str(found.get("topic")), int(found.get("partition") or 0), int(found.get("offset") or 0)),
+        predicted_at=found.get("predicted_at"),
+    )
 
 
 def _text(value: str) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 from urllib.parse import unquote_plus
 
@@ -14,7 +14,8 @@ from pymongo.uri_parser import parse_uri
 from velox.errors import SettingsError, SinkUnavailableError
 from velox.records import Result
 from velox.settings import Settings
-from velox.sinks.documents import Document, documents
+from velox.sinks.documents import Document, documents, stored
+from velox.sinks.sink import Probe, Stored
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,44 @@ class MongoSink:
         except PyMongoError as error:
             raise self._unavailable(error) from error
 
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """Yield the documents whose ``_id`` begins with ``prefix``."""
+        try:
+            with self._connect() as client:
+                for found in self._collection(client).find(_begins_with(prefix)):
+                    yield stored(found)
+        except PyMongoError as error:
+            raise self._unavailable(error) from error
+
+    def remove(self, prefix: str) -> None:
+        """Delete the documents whose ``_id`` begins with ``prefix``; drop the collection when that is empty."""
+        try:
+            with self._connect() as client:
+                collection = self._collection(client)
+                if prefix:
+                    collection.delete_many(_begins_with(prefix))
+                else:
+                    collection.drop()
+        except PyMongoError as error:
+            raise self._unavailable(error) from error
+
+    def probe(self) -> Probe:
+        """Prove that an update goes through; neither a document nor a collection comes of it."""
+        try:
+            with pymongo.timeout(self._timeout_s), self._connect() as client:
+                collection = self._collection(client)
+                collection.update_one({"_id": _NOBODYS_ID}, {"$set": {"timestamp": 0.0}})
+                version = client.server_info()["version"]
+                count = collection.estimated_document_count()
+                keys = [index["key"] for index in collection.index_information().values()]
+        except PyMongoError as error:
+            raise self._unavailable(error) from error
+        value = f"MongoDB {version}, {count} documents in {'.'.join(self._names)}"
+        if not count or _INDEX in keys:
+            return Probe(value)
+        fix = f"db.{self._names[1]}.createIndex({{predicted_label: 1, timestamp: -1}})"
+        return Probe(value, "no index on predicted_label and timestamp: queries by label read all documents", fix)
+
     def close(self) -> None:
         """Disconnect."""
         client, self._client = self._client, None
@@ -116,6 +155,10 @@ class MongoSink:
         for secret in _secrets(self._uri):
             text = text.replace(secret, "***")
         return SinkUnavailableError(f"mongo: cannot store in {'.'.join(self._names)}: {text}")
+
+
+def _begins_with(prefix: str) -> dict[str, dict[str, str]]:
+    return {"_id": {"$gte": prefix, "$lt": prefix + "\U0010ffff"}}
 
 
 def _create_index(collection: Collection[Document]) -> None:

@@ -1,7 +1,8 @@
 """The Sink contract: where results are stored."""
 
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from velox.records import Result
 from velox.settings import Settings
@@ -33,3 +34,55 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of everything. Safe to call twice, and without ``open``."""
+
+
+class Stored(NamedTuple):
+    """A result as a sink shows it to whoever asks; what the sink does not keep stays empty."""
+
+    id: str
+    label: str = ""
+    is_detection: bool = True
+    position: tuple[str, int, int] | None = None
+    """Topic, partition and offset of its record."""
+    predicted_at: float | None = None
+
+
+@runtime_checkable
+class Readable(Sink, Protocol):
+    """A sink that also has these can be checked by ``velox verify``. They need no ``open``."""
+
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """Yield the results whose id begins with ``prefix``, each as often as a user would find it.
+
+        Raises:
+            SinkUnavailableError: it cannot be read now.
+        """
+
+    def remove(self, prefix: str) -> None:
+        """Remove the results whose id begins with ``prefix``; an empty one means the whole collection, file or folder.
+
+        Raises:
+            SinkUnavailableError: not now.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What was found where a sink stores."""
+
+    value: str
+    problem: str = ""
+    """What could be better; the sink works nevertheless."""
+    fix: str = ""
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """A sink that ``velox doctor`` can look into. Not part of the contract: your own sink may do without."""
+
+    def probe(self) -> Probe:
+        """Prove that writing would work, and leave nothing behind.
+
+        Raises:
+            SinkUnavailableError: it would not; the message says why, and after a semicolon what to do.
+        """

@@ -1,14 +1,17 @@
 """Stores results in an SQLite file, one row each."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
 from velox.errors import SinkUnavailableError
 from velox.records import Result
 from velox.settings import Settings
-from velox.sinks.documents import documents
+from velox.sinks.documents import documents, stored
+from velox.sinks.folders import prove_writable
+from velox.sinks.sink import Probe, Stored
 
 _CREATE: Final = (
     """
@@ -44,6 +47,8 @@ _UPSERT: Final = """
         topic = excluded.topic, partition = excluded.partition, offset = excluded.offset,
         model = excluded.model, model_version = excluded.model_version, predicted_at = excluded.predicted_at
 """
+_BEGINS_WITH: Final = "WHERE id >= :prefix AND id < :prefix || char(0x10ffff)"
+_SIDE_FILES: Final = ("", "-wal", "-shm")
 _DAMAGED: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
@@ -102,11 +107,61 @@ class SqliteSink:
             self.close()  # rolls back; the next try starts from a clean connection
             raise self._unavailable(error) from error
 
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """Yield the rows whose id begins with ``prefix``."""
+        query = f"SELECT *, id AS _id FROM predictions {_BEGINS_WITH}"  # noqa: S608 - a constant
+        with self._translated(), self._connected() as connection:
+            connection.row_factory = sqlite3.Row
+            for row in connection.execute(query, {"prefix": prefix}):
+                yield stored(dict(row))
+
+    def remove(self, prefix: str) -> None:
+        """Delete the rows whose id begins with ``prefix``; delete the file when that is empty."""
+        if not prefix:
+            for suffix in _SIDE_FILES:
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            return
+        statement = f"DELETE FROM predictions {_BEGINS_WITH}"  # noqa: S608 - a constant
+        with (
+            self._translated(),
+            closing(sqlite3.connect(self._path, timeout=self._timeout_s)) as connection,
+            connection,
+        ):
+            connection.execute(statement, {"prefix": prefix})
+
+    def probe(self) -> Probe:
+        """Take and give back the write lock of a file that is there; else prove that its folder takes files."""
+        with self._translated():
+            if not self._path.exists():
+                prove_writable(self._path.parent)
+                return Probe(f"{self._path} is not there yet, and can be made")
+            connection = sqlite3.connect(self._path, timeout=self._timeout_s, isolation_level=None)
+            with closing(connection):
+                connection.execute("BEGIN IMMEDIATE")
+                tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+                rows = 0
+                if "predictions" in tables:
+                    (rows,) = connection.execute("SELECT count(*) FROM predictions").fetchone()
+                connection.execute("ROLLBACK")
+        return Probe(f"SQLite {sqlite3.sqlite_version}, {rows} rows in {self._path}")
+
     def close(self) -> None:
         """Close the file, rolling back what was not committed."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def _connected(self) -> closing[sqlite3.Connection]:
+        """Connect to the file if it is there; nothing is made."""
+        uri = f"{self._path.absolute().as_uri()}?mode=rw"
+        return closing(sqlite3.connect(uri, uri=True, timeout=self._timeout_s))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise self._unavailable(error) from error
 
     def _unavailable(self, error: sqlite3.Error | OSError) -> SinkUnavailableError:
         code = getattr(error, "sqlite_errorname", "")
@@ -115,7 +170,7 @@ class SqliteSink:
             remedy = "the file is damaged or no SQLite database: move it away, or restore it, and it goes on"
         elif code.startswith("SQLITE_BUSY"):
             remedy = f"another process has held its write lock for SINK_TIMEOUT_S={self._timeout_s:g}"
-        return SinkUnavailableError(f"sqlite: cannot write to {self._path}: {error}; {remedy}")
+        return SinkUnavailableError(f"sqlite: cannot use {self._path}: {error}; {remedy}")
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

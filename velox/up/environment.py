@@ -21,10 +21,12 @@ def changes(settings: Settings, *, bootstrap: str) -> dict[str, Any]:
     ours: dict[str, Any] = {"sinks": ("sqlite", "disk"), "store": "all", "metrics_port": 0}
     changed = {name: value for name, value in ours.items() if told[name] != "environment"}
     if not changed.get("metrics_port", settings.metrics_port):
-        changed["metrics_port"] = _free_port()
+        changed["metrics_port"] = free_port()
     return changed | {
         "kafka_bootstrap_server": bootstrap,
+        "kafka_security_protocol": "PLAINTEXT",  # the embedded broker knows no other
         "auto_offset_reset": "earliest",
+        "delivery": "at_least_once",  # the embedded broker has no transactions
         "commit_interval_s": min(settings.commit_interval_s, 0.25),  # flow control goes by what is committed
         "session_timeout_ms": min(settings.session_timeout_ms, 6000),
         "fetch_wait_ms": min(settings.fetch_wait_ms, 10),
@@ -41,7 +43,7 @@ def as_environment(changed: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Find a port nobody listens on; somebody else may take it before the consumer does, who then says so."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -36,7 +36,7 @@ class Pipeline:
         self.consumer = Child("consume", environment, log_file, _trouble)
         self._settings = settings
         self._topic = settings.kafka_topic
-        self._observer = Observer(settings.kafka_bootstrap_server, settings.kafka_consumer_group)
+        self._observer = Observer(settings)
         self._probe = Probe(settings.metrics_port)
         self._stored = StoredResults(settings.sqlite_path) if "sqlite" in settings.sinks else None
         self._lives = Lives()
@@ -138,7 +138,7 @@ class Pipeline:
         topic = dead_letter_topic(self._topic)
         dropped = sum(extent.low for extent in self._observer.extents(topic).values())
         ids = {dict(m.headers() or []).get("velox-dlq-id") for m in self._observer.read_all(topic, within_s=_READ_S)}
-        return dropped + len(ids)
+        return dropped + len(ids - {None})  # what `velox dlq` adds has no id
 
     def _images(self, paths: list[str]) -> int | None:
         if "disk" not in self._settings.sinks or self._settings.max_stored_files:

@@ -60,6 +60,11 @@ class Child:
         return self._process is not None
 
     @property
+    def pid(self) -> int:
+        """Its process id; 0 before it was started."""
+        return self._process.pid if self._process else 0
+
+    @property
     def exit_code(self) -> int | None:
         """What it ended with, negative for a signal; None while it runs, and before."""
         return self._process.poll() if self._process else None

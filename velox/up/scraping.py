@@ -24,6 +24,9 @@ class Scrape:
     predicted: int = 0
     dead_lettered: int = 0
     detections: int = 0
+    inference_processes: int = 0
+    """Ready to predict now."""
+    inference_restarts: int = 0
     end_to_end: Buckets = field(default_factory=dict)
 
 
@@ -62,17 +65,23 @@ class Probe:
 def parse(text: str) -> Scrape:
     """Take the numbers that count here out of a page of metrics."""
     outcomes = {"predicted": 0, "dead_lettered": 0}
-    detections = 0
+    counts = {metrics.DETECTIONS.name: 0, metrics.PROCESSES.name: 0, metrics.RESTARTS.name: 0}
     buckets: dict[float, float] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == metrics.RECORDS.name:
                 outcomes[sample.labels["outcome"]] = int(sample.value)
-            elif sample.name == metrics.DETECTIONS.name:
-                detections += int(sample.value)
+            elif sample.name in counts:
+                counts[sample.name] += int(sample.value)
             elif sample.name == f"{metrics.END_TO_END.name}_bucket":
                 buckets[float(sample.labels["le"])] = sample.value
-    return Scrape(**outcomes, detections=detections, end_to_end=buckets)
+    return Scrape(
+        **outcomes,
+        detections=counts[metrics.DETECTIONS.name],
+        inference_processes=counts[metrics.PROCESSES.name],
+        inference_restarts=counts[metrics.RESTARTS.name],
+        end_to_end=buckets,
+    )
 
 
 def quantile(q: float, buckets: Buckets) -> float | None:

@@ -5,6 +5,7 @@ import subprocess
 from typing import Final
 
 from velox.errors import ModelError
+from velox.models.backends.selection import lacks_model
 from velox.settings import Settings
 from velox.signals import StopRequest
 from velox.up.processes import tethered_command
@@ -20,8 +21,7 @@ def train_if_missing(settings: Settings, stop: StopRequest) -> None:
     Raises:
         ModelError: training failed; it has said why.
     """
-    is_ours = settings.model == Settings.model_fields["model"].default
-    if not is_ours or (settings.model_path.exists() and settings.classes_path.exists()):
+    if not lacks_model(settings):
         return
     log.info("No model at %s and %s: training one first", settings.model_path, settings.classes_path)
     process = subprocess.Popen(tethered_command("train"), start_new_session=True)  # noqa: S603 - our own command

@@ -1,52 +1,18 @@
-"""Every setting: typed, bounded, documented. The only reader of the environment and of ``.env``."""
+"""The settings themselves: one frozen class."""
 
-import ast
-import difflib
-import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from velox.core.envelope import Codec
-from velox.errors import SettingsError
+from velox.settings.environment import Colors
+from velox.settings.literals import AutoCount, Bgr, Names
+from velox.settings.secrets import SecretFiles
 
 MIB = 1024 * 1024
-COLOR_PREFIX = "COLORS_"
-_FOREIGN_PREFIXES = ("COMPOSE_", "DOCKER_", "GF_")
-"""Names that Compose and its images read from the same ``.env``."""
-
-
-def _literal(value: object) -> object:
-    """Read a Python or JSON literal; text that is none stays text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return ast.literal_eval(value.strip())
-    except (ValueError, SyntaxError):
-        return value
-
-
-def _names(value: object) -> object:
-    """Read a list literal or comma-separated names."""
-    literal = _literal(value)
-    if isinstance(literal, str):
-        return tuple(part.strip() for part in literal.split(",") if part.strip())
-    return literal
-
-
-def _auto(value: object) -> object:
-    return 0 if isinstance(value, str) and value.strip().lower() == "auto" else value
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
-Channel = Annotated[int, Field(ge=0, le=255)]
-Bgr = Annotated[tuple[Channel, Channel, Channel], BeforeValidator(_literal)]
 
 
 class Settings(BaseSettings):
@@ -75,11 +41,42 @@ class Settings(BaseSettings):
     session_timeout_ms: int = Field(
         6000, ge=6000, le=300_000, description="Silence after which Kafka gives a consumer's partitions to others."
     )
+    max_poll_interval_ms: int = Field(
+        300_000, ge=6000, le=3_600_000, description="A consumer whose poll loop stands still for longer is replaced."
+    )
+    group_protocol: Literal["cooperative-sticky", "range", "consumer"] = Field(
+        "cooperative-sticky",
+        description="How the group shares partitions: `cooperative-sticky` or `range` (classic protocol), or "
+        "`consumer` (KIP-848: Kafka 4.0 or later, and the broker's time-outs instead of SESSION_TIMEOUT_MS).",
+    )
+    group_instance_id: str = Field(
+        "none",
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="Unique name of this member: it keeps its partitions over a restart; `none` = it has none.",
+    )
     revoke_wait_s: float = Field(
         5.0, ge=0, le=60, description="A rebalance waits this long for the records in flight of partitions given up."
     )
     fetch_wait_ms: int = Field(500, ge=1, le=10_000, description="A broker holds an empty fetch this long at most.")
+    delivery: Literal["at_least_once", "exactly_once"] = Field(
+        "at_least_once", description="`exactly_once` commits offsets and the results topic in one Kafka transaction."
+    )
     commit_interval_s: float = Field(1.0, gt=0, le=60, description="Time between offset commits.")
+
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to speak to Kafka: SASL = with user and password, SSL = encrypted."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How the password is proved."
+    )
+    kafka_sasl_username: str = Field("", description="User.")
+    kafka_sasl_password: SecretStr = Field(SecretStr(""), description="Password.")
+    kafka_ssl_ca_location: str = Field(
+        "", description="File of the certificates that brokers' are verified with; empty = the system's."
+    )
+    kafka_ssl_certificate_location: str = Field("", description="Our own certificate, for brokers that ask for one.")
+    kafka_ssl_key_location: str = Field("", description="The key of our own certificate.")
+    kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="What that key is encrypted with, if it is.")
 
     source: str = Field("shapes", description="What is produced: `shapes`, `folder:PATH` or `video:PATH`.")
     source_loop: bool = Field(False, description="Start `folder` and `video` sources again at their end.")
@@ -112,13 +109,16 @@ class Settings(BaseSettings):
     )
     model_path: Path = Field(Path("model.pth"), description="Weights: a torch state dict.")
     classes_path: Path = Field(Path("classes.json"), description='Labels: a JSON object from `"0"`, `"1"`, … to names.')
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="What runs the model; `auto` = `torch` on CUDA, `openvino` on a CPU where it is installed."
+    )
     preprocessing: Literal["fast", "exact"] = Field(
         "fast", description="`fast` decodes at reduced scale; `exact` decodes whole and resizes with antialiasing."
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where the model runs; `auto` = CUDA if present."
     )
-    inference_processes: Annotated[int, BeforeValidator(_auto)] = Field(
+    inference_processes: AutoCount = Field(
         0, ge=0, le=1024, description="Inference processes; `auto` (0) = one per GPU, else one per core."
     )
     batch_size: int = Field(8, ge=1, le=4096, description="Records predicted together at most.")
@@ -136,12 +136,25 @@ class Settings(BaseSettings):
         description="Deaths in a row of one inference process, nothing predicted, before the consumer gives up.",
     )
 
+    dead_letter_ratio: float = Field(
+        0.5, ge=0, le=1, description="Consuming stops at this share of bad records in the window; 0 = never."
+    )
+    dead_letter_window: int = Field(
+        1000, ge=10, le=1_000_000, description="The last records, of all partitions, that `DEAD_LETTER_RATIO` is of."
+    )
+    dead_letter_run: int = Field(
+        200,
+        ge=0,
+        le=1_000_000,
+        description="Consuming stops at so many bad records in a row in a partition; 0 = never.",
+    )
+
     target_labels: Names = Field(("red_circle",), description="Labels or patterns (`blue_*`) that are detections.")
     confidence_threshold: float = Field(0.90, ge=0, le=1, description="A detection has at least this confidence.")
     sinks: Names = Field(
         ("mongo", "disk"),
         min_length=1,
-        description="Where results go: any of `mongo`, `disk`, `sqlite`, or your own `package.module:ClassName`.",
+        description="Where results go: any of `mongo`, `disk`, `sqlite`, `kafka`, or your `package.module:ClassName`.",
     )
     store: Literal["detections", "all"] = Field("detections", description="What the database sinks take.")
     sink_timeout_s: float = Field(10.0, ge=0.1, le=600, description="A write to a sink that takes longer has failed.")
@@ -151,6 +164,11 @@ class Settings(BaseSettings):
         "shapes_found", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,119}$", description="MongoDB collection."
     )
     sqlite_path: Path = Field(Path("velox.db"), description="File of the SQLite sink.")
+    results_topic: str = Field(
+        "auto",
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="Topic of the sink `kafka`; `auto` = `<KAFKA_TOPIC>.results`.",
+    )
     storage_path: Path = Field(Path("./discoveries"), description="Folder of the detections' images.")
     max_stored_files: int = Field(0, ge=0, description="Images kept, oldest deleted first; 0 = keep all.")
 
@@ -174,15 +192,49 @@ class Settings(BaseSettings):
     @classmethod
     def _sinks_exist(cls, sinks: tuple[str, ...]) -> tuple[str, ...]:
         for name in sinks:
-            if not re.fullmatch(r"mongo|disk|sqlite|[\w.]+:\w+", name):
-                msg = f"{name!r} is no sink: mongo, disk, sqlite, or a class as package.module:ClassName"
+            if not re.fullmatch(r"mongo|disk|sqlite|kafka|[\w.]+:\w+", name):
+                msg = f"{name!r} is no sink: mongo, disk, sqlite, kafka, or a class as package.module:ClassName"
                 raise ValueError(msg)
         return sinks
+
+    @field_validator("model_path")
+    @classmethod
+    def _leaves_room_beside_it(cls, path: Path) -> Path:
+        if path.suffix in {".json", ".onnx"}:
+            msg = "names the weights; the model card (.json) and the export (.onnx) lie beside them, named after them"
+            raise ValueError(msg)
+        return path
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.max_message_bytes > self.queue_bytes:
             msg = f"QUEUE_BYTES={self.queue_bytes} holds no record of MAX_MESSAGE_BYTES={self.max_message_bytes}"
+            raise ValueError(msg)
+        if self.max_poll_interval_ms < self.session_timeout_ms:
+            msg = (
+                f"MAX_POLL_INTERVAL_MS={self.max_poll_interval_ms} is less than "
+                f"SESSION_TIMEOUT_MS={self.session_timeout_ms}"
+            )
+            raise ValueError(msg)
+        if self.delivery == "exactly_once" and "kafka" not in self.sinks:
+            msg = f"DELIVERY=exactly_once is about the results topic: add kafka to SINKS={','.join(self.sinks)}"
+            raise ValueError(msg)
+        if self.results_topic == self.kafka_topic:
+            msg = f"RESULTS_TOPIC={self.results_topic} is KAFKA_TOPIC too: results would be read as records for ever"
+            raise ValueError(msg)
+        if self.backend == "openvino" and self.device == "cuda":
+            msg = "BACKEND=openvino runs on CPUs, not with DEVICE=cuda"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _security_is_complete(self) -> Self:
+        protocol = self.kafka_security_protocol
+        if protocol.startswith("SASL") and not (self.kafka_sasl_username and self.kafka_sasl_password):
+            msg = f"KAFKA_SECURITY_PROTOCOL={protocol} needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+            raise ValueError(msg)
+        if bool(self.kafka_ssl_certificate_location) != bool(self.kafka_ssl_key_location):
+            msg = "KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION go together: give both or none"
             raise ValueError(msg)
         return self
 
@@ -195,98 +247,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Add the colours, whose names are open, to what pydantic reads; the environment wins over ``.env``."""
-        return init_settings, _Colors(settings_cls), env_settings, dotenv_settings
+        """Add colours, whose names are open, and secrets from files; the environment wins over ``.env``."""
+        return init_settings, Colors(settings_cls), SecretFiles(settings_cls), env_settings, dotenv_settings
 
     @property
     def labels(self) -> tuple[str, ...]:
         """All ``color_shape`` labels, in the order of the classes of a model trained with these settings."""
         return tuple(f"{color}_{shape}" for color in self.colors for shape in self.shapes)
-
-
-class _Colors(PydanticBaseSettingsSource):
-    """Gathers ``COLORS_NAME`` variables over the default colours."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Answer no single field: this source gives its one field whole."""
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """Merge the default colours with those given; an empty value removes a colour."""
-        given = {name: value for name, value in _given().items() if name.startswith(COLOR_PREFIX)}
-        if not given or "colors" in self.current_state:  # pydantic would merge these with the constructor's
-            return {}
-        colors = dict(Settings.model_fields["colors"].default)
-        for name, value in given.items():
-            color = name.removeprefix(COLOR_PREFIX).lower()
-            if value.strip():
-                colors[color] = value
-            else:
-                colors.pop(color, None)
-        return {"colors": colors}
-
-
-def _env_file() -> Mapping[str, str]:
-    return {name.upper(): value or "" for name, value in dotenv_values(".env").items()}
-
-
-def _given() -> dict[str, str]:
-    return {**_env_file(), **{name.upper(): value for name, value in os.environ.items()}}
-
-
-def load() -> Settings:
-    """Read the settings from the environment, then ``.env`` in the working folder, then the defaults.
-
-    Raises:
-        SettingsError: a name is unknown or a value is invalid; one line that names the variables.
-    """
-    _refuse_unknown_names()
-    try:
-        return Settings()
-    except ValidationError as error:
-        problems = "; ".join(_describe(problem) for problem in error.errors())
-        raise SettingsError(problems) from None
-
-
-def origins() -> dict[str, str]:
-    """Tell for each field where its value comes from: ``environment``, ``.env`` or ``default``."""
-    env_file = _given_in(_env_file())
-    environment = _given_in(os.environ)
-
-    def origin(field: str) -> str:
-        prefix = COLOR_PREFIX if field == "colors" else None
-        for place, names in (("environment", environment), (".env", env_file)):
-            if field.upper() in names or (prefix and any(name.startswith(prefix) for name in names)):
-                return place
-        return "default"
-
-    return {field: origin(field) for field in Settings.model_fields}
-
-
-def _given_in(variables: Mapping[str, str]) -> set[str]:
-    """Name the variables that say something: an empty one does so only of a colour."""
-    return {name.upper() for name, value in variables.items() if value or name.upper().startswith(COLOR_PREFIX)}
-
-
-def _refuse_unknown_names() -> None:
-    """Stop on a name that only Velox can have meant: any in ``.env``, and any with the prefix ``VELOX_``."""
-    known = {field.upper() for field in Settings.model_fields} - {"COLORS"}
-    suspects = [name for name in os.environ if name.startswith("VELOX_")]
-    suspects += [name for name in _env_file() if not name.startswith(_FOREIGN_PREFIXES)]
-    for name in suspects:
-        if name in known or name.startswith(COLOR_PREFIX):
-            continue
-        close = difflib.get_close_matches(name.removeprefix("VELOX_"), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else "`velox settings` lists all names"
-        msg = f"{name}: unknown setting; {hint}"
-        raise SettingsError(msg)
-
-
-def _describe(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, a dict
-    location = [str(part) for part in problem["loc"]]
-    text = str(problem["msg"]).removeprefix("Value error, ")
-    if not location:
-        return text
-    name = COLOR_PREFIX + location[1].upper() if location[0] == "colors" and len(location) > 1 else location[0].upper()
-    value = "" if name == "MONGO_URI" else f"={_given().get(name, problem['input'])}"
-    return f"{name}{value}: {text}"

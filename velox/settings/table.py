@@ -12,10 +12,14 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
 
-from velox.settings import COLOR_PREFIX, Settings, load, origins
+from velox.settings.environment import COLOR_PREFIX
+from velox.settings.loading import load, origins
+from velox.settings.secrets import FILE_SUFFIX
+from velox.settings.settings import Settings
 
 SECTIONS: Final = {
     "kafka_bootstrap_server": "Kafka",
+    "kafka_security_protocol": "Kafka security",
     "source": "Producer",
     "samples_per_class": "Training",
     "model": "Inference",
@@ -48,6 +52,8 @@ the variable.
 - **A new shape** is one drawing function and its line in `SHAPES` of `velox/sources/drawing.py`, used by the producer
   and by training alike; then name it in `SHAPES`. Train again after changing shapes or colours: labels are
   `color_shape`.
+- **Secrets** may also lie in files, such as those a container platform mounts: for each setting marked secret, its name
+  with `{FILE_SUFFIX}` at the end takes the path (`MONGO_URI{FILE_SUFFIX}=/run/secrets/mongo_uri`). Give one of the two.
 """
 
 
@@ -91,7 +97,7 @@ def written(name: str, value: Any) -> str:  # noqa: ANN401 - any value a setting
     if name == "colors":
         return ", ".join(f"{COLOR_PREFIX}{color.upper()}={bgr}" for color, bgr in value.items())
     if isinstance(value, SecretStr):
-        return masked(value.get_secret_value())
+        return masked(value.get_secret_value()) if value else ""
     if isinstance(value, Enum):
         return str(value.value)
     if isinstance(value, bool | tuple):
@@ -125,7 +131,7 @@ def _variable(name: str) -> str:
 
 
 def _code(text: str) -> str:
-    return ", ".join(f"`{part}`" for part in re.split(r", (?=COLORS_)", text))
+    return ", ".join(f"`{part}`" for part in re.split(r", (?=COLORS_)", text) if part)
 
 
 def _values(field: FieldInfo) -> str:

@@ -1,0 +1,148 @@
+"""DELIVERY=exactly_once: whoever is killed, stopped or joins, a read_committed reader sees each result once."""
+
+import random
+import signal
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+
+from tests.e2e.conftest import PipelineFactory
+from tests.e2e.pipeline import PATIENCE_S, Pipeline, wait_until
+
+ONCE: dict[str, Any] = {
+    "SINKS": "kafka",
+    "DELIVERY": "exactly_once",
+    "COMMIT_INTERVAL_S": 0.05,  # most of the time a transaction is open
+    "QUEUE_SIZE": 32,
+    "BATCH_SIZE": 4,
+}
+
+
+def visible(pipeline: Pipeline) -> list[Message]:
+    """What a reader with read_committed finds on the results topic, up to the first transaction that is open."""
+    topic = f"{pipeline.topic}.results"
+    config = {
+        "bootstrap.servers": pipeline.bootstrap,
+        "group.id": "reader",
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+    }
+    consumer = Consumer(config)
+    messages: list[Message] = []
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+        unread = set(partitions)
+        while unread:
+            message = consumer.poll(PATIENCE_S)
+            assert message is not None
+            if (error := message.error()) is None:
+                messages.append(message)
+            else:
+                assert error.code() == KafkaError._PARTITION_EOF
+                unread.discard(message.partition() or 0)
+    finally:
+        consumer.close()
+    return messages
+
+
+def labels(count: int, *, first: int = 0) -> list[str]:
+    """Some slow ones among them, so that they are finished out of order."""
+    return [f"{'slow' if number % 7 == 3 else 'quick'} {number}" for number in range(first, first + count)]
+
+
+def publish(pipeline: Pipeline, texts: list[str]) -> None:
+    pipeline.publish(*(text.encode() for text in texts))
+
+
+def each_is_visible_once(pipeline: Pipeline) -> None:
+    """The ledger: every record's id exactly once, all offsets committed."""
+    wait_until(lambda: pipeline.uncommitted() == 0, what="all committed")
+    ids = Counter((message.key() or b"").decode() for message in visible(pipeline))
+    expected = {f"{m.topic()}-{m.partition()}-{m.offset()}" for m in pipeline.records()}
+    assert {identity: count for identity, count in ids.items() if count > 1} == {}
+    assert set(ids) == expected
+
+
+def test_results_become_visible_with_their_offsets(pipeline: PipelineFactory) -> None:
+    once = pipeline(**{**ONCE, "SINKS": "mongo,kafka"})
+    publish(once, [*labels(200), "bad record"])
+    consumer = once.consume()
+    consumer.wait_until_ready()
+    wait_until(lambda: once.uncommitted() == 0, what="all committed")
+    assert len(visible(once)) == 200
+    assert once.count() == 200
+    assert len(once.dead_letters()) == 1
+    publish(once, labels(50, first=200))
+    wait_until(lambda: len(visible(once)) == 250, what="the new ones too")
+    publish(once, labels(50, first=250))
+    assert consumer.stop() == 0
+    restarted = once.consume()
+    wait_until(lambda: once.uncommitted() == 0, what="all committed")
+    assert restarted.stop() == 0
+    assert once.count() == len(visible(once)) == 300
+    assert len(once.dead_letters()) == 1
+
+
+@pytest.mark.parametrize("where", ["before_transaction_offsets", "before_transaction_commit"])
+def test_a_consumer_killed_in_the_middle_of_a_transaction_leaves_nothing_of_it_visible(
+    pipeline: PipelineFactory, where: str
+) -> None:
+    once = pipeline(**ONCE, VELOX_TESTING=1)
+    publish(once, labels(200))
+    killed = once.consume(VELOX_FAILPOINT=f"{where}:3:kill")
+    assert killed.process.wait(PATIENCE_S) == -signal.SIGKILL
+    assert len(visible(once)) < 200
+    publish(once, labels(100, first=200))
+    consumer = once.consume()
+    each_is_visible_once(once)
+    assert consumer.stop() == 0
+
+
+def test_a_consumer_stopped_in_the_middle_of_a_transaction_and_woken_too_late_adds_nothing(
+    pipeline: PipelineFactory,
+) -> None:
+    once = pipeline(**ONCE, VELOX_TESTING=1)
+    publish(once, labels(200))
+    zombie = once.consume(VELOX_FAILPOINT="before_transaction_commit:3:stop")
+    wait_until((once.folder / "failpoint-before_transaction_commit").exists, what="it stopped")
+    heir = once.consume()
+    each_is_visible_once(once)
+    zombie.process.send_signal(signal.SIGCONT)
+    publish(once, labels(100, first=200))
+    each_is_visible_once(once)
+    zombie.process.terminate()
+    zombie.process.wait(PATIENCE_S)
+    publish(once, labels(50, first=300))
+    each_is_visible_once(once)
+    assert heir.stop() == 0
+
+
+def test_kills_joins_and_departures_double_and_lose_nothing(pipeline: PipelineFactory) -> None:
+    once = pipeline(**ONCE)
+    draw = random.Random(7)  # noqa: S311 - repeats the same kills
+    sent = 0
+    consumer = once.consume()
+    consumer.wait_until_ready()
+    other = None
+    for turn in range(4):
+        publish(once, labels(200, first=sent))
+        sent += 200
+        time.sleep(draw.uniform(0.2, 1.0))
+        if turn == 1:
+            other = once.consume()
+            other.wait_until_it_says("Assigned")
+            publish(once, labels(200, first=sent))
+            sent += 200
+        if turn == 2 and other is not None:
+            assert other.stop() == 0
+        consumer.process.kill()
+        consumer = once.consume()
+        consumer.wait_until_it_says("Assigned")
+    each_is_visible_once(once)
+    assert len(visible(once)) == sent
+    assert consumer.stop() == 0

@@ -1,0 +1,161 @@
+"""Brokers that die, stop, come late or change: nothing acknowledged is lost, and consumers go on by themselves."""
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
+
+from tests.e2e.pipeline import wait_until
+from tests.faults.conftest import LedgerFactory
+from tests.faults.ledger import Ledger
+from tests.servers.cluster import KafkaCluster
+from tests.servers.kafka import KafkaServer
+
+
+def admin(one: Ledger) -> AdminClient:
+    """Name what this gives: it takes its unanswered requests with it when it is collected."""
+    return AdminClient({"bootstrap.servers": one.pipeline.bootstrap, "log_level": 0})
+
+
+@pytest.mark.fault("broker restarted", "alive all the time")
+@pytest.mark.parametrize("way", ["killed", "stopped", "killed and away beyond the session time-out"])
+def test_a_broker_that_comes_back_costs_no_record(ledger: LedgerFactory, way: str) -> None:
+    with KafkaServer() as broker:
+        one = ledger(broker=broker)
+        one.load.begin()
+        consumer = one.consume()
+        one.wait_until_stored(50)
+        (broker.stop if way == "stopped" else broker.kill)()
+        if way.endswith("time-out"):
+            consumer.wait_until_it_says("Lost")
+            assert consumer.not_ready_because() == "no partitions assigned"
+            assert consumer.probe("/livez")[0] == 200
+        broker.start()
+        one.fault()
+        one.wait_for_more(100)
+        one.finish(consumer)
+
+
+@pytest.mark.fault("broker down at the start", "alive, not ready, and it says why")
+def test_a_broker_that_comes_late_is_waited_for(ledger: LedgerFactory) -> None:
+    broker = KafkaServer()
+    try:
+        one = ledger(broker=broker)
+        consumer = one.consume()
+        consumer.wait_until_it_says("does not answer")
+        assert consumer.probe("/livez")[0] == 200
+        assert consumer.not_ready_because()
+        broker.start()
+        one.fault()
+        wait_until(lambda: one.pipeline.topic in admin(one).list_topics(timeout=5).topics, what="the topic is made")
+        one.load.begin()
+        one.wait_for_more(100)
+        one.finish(consumer)
+    finally:
+        broker.close()
+
+
+@pytest.mark.fault("leader of a partition killed, three brokers", "another broker takes over")
+def test_a_leader_that_dies_costs_no_record(ledger: LedgerFactory) -> None:
+    with KafkaCluster() as cluster:
+        one = ledger(broker=cluster)
+        one.load.begin()
+        consumer = one.consume()
+        one.wait_until_stored(50)
+        cluster.leader(TopicPartition(one.pipeline.topic, 0)).kill()
+        one.fault()
+        one.wait_for_more(200)
+        one.finish(consumer)
+
+
+@pytest.mark.fault("three brokers restarted one after the other", "the coordinator of the group moves each time")
+def test_a_rolling_restart_costs_no_record(ledger: LedgerFactory) -> None:
+    with KafkaCluster() as cluster:
+        one = ledger(broker=cluster)
+        one.load.begin()
+        consumer = one.consume()
+        one.wait_until_stored(50)
+        one.fault()
+        for node in cluster.nodes:
+            node.restart()
+            wait_until(lambda: cluster.is_in_sync(one.pipeline.topic), what="all replicas in sync")
+            one.wait_for_more()
+        one.finish(consumer)
+
+
+@pytest.mark.fault("partitions added while it runs", "new partitions are read from their beginning within 15 s")
+def test_partitions_that_are_added_are_read(ledger: LedgerFactory) -> None:
+    one = ledger(partitions=2)
+    one.load.begin()
+    consumer = one.consume()
+    one.wait_until_stored(50)
+    client = admin(one)
+    client.create_partitions([NewPartitions(one.pipeline.topic, 4)])[one.pipeline.topic].result(10)
+    one.fault()
+    wait_until(lambda: consumer.metric("velox_assigned_partitions") == 4, what="four partitions", timeout_s=30)
+    one.wait_for_more(100)
+    assert {record_id.rsplit("-", 2)[1] for record_id in list(one.load.acknowledged)} == set("0123")
+    one.finish(consumer)
+
+
+@pytest.mark.fault(
+    "retention removed what was not read yet, AUTO_OFFSET_RESET=earliest", "goes on with the oldest left"
+)
+def test_offsets_out_of_range_go_on_with_the_oldest_that_is_left(ledger: LedgerFactory) -> None:
+    one = ledger(partitions=1)
+    expire_unread(one)
+    one.fault()
+    second = one.consume()
+    one.wait_until_stored(80)
+    one.finish(second)
+
+
+@pytest.mark.fault(
+    "retention removed what was not read yet, AUTO_OFFSET_RESET=error", "ends with one clear line, code 2"
+)
+def test_offsets_out_of_range_end_it_when_that_is_asked_for(ledger: LedgerFactory) -> None:
+    one = ledger(partitions=1)
+    expire_unread(one)
+    consumer = one.consume(AUTO_OFFSET_RESET="error")
+    assert consumer.process.wait(30) == 2
+    last = consumer.output.strip().splitlines()[-1]
+    assert last.startswith("velox consume: AUTO_OFFSET_RESET=error: ")
+    assert "set earliest or latest" in last
+    one.check_no_orphans()
+
+
+def expire_unread(one: Ledger) -> None:
+    """Have 50 records stored, and 20 of the next 50 removed before anybody reads them."""
+    one.load.publish(*(f"good {i}" for i in range(50)))
+    first = one.consume()
+    one.wait_until_stored(50)
+    assert first.stop() == 0
+    one.load.publish(*(f"good {i}" for i in range(50, 100)))
+    upto = TopicPartition(one.pipeline.topic, 0, 70)
+    client = admin(one)
+    client.delete_records([upto])[upto].result(10)
+    for offset in range(50, 70):
+        del one.load.acknowledged[f"{one.pipeline.topic}-0-{offset}"]
+
+
+@pytest.mark.fault(
+    "topic deleted while it runs, then made again",
+    "ends with one clear line, code 2; started again, it reads the new topic whole",
+)
+def test_a_topic_made_again_is_read_from_its_beginning(ledger: LedgerFactory, kafka: KafkaServer) -> None:
+    one = ledger(partitions=1, SINKS="sqlite,tests.faults.journal:JournalSink")
+    one.load.publish(*(f"good {i}" for i in range(50)))
+    consumer = one.consume()
+    one.wait_until_stored(50)
+    client = admin(one)
+    client.delete_topics([one.pipeline.topic])[one.pipeline.topic].result(10)
+    wait_until(lambda: one.pipeline.topic not in client.list_topics(timeout=5).topics, what="the topic is gone")
+    assert consumer.process.wait(30) == 2
+    assert f"{one.pipeline.topic} is gone: was it deleted?" in consumer.output.splitlines()[-1]
+    one.load.acknowledged.clear()
+    kafka.create_topic(one.pipeline.topic, partitions=1)
+    one.fault()
+    one.load.publish(*(f"good new {i}" for i in range(60)))  # more than there were: the old offset would be valid
+    consumer = one.consume()
+    one.wait_until_stored(60)
+    one.finish(consumer)

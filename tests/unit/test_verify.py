@@ -1,0 +1,231 @@
+"""The parts of ``velox verify`` that start nothing; the account has its own file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import FakeClock
+from velox.core.envelope import PARSERS, Codec, checksum, unframe, verify
+from velox.errors import BadRecordError, SettingsError, VeloxError
+from velox.models import numbered
+from velox.models.numbered import NumberedModel
+from velox.records import Partition
+from velox.settings import Settings
+from velox.sources.source import Item
+from velox.verify.ledger import Ledger
+from velox.verify.numbered import Records
+from velox.verify.plan import Kind, Plan
+from velox.verify.premises import establish
+from velox.verify.report import Report
+from velox.verify.watch import Watch
+
+LEFT, RIGHT = Partition("records", 0), Partition("records", 1)
+
+
+MODEL = NumberedModel(Settings())
+
+
+def outcome(records: Records, number: int) -> str | int:
+    """What becomes of a record: the built-in model's number, or why it is refused."""
+    value, headers = records.build(number)
+    try:
+        verify(value, headers)
+        _, payload = PARSERS[records.codec](value)
+        return MODEL.decode(payload) if payload else "empty"
+    except BadRecordError as error:
+        return error.reason.value
+
+
+@pytest.mark.parametrize("number", [0, 1, 7, 12_345_678])
+def test_the_built_in_model_reads_the_number_and_answers_its_label(number: int) -> None:
+    model = NumberedModel(Settings())
+    assert model.decode(numbered.payload(number)) == number
+    (prediction,) = model.predict([number])
+    assert (prediction.label, prediction.confidence) == (numbered.label(number), 1.0)
+    assert numbered.payload(number).startswith(b"\xff\xd8\xff")
+
+
+def test_a_good_record_carries_its_number_and_its_label() -> None:
+    records = Records("run", Codec.FRAMED, 0.0, None)
+    value, headers = records.build(4)
+    metadata, payload = unframe(value)
+    assert outcome(records, 4) == 4
+    assert dict(headers) == {"velox-id": b"verify-run-00000004", "velox-crc32": checksum(value)}
+    assert f"{metadata['color_label']}_{metadata['shape_label']}" == records.label(4) == numbered.label(4)
+    assert payload == numbered.payload(4)
+    assert records.id(4) == "verify-run-00000004"
+
+
+def test_bad_records_are_bad_in_every_way_and_remembered() -> None:
+    records = Records("run", Codec.FRAMED, 1.0, None)
+    reasons = {outcome(records, number) for number in range(6)}
+    assert reasons == {*("bad_envelope", "bad_metadata", "empty", "not_an_image", "undecodable", "checksum_mismatch")}
+    assert records.poisoned == set(range(6))
+
+
+def test_a_share_of_the_records_is_bad() -> None:
+    records = Records("run", Codec.RAW, 0.1, None)
+    good = [number for number in range(2000) if outcome(records, number) == number]
+    assert len(good) == 2000 - len(records.poisoned)
+    assert 100 < len(records.poisoned) < 300
+
+
+def test_a_source_that_ends_begins_anew() -> None:
+    class Two:
+        interval_s: float | None = None
+
+        def __init__(self, settings: Settings, path: str) -> None: ...
+
+        def __iter__(self) -> Iterator[Item]:
+            return iter([Item(None, {}, b"one"), Item(None, {}, b"two")])
+
+    records = Records("run", Codec.RAW, 0.0, Two(Settings(), ""))
+    assert [records.build(number)[0] for number in range(5)] == [b"one", b"two", b"one", b"two", b"one"]
+    assert records.label(0) is None
+
+
+def test_faults_are_spread_evenly_and_mixed() -> None:
+    plan = Plan(count=1200, kill_consumer=3, kill_inference=4, rebalance=2, broker_restart=("b",), sink_outage=("s",))
+    faults = plan.faults()
+    assert [fault.at for fault in faults] == list(range(100, 1200, 100))
+    kinds = [fault.kind for fault in faults]
+    assert (kinds.count(Kind.KILL_CONSUMER), kinds.count(Kind.KILL_INFERENCE), kinds.count(Kind.JOIN)) == (3, 4, 2)
+    assert {fault.command for fault in faults} == {"", "b", "s"}
+    assert kinds != sorted(kinds)
+    assert plan.faults() == faults
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"count": 0}, "--count 0"),
+        ({"rate": -1.0}, "--rate -1"),
+        ({"consumers": -1}, "--consumers -1"),
+        ({"json_path": Path("/nowhere/figures.json")}, "no folder /nowhere"),
+        ({"kill_consumer": -1}, "--kill-consumer -1"),
+        ({"count": 3, "kill_consumer": 2, "rebalance": 1}, "fewer records than faults"),
+        ({"poison": 0.6}, "DEAD_LETTER_RATIO=0.5"),
+        ({"consumers": 0, "kill_inference": 1}, "--kill-inference and --no-consumer"),
+        ({"consumers": 0}, "STORE=detections"),
+        ({"consumers": 0, "embedded": True}, "--embedded and --no-consumer"),
+        ({"embedded": True, "broker_restart": ("x",)}, "--broker-restart"),
+        ({"embedded": True, "count": 100_000, "poison": 0.4}, "40000 dead letters"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        Plan(**arguments).check(Settings(store="detections"))
+
+
+def test_images_that_are_deleted_cannot_be_checked_where_they_are() -> None:
+    with pytest.raises(SettingsError, match="MAX_STORED_FILES"):
+        Plan(consumers=0).check(Settings(store="all", max_stored_files=5))
+
+
+def test_a_run_has_everything_of_its_own() -> None:
+    user = Settings(max_stored_files=3, sinks=("mongo", "disk"))
+    own = establish(user, Plan(), "ab12", None).settings
+    assert own.kafka_topic == "image_data.verify-ab12"
+    assert own.kafka_consumer_group == "gpu_cluster_h100.verify-ab12"
+    assert (own.db_name, own.mongo_collection) == (user.db_name, "shapes_found_verify_ab12")
+    assert own.sqlite_path == Path("velox.verify-ab12.db")
+    assert own.storage_path == user.storage_path / "verify-ab12"
+    assert (own.store, own.max_stored_files) == ("all", 0)
+    assert own.kafka_bootstrap_server == user.kafka_bootstrap_server
+
+
+def test_consumers_that_run_already_are_left_as_they_are() -> None:
+    premises = establish(Settings(), Plan(consumers=0), "ab12", None)
+    assert premises.settings == Settings()
+    assert not premises.own
+    assert not premises.is_built_in
+
+
+def test_consumers_of_a_run_have_names_of_their_own_if_the_users_have() -> None:
+    assert "group_instance_id" not in establish(Settings(), Plan(), "ab12", None).changed
+    named = establish(Settings(group_instance_id="velox-0"), Plan(), "ab12", None)
+    assert named.changed["group_instance_id"] == "verify-ab12"
+
+
+@pytest.mark.parametrize(("sinks", "expected"), [(("disk",), True), (("disk", "mongo"), False)])
+def test_where_no_database_tells_what_was_detected_everything_is(sinks: tuple[str, ...], expected: bool) -> None:
+    assert establish(Settings(sinks=sinks), Plan(), "ab12", None).everything_is_a_detection is expected
+
+
+def test_the_longest_time_without_a_commit_is_a_stall_only_while_something_is_unread() -> None:
+    clock = FakeClock()
+    watch = Watch(clock=clock)
+    clock.advance(100)
+    watch.saw({LEFT: 5}, {LEFT: 5}, healthy=True)
+    clock.advance(50)
+    watch.saw({LEFT: 5}, {LEFT: 9}, healthy=True)
+    for seconds in (2, 1):
+        clock.advance(seconds)
+        watch.saw({LEFT: 5}, {LEFT: 9}, healthy=True)
+    assert watch.still_for_s == 3
+    watch.saw({LEFT: 6}, {LEFT: 9}, healthy=True)
+    assert watch.longest_stall_s == 3
+    assert watch.unread == 3
+
+
+def test_a_fault_is_over_when_all_are_well_and_every_partition_with_unread_records_has_moved_on() -> None:
+    clock = FakeClock()
+    watch = Watch(clock=clock)
+    watch.saw({LEFT: 5, RIGHT: 7}, {LEFT: 9, RIGHT: 9, Partition("records", 2): 0}, healthy=True)
+    watch.fault(Kind.KILL_CONSUMER)
+    ends = {LEFT: 20, RIGHT: 20}
+    clock.advance(1)
+    assert watch.saw({LEFT: 6, RIGHT: 7}, ends, healthy=True) is None
+    clock.advance(1)
+    assert watch.saw({LEFT: 6, RIGHT: 8}, ends, healthy=False) is None
+    assert watch.is_recovering
+    clock.advance(1)
+    assert watch.saw({LEFT: 6, RIGHT: 8}, ends, healthy=True) == 3
+    assert watch.recoveries == {Kind.KILL_CONSUMER: [3]}
+    assert not watch.is_recovering
+
+
+def test_a_partition_with_nothing_unread_is_not_waited_for() -> None:
+    clock = FakeClock()
+    watch = Watch(clock=clock)
+    watch.saw({LEFT: 9}, {LEFT: 9}, healthy=True)
+    watch.fault(Kind.KILL_INFERENCE, seconds_ago=0.5)
+    assert watch.saw({}, {LEFT: 30}, healthy=True) == 0.5
+
+
+def report(problems: list[str]) -> Report:
+    ledger = Ledger(
+        produced=10,
+        acknowledged=10,
+        stored={"mongo": 8},
+        detections=3,
+        dead_lettered={"empty": 1},
+        dead_lettered_again=0,
+        uncommitted=0,
+        missing={"mongo": ["verify-run-00000003"]} if problems else {},
+    )
+    watch = Watch()
+    watch.recoveries[Kind.KILL_CONSUMER] += [1.0, 2.0, 6.0]
+    return Report(ledger, watch, {"run": "ab12", "model": "built-in"}, 4, ["mine:Sink"], problems)
+
+
+def test_the_report_says_it_all(capsys: pytest.CaptureFixture[str]) -> None:
+    report([]).show()
+    said = capsys.readouterr().out
+    for part in ("run ab12", "stored in mongo", "empty", "p50 2.0 s, max 6.0 s", "none lost, none doubled"):
+        assert part in said
+    assert "Not checked: mine:Sink" in said
+
+
+def test_the_report_names_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    report(["1 records missing in mongo: verify-run-00000003"]).show()
+    said = capsys.readouterr().out
+    assert "NOT every record" in said
+    assert "verify-run-00000003" in said
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(VeloxError, match="--json"):
+        report([]).save(tmp_path / "nowhere" / "figures.json")

@@ -1,0 +1,30 @@
+"""``velox produce``: publishing images."""
+
+import argparse
+from pathlib import Path
+
+from velox.commands import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the parser."""
+    produce = commands.add_parser(
+        "produce",
+        help="publish images to Kafka",
+        description="Publishes images to KAFKA_TOPIC until the source ends, --count is reached or a signal comes.",
+    )
+    produce.add_argument(
+        "--source", metavar="SOURCE", help="shapes, folder:PATH or video:PATH (default: the setting SOURCE)"
+    )
+    produce.add_argument("--count", type=int, metavar="N", help="stop after N records")
+    produce.add_argument("--rate", type=float, metavar="R", help="records a second, instead of PRODUCER_INTERVAL")
+    produce.add_argument(
+        "--heartbeat", type=Path, metavar="FILE", help="touch it while records are delivered, for a health check"
+    )
+    produce.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from velox import producer, settings
+
+    return producer.run(settings.load(), source=args.source, count=args.count, rate=args.rate, heartbeat=args.heartbeat)

@@ -1,0 +1,29 @@
+"""``velox train``: training a model."""
+
+import argparse
+
+from velox.commands import Commands
+from velox.errors import ModelError
+from velox.loading import is_installed
+
+
+def add(commands: Commands) -> None:
+    """Add the parser."""
+    train = commands.add_parser(
+        "train",
+        help="train a model on drawn shapes",
+        description="Trains MODEL_ARCH on drawn shapes; writes MODEL_PATH, CLASSES_PATH, the model card model.json and "
+        "model.onnx, which runs without torch.",
+    )
+    train.set_defaults(run=_run)
+
+
+def _run(_args: argparse.Namespace) -> int:
+    from velox import settings
+
+    loaded = settings.load()  # a mistake in it need not wait for torch, which takes seconds
+    if not is_installed("torch"):
+        raise ModelError("training needs torch, which is not installed: pip install 'velox[torch]'")
+    from velox.models import training
+
+    return training.run(loaded)

@@ -1,0 +1,31 @@
+"""``velox up``: the whole pipeline in one command."""
+
+import argparse
+
+from velox.commands import Commands
+from velox.commands.arguments import duration
+
+
+def add(commands: Commands) -> None:
+    """Add the parser."""
+    up = commands.add_parser(
+        "up",
+        help="run the whole pipeline here: broker, producer, consumer, SQLite and disk",
+        description="Runs an embedded broker, a producer and a consumer, stores in SQLite and on disk, shows what "
+        "happens, and checks at the end that produced = predicted + dead letters. Ctrl-C drains and stops. SINKS and "
+        "STORE count only from the environment, not from .env.",
+    )
+    up.add_argument(
+        "--for",
+        dest="for_s",
+        type=duration,
+        metavar="TIME",
+        help="end this long after the first record is done: 20s, 5m, 1h",
+    )
+    up.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from velox import settings, up
+
+    return up.run(settings.load(), for_s=args.for_s)

@@ -1,0 +1,1 @@
+"""Dead letters in people's hands: ``velox dlq list|show|replay|discard``."""

@@ -1,0 +1,162 @@
+"""What a cluster, a topic and a group are like, for whoever wants to judge them; nothing is changed."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported at run time only
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
+
+from velox.errors import BrokerUnavailableError
+from velox.kafka.connection import Admin
+from velox.kafka.lag import Observer
+from velox.records import Partition
+from velox.settings import Settings
+
+_TIMEOUT_S: Final = 3.0
+_NO_TIMESTAMP: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The brokers, and how quickly they answered."""
+
+    brokers: int
+    answer_s: float
+    config: Mapping[str, str] = field(default_factory=dict)
+    """Of one broker; empty when we may not see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic that exists."""
+
+    name: str
+    partitions: int
+    leaderless: int
+    replicas: int
+    """Of the partition that has the fewest."""
+    config: Mapping[str, str] = field(default_factory=dict)
+    """Empty when we may not see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a group has not read yet of a topic."""
+
+    records: int
+    lost: int
+    """Records that were removed before the group had read them."""
+    newest_s: float | None
+    """Unix seconds of the latest timestamp in the topic."""
+    oldest_unread_s: float | None
+    """Unix seconds of the first record that waits."""
+
+
+class Inspector:
+    """Asks the questions. Not thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Make the client; it connects when first asked."""
+        self._settings = settings
+        self._admin = Admin(settings)
+
+    def cluster(self) -> Cluster:
+        """Look at the brokers.
+
+        Raises:
+            BrokerUnavailableError: none answers.
+            SettingsError: they refuse us; the message names the setting to correct.
+        """
+        try:
+            started = time.monotonic()
+            brokers = self._admin.client.list_topics(timeout=_TIMEOUT_S).brokers
+            answer_s = time.monotonic() - started
+        except KafkaException as error:
+            why = self._admin.explain(error.args[0])
+            msg = f"{self._settings.kafka_bootstrap_server}: {why}; start it, or correct KAFKA_BOOTSTRAP_SERVER"
+            raise BrokerUnavailableError(msg) from error
+        return Cluster(len(brokers), answer_s, self._config(ResourceType.BROKER, str(next(iter(brokers)))))
+
+    def topic(self, name: str) -> Topic | None:
+        """Look at a topic; None when it is not there, or not ours to see.
+
+        Raises:
+            BrokerUnavailableError: no answer.
+        """
+        try:
+            found = self._admin.client.list_topics(timeout=_TIMEOUT_S).topics.get(name)
+        except KafkaException as error:
+            raise BrokerUnavailableError(self._admin.explain(error.args[0])) from error
+        if found is None:
+            return None
+        partitions = list(found.partitions.values())
+        return Topic(
+            name,
+            partitions=len(partitions),
+            leaderless=sum(partition.leader < 0 for partition in partitions),
+            replicas=min((len(partition.replicas) for partition in partitions), default=0),
+            config=self._config(ResourceType.TOPIC, name),
+        )
+
+    def members(self) -> int | None:
+        """Count the consumers that are in the group now; None when we may not know.
+
+        Raises:
+            BrokerUnavailableError: no answer.
+        """
+        group = self._settings.kafka_consumer_group
+        asked = self._admin.client.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
+        described = _answer(asked)
+        if described is None or described.state == ConsumerGroupState.DEAD:
+            return None if described is None else 0
+        return len(described.members)
+
+    def backlog(self, topic: str) -> Backlog:
+        """Compare what the group has committed with what the topic holds.
+
+        Raises:
+            BrokerUnavailableError: no answer, or the group may not be seen.
+        """
+        observer = Observer(self._settings)
+        try:
+            extents = observer.extents(topic)
+            committed = observer.committed(list(extents))
+            # Where nothing is committed, reading begins as AUTO_OFFSET_RESET says: that is no loss.
+            starts = {p: max(committed.get(p, extent.low), extent.low) for p, extent in extents.items()}
+            waiting = {p: start for p, start in starts.items() if start < extents[p].high}
+            return Backlog(
+                records=sum(extents[p].high - start for p, start in starts.items()),
+                lost=sum(max(0, extents[p].low - offset) for p, offset in committed.items()),
+                newest_s=self._newest_s(list(extents)),
+                oldest_unread_s=observer.oldest_s(waiting),
+            )
+        finally:
+            observer.close()
+
+    def _newest_s(self, partitions: list[Partition]) -> float | None:
+        latest = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]  # the driver leaves it untyped
+        wanted = {TopicPartition(*p): latest for p in partitions}
+        asked = self._admin.client.list_offsets(wanted, request_timeout=_TIMEOUT_S) if wanted else {}
+        found = [answer.timestamp for future in asked.values() if (answer := _answer(future)) is not None]
+        newest_ms = max(found, default=_NO_TIMESTAMP)
+        return None if newest_ms == _NO_TIMESTAMP else newest_ms / 1000
+
+    def _config(self, kind: Any, name: str) -> Mapping[str, str]:  # noqa: ANN401 - the driver's enumeration
+        asked = self._admin.client.describe_configs([ConfigResource(kind, name)], request_timeout=_TIMEOUT_S)
+        (described,) = (_answer(future) for future in asked.values())
+        return {} if described is None else {entry.name: entry.value for entry in described.values()}
+
+
+def _answer(asked: "Future[Any]") -> Any:  # noqa: ANN401 - each question has its own kind of answer
+    """Wait for an answer; None when it is refused, or the broker knows no such question."""
+    try:
+        return asked.result(timeout=_TIMEOUT_S + 1)
+    except (KafkaException, TimeoutError):
+        return None

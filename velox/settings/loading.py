@@ -1,0 +1,78 @@
+"""Reads the settings, or stops with one line that says what is wrong."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from velox.errors import SettingsError
+from velox.settings.environment import COLOR_PREFIX, TESTING, env_file, given, variables
+from velox.settings.secrets import FILE_SUFFIX, secret_fields
+from velox.settings.settings import Settings
+
+_FOREIGN_PREFIXES = ("COMPOSE_", "DOCKER_", "GF_")
+"""Names that Compose and its images read from the same ``.env``."""
+
+
+def load() -> Settings:
+    """Read the settings from the environment, then ``.env`` in the working folder, then the defaults.
+
+    Raises:
+        SettingsError: a name is unknown or a value is invalid; one line that names the variables.
+    """
+    _refuse_unknown_names()
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(_describe(problem) for problem in error.errors())
+        raise SettingsError(problems) from None
+
+
+def origins() -> dict[str, str]:
+    """Tell for each field where its value comes from: ``environment``, ``.env`` or ``default``."""
+    places = {"environment": _given_in(variables()), ".env": _given_in(env_file())}
+
+    secret = secret_fields(Settings)
+
+    def spellings(field: str) -> set[str]:
+        return {field.upper()} | ({field.upper() + FILE_SUFFIX} if field in secret else set())
+
+    def origin(field: str) -> str:
+        prefix = COLOR_PREFIX if field == "colors" else None
+        for place, names in places.items():
+            if names & spellings(field) or (prefix and any(name.startswith(prefix) for name in names)):
+                return place
+        return "default"
+
+    return {field: origin(field) for field in Settings.model_fields}
+
+
+def _given_in(place: Mapping[str, str]) -> set[str]:
+    """Name the variables that say something: an empty one does so only of a colour."""
+    return {name.upper() for name, value in place.items() if value or name.upper().startswith(COLOR_PREFIX)}
+
+
+def _refuse_unknown_names() -> None:
+    """Stop on a name that only Velox can have meant: any in ``.env``, and any with the prefix ``VELOX_``."""
+    known = {field.upper() for field in Settings.model_fields} - {"COLORS"}
+    known |= {field.upper() + FILE_SUFFIX for field in secret_fields(Settings)}
+    suspects = [name for name in variables() if name.startswith("VELOX_") and name not in TESTING]
+    suspects += [name for name in env_file() if not name.startswith(_FOREIGN_PREFIXES)]
+    for name in suspects:
+        if name in known or name.startswith(COLOR_PREFIX):
+            continue
+        close = difflib.get_close_matches(name.removeprefix("VELOX_"), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else "`velox settings` lists all names"
+        msg = f"{name}: unknown setting; {hint}"
+        raise SettingsError(msg)
+
+
+def _describe(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, a dict
+    location = [str(part) for part in problem["loc"]]
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    if not location:
+        return text
+    name = COLOR_PREFIX + location[1].upper() if location[0] == "colors" and len(location) > 1 else location[0].upper()
+    value = "" if name.lower() in secret_fields(Settings) else f"={given().get(name, problem['input'])}"
+    return f"{name}{value}: {text}"

@@ -1,0 +1,128 @@
+"""Stores results in a Kafka topic, one message each."""
+
+import json
+from collections.abc import Iterator, Sequence
+from math import isfinite
+from typing import Final, Literal
+
+from velox.errors import BrokerUnavailableError, SinkUnavailableError
+from velox.kafka.contents import contents
+from velox.kafka.delivery import Delivery, Outgoing
+from velox.kafka.topics import ensure_topic, remove_topics
+from velox.records import ID_HEADER, Result
+from velox.settings import Settings
+from velox.sinks.documents import document, stored
+from velox.sinks.sink import Stored
+
+_READ_S: Final = 120.0
+_TRACING: Final = frozenset({"traceparent", "tracestate"})
+"""The W3C's names: whoever traces a record finds its result."""
+
+
+class KafkaSink:
+    """Produces results to RESULTS_TOPIC, keyed by the prediction id: the last message of a key is the result.
+
+    A result that is written again is one more message with the same key and an equal prediction. Readers that keep
+    the last message of each key, as a compacted topic does, see it once; others use DELIVERY=exactly_once.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Keep the names."""
+        self.name = "kafka"
+        self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"
+        self._settings = settings
+        self._topic = results_topic(settings)
+        self._delivery: Delivery | None = None
+
+    def open(self) -> None:
+        """Create the topic when it is missing."""
+        self.close()
+        try:
+            ensure_results_topic(self._settings)
+        except BrokerUnavailableError as error:
+            raise SinkUnavailableError(f"kafka: {error}") from error
+        self._delivery = Delivery(self._settings, "velox-results", max_message_bytes=self._settings.max_message_bytes)
+
+    def write(self, batch: Sequence[Result]) -> None:
+        """Produce the batch, of results with the same id only the last, and wait until the broker has it."""
+        if not batch:
+            return
+        if self._delivery is None:
+            self.open()
+        if self._delivery is None:
+            raise SinkUnavailableError("kafka: not connected")
+        latest = {result.id: result for result in batch}
+        try:
+            delivered = self._delivery.deliver([outgoing(result, self._topic) for result in latest.values()])
+        except BrokerUnavailableError as error:
+            self.close()  # the next try also looks whether the topic is still there
+            raise SinkUnavailableError(f"kafka: results not accepted by {self._topic}: {error}") from error
+        if not delivered:
+            msg = f"kafka: {self._topic} finds a result too large: raise its max.message.bytes"
+            raise SinkUnavailableError(msg)
+
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """Yield what readers find whose id begins with ``prefix``.
+
+        The last message of each key; with DELIVERY=exactly_once every message that is committed.
+        """
+        try:
+            messages = list(contents(self._settings, self._topic, within_s=_READ_S))
+        except BrokerUnavailableError as error:
+            raise SinkUnavailableError(f"kafka: {error}") from error
+        if self._settings.delivery == "at_least_once":
+            messages = list({message.key(): message for message in messages}.values())
+        for message in messages:
+            found = json.loads(message.value() or b"{}")
+            if str(found.get("_id", "")).startswith(prefix):
+                yield stored(found)
+
+    def remove(self, prefix: str) -> None:
+        """Delete the topic when ``prefix`` is empty; a log gives up no single message."""
+        if prefix:
+            msg = f"kafka: what begins with {prefix} stays in {self._topic} until its retention has passed"
+            raise SinkUnavailableError(msg)
+        try:
+            remove_topics(self._settings, [self._topic])
+        except BrokerUnavailableError as error:
+            raise SinkUnavailableError(f"kafka: {error}") from error
+
+    def close(self) -> None:
+        """Let go of the producer."""
+        delivery, self._delivery = self._delivery, None
+        if delivery is not None:
+            delivery.close()
+
+
+def results_topic(settings: Settings) -> str:
+    """Name the topic of the results."""
+    return f"{settings.kafka_topic}.results" if settings.results_topic == "auto" else settings.results_topic
+
+
+def ensure_results_topic(settings: Settings) -> None:
+    """Create it when it is missing; one try.
+
+    Raises:
+        BrokerUnavailableError: no broker answered, or it refuses.
+    """
+    ensure_topic(settings, results_topic(settings), wait_s=0)
+
+
+def outgoing(result: Result, topic: str) -> Outgoing:
+    """Write a result as a message: the document that MongoDB gets, as JSON; for routing and tracing, headers."""
+    record = result.record
+    said = {
+        ID_HEADER: result.id,
+        "velox-model": result.model.name,
+        "velox-model-version": result.model.version,
+        "velox-position": str(record.position),
+    }
+    headers = [(name, text.encode(errors="replace")) for name, text in said.items()]
+    traces = [(name, value) for name, value in record.headers if name in _TRACING]
+    # JSON has no NaN.
+    fields = {
+        name: None if isinstance(value, float) and not isfinite(value) else value
+        for name, value in document(result).items()
+    }
+    value = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
+    return {"topic": topic, "key": result.id.encode(), "value": value, "headers": [*headers, *traces]}

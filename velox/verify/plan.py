@@ -1,0 +1,130 @@
+"""What ``velox verify`` is asked to do, and when each fault is due."""
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from velox.errors import SettingsError
+from velox.settings import Settings
+
+MAX_COUNT: Final = 10_000_000
+MAX_FAULTS: Final = 1000
+MAX_CONSUMERS: Final = 64
+MAX_RATE: Final = 1_000_000
+_ON_CONSUMERS: Final = ("--kill-consumer", "--kill-inference", "--rebalance")
+_EMBEDDED_COUNT: Final = 1_000_000
+_EMBEDDED_DEAD_LETTERS: Final = 8000
+"""What the embedded broker's dead-letter topic surely keeps of letters of 1 KiB each."""
+
+
+class Kind(StrEnum):
+    """A kind of fault."""
+
+    KILL_CONSUMER = "kill consumer"
+    KILL_INFERENCE = "kill inference"
+    JOIN = "consumer joins"
+    LEAVE = "consumer leaves"
+    BROKER_RESTART = "broker restart"
+    SINK_OUTAGE = "sink outage"
+
+
+class Fault(NamedTuple):
+    """One fault, injected before the record with the number ``at`` is published."""
+
+    at: int
+    kind: Kind
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The arguments of one run."""
+
+    count: int = 10_000
+    rate: float = 0.0
+    """Records a second; 0 = as fast as the consumers keep up."""
+    consumers: int = 1
+    """How many are started; 0 = none, those that run already are checked."""
+    kill_consumer: int = 0
+    kill_inference: int = 0
+    rebalance: int = 0
+    broker_restart: tuple[str, ...] = ()
+    sink_outage: tuple[str, ...] = ()
+    poison: float = 0.0
+    """Share of the records whose own data is bad."""
+    embedded: bool = False
+    own_model: bool = False
+    """The model of the settings instead of the built-in one."""
+    keep: bool = False
+    json_path: Path | None = None
+    log_path: Path = Path("velox-verify.log")
+    """Where the consumers log to."""
+
+    def check(self, settings: Settings) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            SettingsError: an argument, or two that contradict each other; the message names them.
+        """
+        bounds = {
+            "--count": (self.count, 1, MAX_COUNT),
+            "--rate": (self.rate, 0, MAX_RATE),
+            "--consumers": (self.consumers, 0, MAX_CONSUMERS),
+            "--kill-consumer": (self.kill_consumer, 0, MAX_FAULTS),
+            "--kill-inference": (self.kill_inference, 0, MAX_FAULTS),
+            "--rebalance": (self.rebalance, 0, MAX_FAULTS),
+        }
+        for name, (value, least, most) in bounds.items():
+            if not least <= value <= most:
+                raise SettingsError(f"{name} {value:g}: must be from {least} to {most}")
+            if not self.consumers and value and name in _ON_CONSUMERS:
+                raise SettingsError(f"{name} and --no-consumer: only consumers that it started itself are disturbed")
+        if self.json_path and not self.json_path.absolute().parent.is_dir():
+            raise SettingsError(f"--json {self.json_path}: there is no folder {self.json_path.parent}")
+        if len(self.faults()) >= self.count:
+            raise SettingsError(f"--count {self.count}: fewer records than faults; there is no time to inject them")
+        if 0 < settings.dead_letter_ratio <= self.poison:
+            raise SettingsError(
+                f"--poison {self.poison:g} with DEAD_LETTER_RATIO={settings.dead_letter_ratio:g}: consumers would stop"
+            )
+        if not self.consumers:
+            self._check_others_consumers(settings)
+        if self.embedded:
+            self._check_embedded()
+
+    def faults(self, seed: int = 0) -> list[Fault]:
+        """Spread all faults evenly over the records, the kinds in random order (the same for the same seed)."""
+        asked = [
+            *[(Kind.KILL_CONSUMER, "")] * self.kill_consumer,
+            *[(Kind.KILL_INFERENCE, "")] * self.kill_inference,
+            *[(Kind.JOIN, "")] * self.rebalance,
+            *((Kind.BROKER_RESTART, command) for command in self.broker_restart),
+            *((Kind.SINK_OUTAGE, command) for command in self.sink_outage),
+        ]
+        random.Random(seed).shuffle(asked)  # noqa: S311 - mixes faults, guards no secret
+        step = self.count / (len(asked) + 1)
+        return [Fault(round(step * (i + 1)), kind, command) for i, (kind, command) in enumerate(asked)]
+
+    def _check_others_consumers(self, settings: Settings) -> None:
+        if self.embedded:
+            raise SettingsError("--embedded and --no-consumer: nobody else consumes from the embedded broker")
+        if settings.store != "all":
+            raise SettingsError(
+                f"--no-consumer with STORE={settings.store}: a record that is no detection leaves no trace to check; "
+                "set STORE=all for the consumers and here"
+            )
+        if settings.max_stored_files:
+            raise SettingsError("--no-consumer with MAX_STORED_FILES: images that are deleted cannot be counted")
+
+    def _check_embedded(self) -> None:
+        if self.broker_restart:
+            raise SettingsError("--embedded and --broker-restart: the embedded broker forgets everything when it ends")
+        if self.count > _EMBEDDED_COUNT:
+            raise SettingsError(f"--embedded --count {self.count}: at most {_EMBEDDED_COUNT}")
+        if self.count * self.poison > _EMBEDDED_DEAD_LETTERS:
+            raise SettingsError(
+                f"--embedded: {self.count * self.poison:.0f} dead letters are more than the {_EMBEDDED_DEAD_LETTERS} "
+                "that the embedded broker keeps; lower --count or --poison"
+            )
