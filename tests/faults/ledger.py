@@ -58,6 +58,15 @@ class Ledger:
         """Wait until so many more are stored than now."""
         self.wait_until_stored(self.stored() + count)
 
+    def wait_until_done(self) -> None:
+        """Wait until each acknowledged record is stored or a dead letter, committed or not."""
+
+        def undone() -> int:
+            letters = {why["velox-dlq-id"] for _, why in self._dead_letters()}
+            return len(self.load.acknowledged) - self.stored() - len(letters)
+
+        wait_until(lambda: undone() == 0, what=lambda: f"all done; {self._state()}")
+
     def settle(self, *, timeout_s: float = PATIENCE_S) -> None:
         """End the load, wait until all is committed, and check every promise."""
         self.load.end()

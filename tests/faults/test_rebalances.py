@@ -144,7 +144,8 @@ def test_what_is_done_is_committed_before_a_partition_goes(ledger: LedgerFactory
     one.fault()
     second.wait_until_it_says("Assigned")
     one.wait_for_more(100)
-    one.load.stop()
+    one.load.end()
+    one.wait_until_done()
     assert first.stop() == 0
     assert second.stop() == 0
     one.finish()

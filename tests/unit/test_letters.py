@@ -7,6 +7,7 @@ from velox.core.letters import (
     Letter,
     dead_letter_headers,
     keeps_its_id,
+    oldest_first,
     read_letter,
     read_ranges,
     replay_headers,
@@ -79,6 +80,13 @@ def test_an_id_that_no_header_can_carry_is_noticed() -> None:
     letter = letter_of(dead_letter_headers(make_record(), BAD))
     assert keeps_its_id(letter)
     assert not keeps_its_id(letter._replace(id="_hidden-0-1"))
+
+
+def test_letters_of_one_batch_keep_the_order_of_their_records() -> None:
+    headers = [dead_letter_headers(make_record(offset), BAD) for offset in range(3)]
+    letters = [letter_of(each)._replace(position=AT._replace(partition=5 - n)) for n, each in enumerate(headers)]
+    older = letters[2]._replace(written_at=1.0)
+    assert oldest_first([letters[1], letters[0], older]) == [older, letters[0], letters[1]]
 
 
 @pytest.mark.parametrize("offsets", [[], [3], [1, 2, 3], [9, 1, 2, 5, 2], [0, 2, 4]])

@@ -53,6 +53,11 @@ class Letter(NamedTuple):
     """Whether it had to leave the value behind, at its source."""
 
 
+def oldest_first(letters: Iterable[Letter]) -> list[Letter]:
+    """Sort by time; letters of one batch, which have one time, by where their records lie."""
+    return sorted(letters, key=lambda letter: (letter.written_at, letter.source, letter.position))
+
+
 def dead_letter_headers(record: Record, error: BadRecordError) -> list[tuple[str, bytes | None]]:
     """Say why, from where and the how manieth time, after the record's own headers."""
     cause = error.__cause__ or error

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from velox.core.letters import Letter
+from velox.core.letters import Letter, oldest_first
 from velox.dlq.screen import reading
 from velox.errors import VeloxError
 from velox.kafka.letter_topic import LetterTopic
@@ -35,7 +35,7 @@ class Choice:
             also = "" if self.handled_too else " (one that was replayed or discarded already needs --all)"
             msg = f"{topic.name} has no dead letter of {', '.join(sorted(missing))}{also}; see velox dlq list"
             raise VeloxError(msg)
-        return sorted(chosen, key=lambda letter: letter.written_at)[: self.limit]
+        return oldest_first(chosen)[: self.limit]
 
     def _takes(self, letter: Letter) -> bool:
         if self.reasons and letter.reason not in self.reasons:

@@ -1,13 +1,13 @@
 """The dead-letter topic as people read it: which letters there are, and what they carry."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from confluent_kafka import Message
 
-from velox.core.letters import HANDLED, Content, Letter, read_letter, read_ranges
+from velox.core.letters import HANDLED, Content, Letter, oldest_first, read_letter, read_ranges
 from velox.errors import BadRecordError
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.lag import Extent, Observer
@@ -72,7 +72,7 @@ class LetterTopic:
             else:
                 foreign += 1
             on_read(number, total)
-        return Findings(_oldest_first(unhandled.values()), _oldest_first(handled.values()), foreign)
+        return Findings(oldest_first(unhandled.values()), oldest_first(handled.values()), foreign)
 
     def contents(self, letters: Sequence[Letter]) -> Iterator[tuple[Letter, Content | None]]:
         """Read what letters carry, in the topic's order; None for one whose record is nowhere any more.
@@ -114,7 +114,3 @@ def _headers(message: Message) -> Headers:
         return headers_of(message)
     except BadRecordError:  # as in the consumer: without names that can be read there are no headers
         return ()
-
-
-def _oldest_first(letters: Iterable[Letter]) -> Sequence[Letter]:
-    return sorted(letters, key=lambda letter: (letter.written_at, letter.position))
