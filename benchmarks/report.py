@@ -12,6 +12,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
+RECORDED = REPOSITORY / "benchmarks" / "recorded"
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -55,6 +56,26 @@ def save(name: str, where: Circumstances, figures: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}-{where.date.replace(':', '')[:17]}.json"
     path.write_text(json.dumps({"circumstances": asdict(where), **figures}, indent=2) + "\n")
     return path
+
+
+def record(name: str, where: Circumstances, figures: dict[str, Any], *, folder: Path = RECORDED) -> Path:
+    """Make these the figures that documents show and later runs are compared with, and answer the file's path.
+
+    They are committed, so they are few: medians and settings, nothing per record or per sample.
+    """
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({"circumstances": asdict(where), **figures}, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def recorded(name: str, *, folder: Path = RECORDED) -> dict[str, Any] | None:
+    """Answer the figures recorded last, with ``circumstances`` as a dictionary; None when there are none."""
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return None
+    figures: dict[str, Any] = json.loads(path.read_text())
+    return figures
 
 
 def _commit() -> str:

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.document import write_section
+
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/delivery.md"
 JSON = Path(__file__).with_name("measured.json")
-BEGIN, END = "<!-- faults: written by `make faults` -->", "<!-- faults: end -->"
+SECTION = "faults"
 MEASURED: dict[str, dict[str, Any]] = {}
 """What the tests of this run measured, by their node ids below tests/; filled by conftest.py."""
 
@@ -47,16 +49,13 @@ def write(items: Iterable[pytest.Item], *, is_whole: bool) -> None:
         rows[node] = describe(item) | MEASURED.get(node, last)
     run = {"date": datetime.now(UTC).date().isoformat(), "cores": os.cpu_count(), "tests": dict(sorted(rows.items()))}
     JSON.write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n")
-    text = DOCUMENT.read_text()
-    head, tail = text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
-    DOCUMENT.write_text(f"{head}{render()}{tail}")
+    write_section(SECTION, render(), page=DOCUMENT)
 
 
 def render() -> str:
-    """The table with its markers, from what the last run measured."""
+    """The table, from what the last run measured."""
     run = json.loads(JSON.read_text())
     lines = [
-        BEGIN,
         f"Measured on {run['date']}, {run['cores']} cores. Recovery: the longest time in which nothing was stored, "
         "from the fault on, or from the end of an outage.",
         "",
@@ -66,4 +65,4 @@ def render() -> str:
     for node, row in run["tests"].items():
         cells = (row["fault"], row["promise"], f"`{node.partition('[')[0]}`", row.get("recovery_s", "–"))
         lines.append(f"| {' | '.join(map(str, cells))} | {row.get('duplicates', '–')} |")
-    return "\n".join([*lines, END])
+    return "\n".join(lines)

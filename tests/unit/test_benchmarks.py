@@ -1,8 +1,11 @@
 """What the benchmarks compute and check, on figures made up here."""
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks import soak
+from benchmarks import report, soak
+from benchmarks.document import read_section, write_section
 from benchmarks.figures import Growth, Spread, agreement, pairwise_ratios
 from benchmarks.memory import grown
 from benchmarks.throughput import Outcome
@@ -57,3 +60,39 @@ def test_an_outcome_counts_cpu_time_per_document_stored_in_the_steady_part() -> 
 def test_a_soak_names_what_grew_and_forgives_a_single_file() -> None:
     series = {"memory, MiB": [100.0] * 4 + [120.0] * 4, "open files": [5.0] * 4 + [6.0] * 4, "threads": [9.0] * 8}
     assert soak.grown(series, limit=0.1) == ["memory, MiB grew from 100.0 to 120.0"]
+
+
+def test_a_section_is_replaced_and_all_around_it_stays(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# Page\n<!-- a: begin -->\nold\n<!-- a: end -->\ntext\n<!-- b: begin -->\nother\n<!-- b: end -->\n"
+    )
+    write_section("a", "\n| new |\n\n", page=page)
+    assert read_section("a", page=page) == "| new |"
+    assert read_section("b", page=page) == "other"
+    assert page.read_text().startswith("# Page\n<!-- a: begin -->\n| new |\n<!-- a: end -->\ntext\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "<!-- a: begin -->", "<!-- a: end --><!-- a: begin -->", 2 * "<!-- a: begin --><!-- a: end -->"]
+)
+def test_a_page_without_exactly_that_section_is_left_as_it_was(tmp_path: Path, text: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with pytest.raises(ValueError, match="one section a is expected"):
+        write_section("a", "new", page=page)
+    assert page.read_text() == text
+
+
+@pytest.mark.parametrize("name", ["throughput", "latency", "scale", "peers", "scale-out"])
+def test_the_performance_page_has_a_section_for_each_benchmark(name: str) -> None:
+    assert read_section(name)
+
+
+def test_what_is_recorded_is_read_again(tmp_path: Path) -> None:
+    where = report.Circumstances("2026-11-21", "abc", "a processor", 2, 0.0, "3.11", "2.15")
+    assert report.recorded("speed", folder=tmp_path) is None
+    report.record("speed", where, {"images_per_s": 5}, folder=tmp_path)
+    found = report.recorded("speed", folder=tmp_path)
+    assert found is not None
+    assert (found["images_per_s"], found["circumstances"]["cpu"]) == (5, "a processor")
