@@ -25,7 +25,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
         uv pip sync --require-hashes requirements.txt; \
     else \
         uv pip install --no-verify-hashes --index-strategy unsafe-best-match --index "${TORCH_INDEX}" \
-            -c requirements.txt -r pyproject.toml --extra torch --extra openvino; \
+            -c requirements.txt -r pyproject.toml --extra torch --extra openvino --extra onnxruntime; \
     fi
 
 # What both images are, but for what is in them.

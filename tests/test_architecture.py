@@ -61,6 +61,7 @@ DRIVERS = {
     "torch": {"velox.models"},
     "torchvision": {"velox.models"},
     "openvino": {"velox.models.backends.openvino_backend"},
+    "onnxruntime": {"velox.models.backends.onnxruntime_backend"},
     "simplejpeg": {"velox.models"},
     "prometheus_client": {"velox.metrics", "velox.consumer.probes", "velox.up.scraping"},
     "pydantic": {"velox.settings"},

@@ -27,7 +27,14 @@ def image(color: str, form: str = ".jpg") -> bytes:
     return cv2.imencode(form, drawn)[1].tobytes()
 
 
-@pytest.fixture(params=[*(f"{name} torch" for name in ARCHITECTURES), "tiny_cnn openvino", "examples.mean_color"])
+@pytest.fixture(
+    params=[
+        *(f"{name} torch" for name in ARCHITECTURES),
+        "tiny_cnn openvino",
+        "tiny_cnn onnxruntime",
+        "examples.mean_color",
+    ]
+)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
     """Builds the model; a network has random weights, since the contract asks for no particular answer."""
     name, _, backend = request.param.partition(" ")
@@ -39,7 +46,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
     def classifier() -> Model:
         return ImageClassifier(settings)
 
-    (save_exported if backend == "openvino" else save_untrained)(name, settings)
+    (save_untrained if backend == "torch" else save_exported)(name, settings)
     return classifier
 
 
@@ -110,7 +117,7 @@ def test_the_example_names_the_colour(tmp_path: Path) -> None:
     assert all(prediction.confidence > 0.9 for prediction in predictions)
 
 
-@pytest.mark.parametrize("backend", ["torch", "openvino"])
+@pytest.mark.parametrize("backend", ["torch", "openvino", "onnxruntime"])
 def test_a_network_that_answers_nan_gives_an_error_for_that_item(backend: str, tmp_path: Path) -> None:
     paths = {"model_path": tmp_path / "model.pth", "classes_path": tmp_path / "classes.json"}
     settings = Settings.model_validate({"backend": backend, **paths})

@@ -13,7 +13,7 @@ def placements(settings: Settings) -> list[str]:
 
     Asks the operating system, not torch: the fetcher never imports it.
     """
-    gpus = 0 if settings.device == "cpu" or settings.backend == "openvino" else gpu_count()
+    gpus = 0 if settings.device == "cpu" or settings.backend in {"openvino", "onnxruntime"} else gpu_count()
     count = settings.inference_processes or (gpus or core_count())
     if gpus:
         return [f"cuda:{index % gpus}" for index in range(count)]

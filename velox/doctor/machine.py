@@ -14,7 +14,7 @@ from velox.models.backends.selection import choose
 from velox.settings import MIB, Settings
 
 _FETCHER_BYTES = 200 * MIB
-_INFERENCE_BYTES = {"torch": 900 * MIB, "openvino": 250 * MIB}
+_INFERENCE_BYTES = {"torch": 900 * MIB, "openvino": 250 * MIB, "onnxruntime": 250 * MIB}
 """Resident in a process, measured with the default model and rounded up."""
 _LOW_DISK_BYTES = 1024 * MIB
 _FULL_DISK_BYTES = 100 * MIB

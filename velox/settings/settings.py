@@ -109,8 +109,10 @@ class Settings(BaseSettings):
     )
     model_path: Path = Field(Path("model.pth"), description="Weights: a torch state dict.")
     classes_path: Path = Field(Path("classes.json"), description='Labels: a JSON object from `"0"`, `"1"`, … to names.')
-    backend: Literal["auto", "torch", "openvino"] = Field(
-        "auto", description="What runs the model; `auto` = `torch` on CUDA, `openvino` on a CPU where it is installed."
+    backend: Literal["auto", "torch", "openvino", "onnxruntime"] = Field(
+        "auto",
+        description="What runs the model; `auto` = `torch` on CUDA, on a CPU the first that is installed of "
+        "`openvino`, `onnxruntime`, `torch`.",
     )
     preprocessing: Literal["fast", "exact"] = Field(
         "fast", description="`fast` decodes at reduced scale; `exact` decodes whole and resizes with antialiasing."
@@ -222,8 +224,8 @@ class Settings(BaseSettings):
         if self.results_topic == self.kafka_topic:
             msg = f"RESULTS_TOPIC={self.results_topic} is KAFKA_TOPIC too: results would be read as records for ever"
             raise ValueError(msg)
-        if self.backend == "openvino" and self.device == "cuda":
-            msg = "BACKEND=openvino runs on CPUs, not with DEVICE=cuda"
+        if self.backend in {"openvino", "onnxruntime"} and self.device == "cuda":
+            msg = f"BACKEND={self.backend} runs on CPUs, not with DEVICE=cuda"
             raise ValueError(msg)
         return self
 

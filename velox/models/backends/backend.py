@@ -12,7 +12,7 @@ Probabilities = npt.NDArray[np.float32]
 
 
 class Backend(Protocol):
-    """Anything of this form runs networks: torch and OpenVINO; another way would be another file here."""
+    """Anything of this form runs networks: torch, OpenVINO, ONNX Runtime; another way would be another file here."""
 
     def __call__(self, batch: Batch) -> Probabilities:
         """Answer for a batch of 1 or more images, in their order. Used by one thread."""

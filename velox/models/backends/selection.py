@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from velox.errors import ModelError
-from velox.loading import is_installed
+from velox.loading import is_installed, load_class
 from velox.models import card
 from velox.models.architectures import Architecture
 from velox.models.backends.backend import Backend
@@ -21,12 +21,17 @@ from velox.settings import Settings
 
 log = logging.getLogger(__name__)
 
+EXPORTED: Final = {
+    "openvino": ("OpenVINO", "velox.models.backends.openvino_backend:OpenVinoBackend"),
+    "onnxruntime": ("ONNX Runtime", "velox.models.backends.onnxruntime_backend:OnnxRuntimeBackend"),
+}
+"""What runs an export, fastest first: by the name of its package and its extra, what people call it and the class."""
 _EXPORT: Final = "import sys; sys.path[:] = {path!r}; from velox.models.export import main; main(*{arguments!r})"
 
 
 def needs_weights(backend: str) -> bool:
     """Say whether a model needs its weights here, or the export, labels and card are enough."""
-    return backend != "openvino" and is_installed("torch")
+    return backend not in EXPORTED and is_installed("torch")
 
 
 def lacks_model(settings: Settings) -> bool:
@@ -37,7 +42,7 @@ def lacks_model(settings: Settings) -> bool:
 
 
 def start(settings: Settings, files: ModelFiles, architecture: Architecture, device: str) -> Backend:
-    """Start what BACKEND asks for; with ``auto`` torch on CUDA, and on a CPU OpenVINO where that is possible.
+    """Start what BACKEND asks for; with ``auto`` torch on CUDA, and on a CPU the fastest that is installed.
 
     Raises:
         ModelError: the files are damaged or do not fit together, or what should run them is not installed.
@@ -45,13 +50,14 @@ def start(settings: Settings, files: ModelFiles, architecture: Architecture, dev
     choice, why = choose(settings.backend, device)
     if choice == "torch":
         return _torch(settings, files, architecture, device, why)
+    title, _ = EXPORTED[choice]
     try:
-        return _openvino(settings, files, architecture, why)
+        return _exported(choice, settings, files, architecture, why)
     except ModelError as error:
         if settings.backend != "auto" or not is_installed("torch"):
             raise
-        log.warning("OpenVINO cannot run the model: %s", error)
-    return _torch(settings, files, architecture, device, "instead of OpenVINO")
+        log.warning("%s cannot run the model: %s", title, error)
+    return _torch(settings, files, architecture, device, f"instead of {title}")
 
 
 def choose(backend: str, device: str) -> tuple[str, str]:
@@ -60,9 +66,10 @@ def choose(backend: str, device: str) -> tuple[str, str]:
         return backend, f"BACKEND={backend}"
     if device != "cpu":
         return "torch", f"for {device}"
-    if not is_installed("openvino"):
-        return "torch", "openvino is not installed"
-    return "openvino", "the faster one on a CPU"
+    for name in EXPORTED:
+        if is_installed(name):
+            return name, "the fastest on a CPU that is installed"
+    return "torch", f"neither {' nor '.join(EXPORTED)} is installed"
 
 
 def _torch(settings: Settings, files: ModelFiles, architecture: Architecture, device: str, why: str) -> Backend:
@@ -79,13 +86,15 @@ def _torch(settings: Settings, files: ModelFiles, architecture: Architecture, de
     return TorchBackend(network, device)
 
 
-def _openvino(settings: Settings, files: ModelFiles, architecture: Architecture, why: str) -> Backend:
-    if not is_installed("openvino"):
-        raise ModelError("BACKEND=openvino: openvino is not installed: pip install 'velox[openvino]'")
-    from velox.models.backends.openvino_backend import OpenVinoBackend  # noqa: PLC0415 - may be missing
-
+def _exported(name: str, settings: Settings, files: ModelFiles, architecture: Architecture, why: str) -> Backend:
+    if not is_installed(name):
+        msg = f"BACKEND={name}: {name} is not installed: pip install 'velox[{name}]'"
+        raise ModelError(msg)
+    title, backend_class = EXPORTED[name]
     path = card.export_path(settings.model_path)
-    load = partial(OpenVinoBackend, path, card.identity(architecture.name, files.version))
+    load: Callable[[], Backend] = partial(
+        load_class(backend_class), path, card.identity(architecture.name, files.version)
+    )
     try:
         backend = load()
     except ModelError as problem:
@@ -93,7 +102,7 @@ def _openvino(settings: Settings, files: ModelFiles, architecture: Architecture,
         with _alone_in(path.parent):
             _export_unless(load, settings, architecture)
         backend = load()
-    log.info("OpenVINO runs the model (%s)", why)
+    log.info("%s runs the model (%s)", title, why)
     return backend
 
 

@@ -18,6 +18,7 @@ from velox.errors import BadRecordError, ModelError
 from velox.models import card
 from velox.models.architectures import ARCHITECTURES
 from velox.models.backends import openvino_backend, selection
+from velox.models.backends.onnxruntime_backend import OnnxRuntimeBackend
 from velox.models.backends.openvino_backend import OpenVinoBackend
 from velox.models.backends.torch_backend import TorchBackend
 from velox.models.card import ModelCard
@@ -27,6 +28,8 @@ from velox.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
+EXPORTED = pytest.mark.parametrize("backend", [OpenVinoBackend, OnnxRuntimeBackend])
+Runs = type[OpenVinoBackend] | type[OnnxRuntimeBackend]
 REPOSITORY = Path(__file__).parents[2]
 WITHOUT_TORCH = REPOSITORY / "tests" / "without_torch"
 
@@ -69,30 +72,47 @@ def test_it_answers_as_torch_does(name: str, tmp_path: Path) -> None:
     network, size = lively(name), ARCHITECTURES[name].input_size
     path = tmp_path / "model.onnx"
     path.write_bytes(to_onnx(network, ARCHITECTURES[name], "1"))
-    backend, reference = OpenVinoBackend(path, f"{name} 1"), TorchBackend(copy.deepcopy(network), "cpu")
+    backends = [runs(path, f"{name} 1") for runs in (OpenVinoBackend, OnnxRuntimeBackend)]
+    reference = TorchBackend(copy.deepcopy(network), "cpu")
     for batch in (some_images(1, size), some_images(7, size), np.zeros((3, size, size, 3), np.uint8)):
-        expected, probabilities = reference(batch), backend(batch)
-        assert probabilities.dtype == np.float32
-        assert probabilities.shape == expected.shape
-        assert np.array_equal(probabilities.argmax(1), expected.argmax(1))
-        assert np.abs(probabilities - expected).max() < 1e-4
+        expected = reference(batch)
+        for backend in backends:
+            probabilities = backend(batch)
+            assert probabilities.dtype == np.float32
+            assert probabilities.shape == expected.shape
+            assert np.array_equal(probabilities.argmax(1), expected.argmax(1))
+            assert np.abs(probabilities - expected).max() < 1e-4
 
 
-def test_answers_of_a_batch_outlive_the_next_one(settings: Settings, exported_model: ModelCard) -> None:
-    backend = OpenVinoBackend(card.export_path(settings.model_path), f"tiny_cnn {exported_model.version}")
-    first = backend(some_images(2, 64))
+@EXPORTED
+def test_answers_of_a_batch_outlive_the_next_one(backend: Runs, settings: Settings, exported_model: ModelCard) -> None:
+    runs = backend(card.export_path(settings.model_path), f"tiny_cnn {exported_model.version}")
+    first = runs(some_images(2, 64))
     kept = first.copy()
-    backend(np.zeros((2, 64, 64, 3), np.uint8))
+    runs(np.zeros((2, 64, 64, 3), np.uint8))
     assert np.array_equal(first, kept)
 
 
-def test_it_computes_in_float32_on_one_thread_that_may_move(settings: Settings, exported_model: ModelCard) -> None:
+def test_openvino_computes_in_float32_on_one_thread_that_may_move(
+    settings: Settings, exported_model: ModelCard
+) -> None:
     model = loaded(settings)
     assert isinstance(model._backend, OpenVinoBackend)
     compiled = model._backend._request.get_compiled_model()
     in_force = {name: compiled.get_property(name) for name in openvino_backend._CONFIG}
     assert str(in_force.pop("INFERENCE_PRECISION_HINT").get_type_name()) == "f32"
     assert in_force == {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
+
+
+def test_onnxruntime_computes_on_one_thread(settings: Settings, exported_model: ModelCard) -> None:
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    before = threads()
+    model = loaded(settings, backend="onnxruntime")
+    assert isinstance(model._backend, OnnxRuntimeBackend)
+    confidence(model)
+    assert threads() == before
 
 
 def test_an_export_tells_nothing_of_where_it_was_made(settings: Settings, exported_model: ModelCard) -> None:
@@ -103,7 +123,10 @@ def test_an_export_tells_nothing_of_where_it_was_made(settings: Settings, export
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "text"])
-def test_a_damaged_export_is_one_clear_error(damage: str, settings: Settings, exported_model: ModelCard) -> None:
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_a_damaged_export_is_one_clear_error(
+    backend: str, damage: str, settings: Settings, exported_model: ModelCard
+) -> None:
     path = card.export_path(settings.model_path)
     whole = path.read_bytes()
     path.write_bytes({"empty": b"", "truncated": whole[: len(whole) // 2], "text": b"not a model"}[damage])
@@ -111,16 +134,17 @@ def test_a_damaged_export_is_one_clear_error(damage: str, settings: Settings, ex
     with pytest.raises(
         ModelError, match=r"model\.onnx: damaged, or no ONNX file; .* copy all files of one training"
     ) as caught:
-        loaded(settings, backend="openvino")
+        loaded(settings, backend=backend)
     assert "\n" not in str(caught.value)
 
 
-def test_an_export_of_other_weights_is_never_used(settings: Settings, exported_model: ModelCard) -> None:
+@EXPORTED
+def test_an_export_of_other_weights_is_never_used(backend: Runs, settings: Settings, exported_model: ModelCard) -> None:
     path = card.export_path(settings.model_path)
     with pytest.raises(ModelError, match=rf"exported from tiny_cnn {exported_model.version}, not from tiny_cnn other"):
-        OpenVinoBackend(path, "tiny_cnn other")
+        backend(path, "tiny_cnn other")
     with pytest.raises(ModelError, match="not from mobilenet_v2"):
-        OpenVinoBackend(path, f"mobilenet_v2 {exported_model.version}")
+        backend(path, f"mobilenet_v2 {exported_model.version}")
 
 
 @pytest.mark.timeout(300)  # two exports, each in a process that imports torch
@@ -141,7 +165,7 @@ def test_a_missing_export_is_made_once_and_one_of_other_weights_replaced(
     save_untrained("tiny_cnn", settings)
     said, first = start()
     assert "cannot read the export: No such file or directory: exporting the model" in said
-    assert "OpenVINO runs the model (the faster one on a CPU)" in said
+    assert "OpenVINO runs the model (the fastest on a CPU that is installed)" in said
     said, again = start()
     assert "exporting" not in said
     assert again == first
@@ -204,10 +228,13 @@ def test_with_a_current_export_torch_is_not_even_imported(settings: Settings, ex
     assert json.loads(done.stdout)[2] == []
 
 
-def test_without_torch_export_labels_and_card_are_enough(settings: Settings, exported_model: ModelCard) -> None:
+@pytest.mark.parametrize("backend", ["auto", "onnxruntime"])
+def test_without_torch_export_labels_and_card_are_enough(
+    backend: str, settings: Settings, exported_model: ModelCard
+) -> None:
     expected = confidence(loaded(settings, backend="torch"))
     settings.model_path.unlink()
-    done = predict(settings.model_path.parent, WITHOUT_TORCH)
+    done = predict(settings.model_path.parent, WITHOUT_TORCH, backend=backend)
     assert done.returncode == 0, done.stderr
     label, answered, _ = json.loads(done.stdout)
     assert label in exported_model.labels
@@ -229,13 +256,17 @@ def test_without_torch_what_needs_it_says_so(
     assert message in done.stderr.decode()
 
 
-def test_where_openvino_is_not_installed_torch_runs_the_model(
+def test_where_openvino_is_not_installed_onnxruntime_runs_the_model_and_else_torch(
     settings: Settings, exported_model: ModelCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "is_installed", lambda package: package != "openvino")
+    missing = {"openvino"}
+    monkeypatch.setattr(selection, "is_installed", lambda package: package not in missing)
+    assert isinstance(loaded(settings)._backend, OnnxRuntimeBackend)
+    missing.add("onnxruntime")
     assert isinstance(loaded(settings)._backend, TorchBackend)
-    with pytest.raises(ModelError, match="openvino is not installed: pip install"):
-        loaded(settings, backend="openvino")
+    for backend in missing:
+        with pytest.raises(ModelError, match=rf"{backend} is not installed: pip install 'velox\[{backend}\]'"):
+            loaded(settings, backend=backend)
 
 
 def test_for_cuda_torch_is_taken() -> None:

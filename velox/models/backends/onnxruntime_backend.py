@@ -1,0 +1,54 @@
+"""Runs an exported network with ONNX Runtime: on the CPU, in float32, and without torch."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from velox.errors import ModelError
+from velox.models.backends.backend import Batch, Probabilities
+from velox.models.card import EXPORTED_FROM
+
+_ONLY_ERRORS = 3
+
+
+class OnnxRuntimeBackend:
+    """An exported network on one thread: there is an inference process for each core.
+
+    Images go through one by one: what one needs stays in the core's cache, so a batch would take longer for each.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
+        """Read and optimise the export at ``path``.
+
+        Raises:
+            ModelError: it is missing, damaged, or was made from another model than ``identity`` names.
+        """
+        onnxruntime.disable_telemetry_events()
+        self._session = _read(path)
+        found = self._session.get_modelmeta().custom_metadata_map.get(EXPORTED_FROM, "")
+        if found != identity:
+            msg = f"{path}: exported from {found or 'something else'}, not from {identity}"
+            raise ModelError(msg)
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, batch: Batch) -> Probabilities:
+        """Answer for a batch, image by image."""
+        answers = [self._session.run(None, {self._input: image[np.newaxis]})[0] for image in batch]
+        return np.concatenate(answers)
+
+
+def _read(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ONLY_ERRORS
+    try:
+        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except OSError as error:
+        msg = f"{path}: cannot read the export: {error.strerror}"
+        raise ModelError(msg) from error
+    except Exception as error:
+        # Its errors have no public base class but this.
+        msg = f"{path}: damaged, or no ONNX file"
+        raise ModelError(msg) from error
