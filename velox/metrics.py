@@ -123,6 +123,12 @@ LAG = Spec(
     "Growing: more consumers (up to the number of partitions) or more inference processes.",
     ("topic", "partition"),
 )
+EXPIRED = Spec(
+    "velox_expired_records_total",
+    "counter",
+    "Records lost, as Kafka's retention removed them before they were read.",
+    "Any: lengthen the topic's retention, then add consumers until the lag is gone.",
+)
 ASSIGNED = Spec(
     "velox_assigned_partitions",
     "gauge",
@@ -190,6 +196,7 @@ CATALOGUE: Final = (
     IN_FLIGHT_LIMIT_RECORDS,
     IN_FLIGHT_LIMIT_BYTES,
     LAG,
+    EXPIRED,
     ASSIGNED,
     SINK_RETRIES,
     RESTARTS,
@@ -232,6 +239,7 @@ class Metrics:
         self.detections = self._counter(DETECTIONS)
         self.targets = self._counter(TARGETS)
         self.dead_letters = self._counter(DEAD_LETTERS)
+        self.expired = self._counter(EXPIRED)
         self.circuit_open = self._gauge(CIRCUIT_OPEN)
         self.sink_retries = self._counter(SINK_RETRIES)
         self.restarts = self._counter(RESTARTS)

@@ -99,7 +99,8 @@ def test_partitions_that_are_added_are_read(ledger: LedgerFactory) -> None:
 
 
 @pytest.mark.fault(
-    "retention removed what was not read yet, AUTO_OFFSET_RESET=earliest", "goes on with the oldest left"
+    "retention removed what was not read yet, AUTO_OFFSET_RESET=earliest",
+    "goes on with the oldest left, and says what is lost",
 )
 def test_offsets_out_of_range_go_on_with_the_oldest_that_is_left(ledger: LedgerFactory) -> None:
     one = ledger(partitions=1)
@@ -107,6 +108,8 @@ def test_offsets_out_of_range_go_on_with_the_oldest_that_is_left(ledger: LedgerF
     one.fault()
     second = one.consume()
     one.wait_until_stored(80)
+    wait_until(lambda: second.metric("velox_expired_records_total") == 20, what="the loss in the metrics")
+    assert second.says(f"Lost 20 records of {one.pipeline.topic}-0: Kafka had removed them before they were read")
     one.finish(second)
 
 

@@ -13,6 +13,7 @@ from velox.consumer.flight import Flight
 from velox.consumer.writer import Writer
 from velox.core.circuit import Circuit
 from velox.core.envelope import frame
+from velox.core.offsets import Gap
 from velox.errors import InferenceFailedError, Reason, VeloxError
 from velox.metrics import Metrics
 from velox.records import Partition, Record
@@ -61,6 +62,9 @@ class FakeKafka:
 
     def lag(self) -> dict[Partition, int]:
         return {P0: 7}
+
+    def expired(self, gaps: Sequence[Gap]) -> dict[Partition, int]:
+        return {gap.partition: gap.stop - gap.start for gap in gaps}
 
 
 class FakeDispatcher:
@@ -182,7 +186,7 @@ def test_a_sink_that_is_down_pauses_and_its_return_resumes() -> None:
 
 def test_an_open_circuit_stops_fetching_for_good_and_says_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
-    bench.fetcher.assigned([P0])
+    bench.fetcher.assigned([P0], {})
     bench.kafka.ready = [message(0), message(1), message(2)]
     bench.fetcher.step()
     bench.flight.done([], bench.dispatcher.records[:2])
@@ -199,6 +203,21 @@ def test_an_open_circuit_stops_fetching_for_good_and_says_what_to_do(caplog: pyt
     (told,) = (r.getMessage() for r in caplog.records if r.levelname == "ERROR")
     assert "image_data.dlq" in told
     assert "start again" in told
+
+
+def test_records_that_expired_unread_are_counted_and_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "_TICK_S", 0)
+    bench = Bench()
+    bench.fetcher.assigned([P0, P1], {P0: 50})
+    bench.kafka.ready = [message(70), message(9, partition=1)]
+    bench.fetcher.step()
+    bench.fetcher.step()
+    assert bench.metrics.registry.get_sample_value("velox_expired_records_total") == 20
+    assert [r.getMessage()[:31] for r in caplog.records if r.levelname == "ERROR"] == [
+        "Lost 20 records of image_data-0"
+    ]
 
 
 def test_a_draining_consumer_fetches_nothing_and_still_commits() -> None:
@@ -264,7 +283,7 @@ def test_it_is_ready_when_model_sinks_and_partitions_are() -> None:
     bench.dispatcher.is_warm = True
     bench.dispatcher.ready_processes = 1
     assert bench.fetcher.ready() == "no partitions assigned"
-    bench.fetcher.assigned([P0])
+    bench.fetcher.assigned([P0], {})
     assert bench.fetcher.ready() is None
     bench.writer.blocked_by = "mongo"
     assert bench.fetcher.ready() == "blocked by mongo"
@@ -277,7 +296,7 @@ def test_it_is_ready_when_model_sinks_and_partitions_are() -> None:
 
 def test_one_process_of_many_being_replaced_does_not_make_it_unready() -> None:
     bench = Bench()
-    bench.fetcher.assigned([P0])
+    bench.fetcher.assigned([P0], {})
     assert bench.fetcher.ready() is None
     bench.dispatcher.is_warm = False
     assert bench.fetcher.ready() is None
@@ -311,7 +330,7 @@ def test_a_failed_part_ends_it() -> None:
 
 def test_a_turn_updates_what_is_measured() -> None:
     bench = Bench()
-    bench.fetcher.assigned([P0])
+    bench.fetcher.assigned([P0], {})
     bench.fetcher.step()
     value = bench.metrics.registry.get_sample_value
     assert value("velox_ready") == 1

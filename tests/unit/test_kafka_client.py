@@ -47,6 +47,10 @@ class ScriptedConsumer:
             raise self.refusal
         return offsets
 
+    def committed(self, _partitions: list[TopicPartition], *, timeout: float) -> list[TopicPartition]:
+        assert timeout > 0
+        return []
+
     def assignment(self) -> list[TopicPartition]:
         return []
 
@@ -56,7 +60,7 @@ class ScriptedConsumer:
 class Listener:
     """Hears of rebalances and does nothing."""
 
-    def assigned(self, partitions: Sequence[Partition]) -> None: ...
+    def assigned(self, partitions: Sequence[Partition], committed: Mapping[Partition, int]) -> None: ...
     def revoked(self, partitions: Sequence[Partition]) -> None: ...
     def lost(self, partitions: Sequence[Partition]) -> None: ...
 

@@ -13,7 +13,7 @@ from velox.metrics import CATALOGUE
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 RECORDED = {"target_shapes_found"}
-PER_SERIES = {"VeloxNotReady", "VeloxCircuitOpen", "VeloxInferenceRestarts", "VeloxSinkErrors"}
+PER_SERIES = {"VeloxNotReady", "VeloxCircuitOpen", "VeloxRecordsLost", "VeloxInferenceRestarts", "VeloxSinkErrors"}
 
 
 def exported() -> set[str]:

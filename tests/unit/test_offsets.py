@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from velox.core.offsets import Offsets
+from velox.core.offsets import Gap, Offsets
 from velox.errors import RewoundError
 from velox.records import Partition, Position
 
@@ -235,3 +235,24 @@ def test_it_agrees_with_a_naive_oracle_on_random_histories(seed: int) -> None:
 
 def _prefix(oracle: Oracle) -> int:
     return next((i for i, offset in enumerate(oracle.fetched) if offset not in oracle.done), len(oracle.fetched))
+
+
+def test_offsets_that_do_not_come_are_gaps(offsets: Offsets) -> None:
+    offsets.begin(P0, 3)
+    fetch(offsets, 5, 6, 9)
+    fetch(offsets, 40, 41, partition=P1)
+    assert offsets.take_gaps() == [Gap(P0, 3, 5), Gap(P0, 7, 9)], (
+        "before a first record only where a beginning is known"
+    )
+    fetch(offsets, 10, 12)
+    assert offsets.take_gaps() == [Gap(P0, 11, 12)], "each is told once"
+
+
+def test_a_partition_that_comes_back_begins_anew(offsets: Offsets) -> None:
+    fetch(offsets, 1)
+    offsets.forget([P0])
+    offsets.begin(P0, 8)
+    fetch(offsets, 8)
+    assert offsets.take_gaps() == []
+    finish(offsets, 8)
+    assert offsets.committable() == {P0: 9}

@@ -1,7 +1,7 @@
 """The fetcher, the consumer's main process: poll, parse, dispatch; collect, write, commit."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from velox import failpoints
@@ -117,9 +117,11 @@ class Fetcher:
             return held
         return None if self._joined else "no partitions assigned"
 
-    def assigned(self, partitions: Sequence[Partition]) -> None:
+    def assigned(self, partitions: Sequence[Partition], committed: Mapping[Partition, int]) -> None:
         """Begin with partitions that this consumer now owns."""
         self._joined = True
+        for partition, offset in committed.items():
+            self._flight.offsets.begin(partition, offset)
         log.info("Assigned %s", _names(partitions))
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
@@ -208,6 +210,17 @@ class Fetcher:
             self._metrics.assigned.set(len(self.kafka.owned))
             for partition, records in self.kafka.lag().items():
                 self._metrics.lag.labels(partition.topic, str(partition.number)).set(records)
+            self._note_expired()
+
+    def _note_expired(self) -> None:
+        for partition, records in self.kafka.expired(self._flight.offsets.take_gaps()).items():
+            self._metrics.expired.inc(records)
+            log.error(
+                "Lost %d records of %s: Kafka had removed them before they were read. Lengthen the topic's retention, "
+                "or add consumers",
+                records,
+                _names([partition]),
+            )
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
         self._flight.forget(partitions)

@@ -3,14 +3,24 @@
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from velox.errors import RewoundError
 from velox.records import Partition, Position
 
 
+class Gap(NamedTuple):
+    """Offsets that a partition did not give: none from ``start`` on, before ``stop``."""
+
+    partition: Partition
+    start: int
+    stop: int
+
+
 @dataclass(slots=True)
 class _Progress:
     start: int
+    expected: int
     fetched: deque[int] = field(default_factory=deque)
     done: dict[int, bool] = field(default_factory=dict)
     """Whether each was bad."""
@@ -27,6 +37,11 @@ class Offsets:
     def __init__(self) -> None:
         """Start with no partitions."""
         self._partitions: dict[Partition, _Progress] = {}
+        self._gaps: list[Gap] = []
+
+    def begin(self, partition: Partition, offset: int) -> None:
+        """Note where the group goes on in a partition that nothing was fetched from yet."""
+        self._partitions[partition] = _Progress(offset, offset)
 
     def fetched(self, position: Position) -> None:
         """Note that a record is in flight; its offset holds the partition back until it is done.
@@ -36,10 +51,16 @@ class Offsets:
                 earlier one that is not done.
         """
         partition = Partition(position.topic, position.partition)
-        fetched = self._partitions.setdefault(partition, _Progress(position.offset)).fetched
+        progress = self._partitions.get(partition)
+        if progress is None:
+            progress = self._partitions[partition] = _Progress(position.offset, position.offset)
+        fetched = progress.fetched
         if fetched and position.offset <= fetched[-1]:
             msg = f"{position} came after offset {fetched[-1]}: was the topic created anew? Start the consumer again"
             raise RewoundError(msg)
+        if position.offset > progress.expected:
+            self._gaps.append(Gap(partition, progress.expected, position.offset))
+        progress.expected = position.offset + 1
         fetched.append(position.offset)
 
     def done(self, position: Position, *, bad: bool = False) -> Sequence[bool]:
@@ -73,8 +94,13 @@ class Offsets:
             if progress.next_offset == offset:
                 progress.next_offset = None
 
+    def take_gaps(self) -> list[Gap]:
+        """Answer the gaps met since the last call. Compaction and transactions leave some too, which lost nothing."""
+        gaps, self._gaps = self._gaps, []
+        return gaps
+
     def start(self, partition: Partition) -> int:
-        """Answer where the next commit of a partition begins: what was fetched first, or committed last."""
+        """Answer where the next commit of a partition begins: what was committed last, or else fetched first."""
         return self._partitions[partition].start
 
     def forget(self, partitions: Iterable[Partition]) -> None:

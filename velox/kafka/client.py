@@ -7,9 +7,11 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from velox import failpoints
+from velox.core.offsets import Gap
 from velox.errors import SettingsError, VeloxError
 from velox.kafka.connection import connection, refusal_of
 from velox.kafka.ends import CommittedOffsets, EndOffsets, lag_client
+from velox.kafka.expiry import Expiry
 from velox.records import Partition
 from velox.settings import Settings
 
@@ -27,14 +29,16 @@ _RETRY_AT_NEXT_COMMIT = frozenset(
 )
 _REQUEST_MS = 15_000
 """A broker that hangs (not one that is gone, which shows at once) holds up a commit no longer than this."""
+_COMMITTED_S = 2.0
+"""A rebalance is not held up any longer by a question that serves only a warning."""
 _PREFETCH_KIB = 32 * 1024
 
 
 class Rebalanced(Protocol):
     """Who wants to know about partitions that come and go; called inside ``fetch`` and ``close``."""
 
-    def assigned(self, partitions: Sequence[Partition]) -> None:
-        """Partitions are about to be fetched from."""
+    def assigned(self, partitions: Sequence[Partition], committed: Mapping[Partition, int]) -> None:
+        """Partitions are about to be fetched from, those with a committed offset from there on."""
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Partitions go to another member after this call: the last chance to commit for them."""
@@ -63,6 +67,7 @@ class KafkaClient:
         admin = lag_client(settings)
         self._ends = EndOffsets(admin)
         self._starts = CommittedOffsets(admin, settings.kafka_consumer_group)
+        self._expiry = Expiry(admin)
         self._consumer = Consumer(config)
 
     def subscribe(self, on_committed: Callable[[Mapping[Partition, int]], None]) -> None:
@@ -146,6 +151,10 @@ class KafkaClient:
         positions |= self._starts.known(ends.keys() - positions.keys())
         return {partition: max(0, ends[partition] - offset) for partition, offset in positions.items()}
 
+    def expired(self, gaps: Sequence[Gap]) -> Mapping[Partition, int]:
+        """Count the records that Kafka removed before they were fetched, as far as is known now; never blocks."""
+        return self._expiry.count(gaps)
+
     def close(self) -> None:
         """Leave the group. Calls ``revoked``. May hang when the broker is dead: bound it from outside."""
         self._consumer.close()
@@ -163,7 +172,14 @@ class KafkaClient:
         self._owned.update(new)
         # A pause outlives a rebalance, and the client assigns only after this callback: set it straight then.
         self._sync_pause = True
-        self._listener.assigned(new)
+        self._listener.assigned(new, self._committed_at(partitions))
+
+    def _committed_at(self, partitions: list[TopicPartition]) -> dict[Partition, int]:
+        try:
+            known = self._consumer.committed(partitions, timeout=_COMMITTED_S)
+        except KafkaException:  # where reading goes on is then known with the first record
+            return {}
+        return {Partition(at.topic, at.partition): at.offset for at in known if at.offset >= 0}
 
     def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = _plain(partitions)
