@@ -1,6 +1,6 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install run test faults compose-test check format lock train bench clean
+.PHONY: help install run test faults compose-test check format lock train bench bench-latency clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -76,6 +76,9 @@ train: install ## Train the model and write it to MODEL_PATH
 
 bench: install ## Measure throughput beside the naive design
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+bench-latency: install ## Measure latency under five loads, for each way to batch (8 minutes; ARGS=--quick: 1)
+	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
 clean: ## Remove the environment and every cache in this folder
 	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -47,21 +47,21 @@ class Rig:
     def produce(self, count: int, *, source: str) -> None:
         """Fill the topic with the real producer, which ends well only when every record was acknowledged."""
         command = [str(REPOSITORY / "producer.py"), "--count", str(count), "--rate", "0", "--source", source]
-        with self._start(command, "producer", "producer") as producer:
+        with self.start(command, "producer", "producer") as producer:
             producer.finish(_PRODUCE_S)
 
     def producer(self, count: int, *, rate: float) -> Program:
         """Start the real producer at a steady rate."""
         command = [str(REPOSITORY / "producer.py"), "--count", str(count), "--rate", str(rate), "--source", "shapes"]
-        return self._start(command, "producer", "steady")
+        return self.start(command, "producer", "steady")
 
     def consumer(self, name: str, *, settings: Mapping[str, str] | None = None) -> Program:
         """Start Velox's consumer; the same ``name`` again goes on where it was left."""
-        return self._start([str(REPOSITORY / "consumer.py")], "velox", name, settings)
+        return self.start([str(REPOSITORY / "consumer.py")], "velox", name, settings)
 
     def naive(self, name: str, *, settings: Mapping[str, str] | None = None) -> Program:
         """Start the naive design."""
-        return self._start(["-m", "benchmarks.naive"], "naive", name, settings)
+        return self.start(["-m", "benchmarks.naive"], "naive", name, settings)
 
     def documents(self, name: str) -> Collection[Document]:
         """What a run has stored."""
@@ -71,7 +71,8 @@ class Rig:
         """Count the images a run has stored."""
         return sum(1 for _ in (self.folder / name).glob("hit_*.jpg"))
 
-    def _start(self, command: list[str], kind: str, name: str, settings: Mapping[str, str] | None = None) -> Program:
+    def start(self, command: list[str], kind: str, name: str, settings: Mapping[str, str] | None = None) -> Program:
+        """Start any program; by default it speaks of a group, a database and a folder with its ``name``."""
         own = {
             "KAFKA_BOOTSTRAP_SERVER": self.kafka.bootstrap,
             "KAFKA_TOPIC": TOPIC,
@@ -115,12 +116,12 @@ def provide_model(at: Rig, model: Path, architecture: str) -> str:
             source = model if name == "model.pth" else model.with_name(name)
             if source.exists():
                 shutil.copy(source, at.folder / name)
-        return f"the model {model}"
+        return f"the model {model.name}"
     # Takes seconds to import, and those with a model of their own need not wait.
     from benchmarks.random_model import write  # noqa: PLC0415
 
     write(at.folder, architecture)
-    return f"a {architecture} with random weights ({model} does not exist)"
+    return f"a {architecture} with random weights ({model.name} does not exist)"
 
 
 def watch(
