@@ -25,6 +25,8 @@ Document = dict[str, Any]
 TOPIC = "image_data"
 COLLECTION = "shapes_found"
 _PRODUCE_S = 600.0
+_HEAP_MIB = 4096
+"""Room for two million documents: a server that runs out of memory would be measured instead of Velox."""
 _MODEL_FILES = ("model.pth", "classes.json", "model.json", "model.onnx")
 _POLL_S = 0.05
 
@@ -90,7 +92,11 @@ class Rig:
 def rig(settings: Mapping[str, str]) -> Iterator[Rig]:
     """Start the servers, and stop them and remove everything at the end."""
     notes.print("Starting Kafka and a MongoDB-protocol server (the first time they are downloaded)")
-    with KafkaServer() as kafka, MongoServer() as mongo, tempfile.TemporaryDirectory(prefix="velox-bench-") as folder:
+    with (
+        KafkaServer() as kafka,
+        MongoServer(heap_mib=_HEAP_MIB) as mongo,
+        tempfile.TemporaryDirectory(prefix="velox-bench-") as folder,
+    ):
         client: MongoClient[Document]
         with MongoClient(mongo.uri) as client:
             yield Rig(kafka, mongo, Path(folder), client, dict(settings))

@@ -21,12 +21,13 @@ MAIN = Path(__file__).with_name("MongoServerMain.java")
 
 
 class MongoServer(LocalServer):
-    """Documents live in memory; with `durable`, in a file that survives a clean stop."""
+    """Documents live in memory, about 150 000 in 256 MiB; with `durable`, in a file that survives a clean stop."""
 
     name = "mongo"
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, heap_mib: int = 256) -> None:
         super().__init__()
+        self._heap_mib = heap_mib
         self._file = [str(self.folder / "documents.h2")] if durable else []
 
     @property
@@ -35,7 +36,7 @@ class MongoServer(LocalServer):
         return f"mongodb://{HOST}:{self.port}/"
 
     def command(self) -> list[str]:
-        java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        java = ["java", f"-Xmx{self._heap_mib}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         return [*java, "-cp", f"{home()}/classes:{home()}/libs/*", "MongoServerMain", str(self.port), *self._file]
 
     def is_ready(self) -> bool:

@@ -217,11 +217,21 @@ def test_all_processes_dying_at_once_is_one_death_of_each(bench: Callable[..., B
 
 def test_processes_that_keep_dying_in_one_place_end_it(bench: Callable[..., Bench]) -> None:
     one = bench(restarts=2)
+    one.dispatcher.submit([make_record(0, payload=b"wait")])
     for n in range(3):
         one.until(lambda n=n: len(PretendedProcess.made) == n + 1 and one.dispatcher.is_warm)  # type: ignore[misc]  # mypy does not infer a lambda's default
         PretendedProcess.made[-1].die()
     one.until(lambda: one.dispatcher.failure is not None)
     assert "3 inference processes in a row" in str(one.dispatcher.failure)
+
+
+def test_processes_that_are_killed_while_they_have_nothing_to_do_end_nothing(bench: Callable[..., Bench]) -> None:
+    one = bench(restarts=2)
+    for n in range(5):
+        one.until(lambda n=n: len(PretendedProcess.made) == n + 1 and one.dispatcher.is_warm)  # type: ignore[misc]  # mypy does not infer a lambda's default
+        PretendedProcess.made[-1].die()
+    one.until(lambda: len(PretendedProcess.made) == 6 and one.dispatcher.is_warm)
+    assert one.dispatcher.failure is None
 
 
 def test_an_answer_between_deaths_begins_the_count_anew(bench: Callable[..., Bench]) -> None:

@@ -202,6 +202,7 @@ class Dispatcher:
         self._count_processes()
 
     def _replace(self, process: InferenceProcess) -> None:
+        was_idle = process.model is not None and not process.in_flight
         with self._lock:
             process.model = None  # from here on it is given nothing that would be forgotten with it
         code = process.exit_code
@@ -211,7 +212,8 @@ class Dispatcher:
             code,
             len(process.in_flight),
         )
-        deaths = process.deaths_in_a_row + 1
+        # What dies with nothing to do was killed by somebody: neither the model nor a record is to blame.
+        deaths = process.deaths_in_a_row + (not was_idle)
         if deaths > self._settings.inference_restarts:
             self.failure = InferenceFailedError(
                 f"{deaths} inference processes in a row died without a prediction "
