@@ -5,7 +5,8 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -22,6 +23,7 @@ _PREFIX: Final = "hit_"
 _SUFFIX: Final = ".jpg"
 _TEMPORARY_PREFIX: Final = ".velox-"
 _MAX_NAME_BYTES: Final = 255
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _THREADS: Final = 8
 """Flushing waits for the disk; eight waits at once take half the time of one after the other, or less."""
 _REMEDIES: Final = {
@@ -38,10 +40,7 @@ def image_path(storage_path: Path, record_id: str) -> str:
 
     An id too long for a file name (a position in a topic with a very long name) is replaced by its SHA-256.
     """
-    name = f"{_PREFIX}{record_id}{_SUFFIX}"
-    if len(name.encode()) > _MAX_NAME_BYTES:
-        name = f"{_PREFIX}{hashlib.sha256(record_id.encode()).hexdigest()}{_SUFFIX}"
-    return str(storage_path / name)
+    return str(storage_path / _file_name(record_id))
 
 
 class DiskSink:
@@ -59,8 +58,8 @@ class DiskSink:
         self._folder = settings.storage_path
         self._max_files = settings.max_stored_files
         self._leftover_age_s = settings.sink_timeout_s
-        self._known: dict[Path, None] = {}
-        """Stored files, oldest first; kept only when their number is limited."""
+        self._known: dict[str, None] = {}
+        """Names of stored files, oldest first; kept only when their number is limited."""
         self._pool: ThreadPoolExecutor | None = None
         # Process ids are no help here: those of two containers that share a folder are alike.
         writer = secrets.token_hex(4)
@@ -74,7 +73,7 @@ class DiskSink:
             self._remove_leftovers()
             probe = self._folder / next(self._temporary_names)
             try:
-                _write_flushed(probe, b"velox")
+                _write_flushed([(str(probe), b"velox")])
             finally:
                 probe.unlink(missing_ok=True)
             if self._max_files:
@@ -88,12 +87,15 @@ class DiskSink:
             return
         if self._pool is None:
             self.open()
-        payloads = {Path(image_path(self._folder, result.id)): result.record.payload for result in batch}
+        payloads = {_file_name(result.id): result.record.payload for result in batch}
         with self._translated():
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._store({path: payload for path, payload in payloads.items() if not _has_size(path, len(payload))})
-            # Also when nothing was missing: an earlier try of this batch may have failed right here.
-            _flush_folder(self._folder)
+            # Names are looked up in the open folder: as strings in calls of `os`, they cost a third of paths.
+            with _opened(self._folder) as folder:
+                missing = {n: payload for n, payload in payloads.items() if not _has_size(folder, n, len(payload))}
+                self._store(folder, missing)
+                # Also when nothing was missing: an earlier try of this batch may have failed right here.
+                os.fsync(folder)
             if self._max_files:
                 self._known.update(dict.fromkeys(payloads))
                 self._delete_oldest()
@@ -132,22 +134,26 @@ class DiskSink:
         if pool is not None:
             pool.shutdown()
 
-    def _store(self, payloads: dict[Path, bytes]) -> None:
+    def _store(self, folder: int, payloads: dict[str, bytes]) -> None:
         """Write and flush under temporary names, then give each file its own: a file with its name is whole."""
         if self._pool is None:
             raise SinkUnavailableError("disk: not open")
-        temporary = {path: self._folder / next(self._temporary_names) for path in payloads}
-        writes = [self._pool.submit(_write_flushed, temporary[path], payload) for path, payload in payloads.items()]
+        names = deque((next(self._temporary_names), name) for name in payloads)
+        files = [(temporary, payloads[name]) for temporary, name in names]
+        shares = [files[first::_THREADS] for first in range(min(_THREADS, len(files)))]
+        writes = [self._pool.submit(_write_flushed, share, folder) for share in shares]
         try:
             wait(writes)  # also when one failed: none may write on while its file is removed below
             for write in writes:
                 write.result()
-            for path, source in temporary.items():
-                source.replace(path)
+            while names:
+                temporary, name = names[0]
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                names.popleft()
         finally:
-            for source in temporary.values():
+            for temporary, _ in names:
                 with suppress(OSError):  # the error that led here says more
-                    source.unlink(missing_ok=True)
+                    os.unlink(temporary, dir_fd=folder)
 
     def _remove_leftovers(self) -> None:
         """Remove what a killed process left half written, but nothing another consumer is writing just now."""
@@ -157,17 +163,17 @@ class DiskSink:
                 if path.stat().st_mtime < newest:
                     path.unlink()
 
-    def _stored_files(self) -> list[Path]:
-        aged: list[tuple[int, Path]] = []
+    def _stored_files(self) -> list[str]:
+        aged: list[tuple[int, str]] = []
         for path in self._folder.glob(f"{_PREFIX}*{_SUFFIX}"):
             with suppress(FileNotFoundError):
-                aged.append((path.stat().st_mtime_ns, path))
-        return [path for _, path in sorted(aged)]
+                aged.append((path.stat().st_mtime_ns, path.name))
+        return [name for _, name in sorted(aged)]
 
     def _delete_oldest(self) -> None:
         while len(self._known) > self._max_files:
             oldest = next(iter(self._known))
-            oldest.unlink(missing_ok=True)
+            (self._folder / oldest).unlink(missing_ok=True)
             del self._known[oldest]
 
     @contextmanager
@@ -180,24 +186,36 @@ class DiskSink:
             raise SinkUnavailableError(msg) from error
 
 
-def _has_size(path: Path, size_bytes: int) -> bool:
+def _file_name(record_id: str) -> str:
+    name = f"{_PREFIX}{record_id}{_SUFFIX}"
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        return f"{_PREFIX}{hashlib.sha256(record_id.encode()).hexdigest()}{_SUFFIX}"
+    return name
+
+
+def _has_size(folder: int, name: str, size_bytes: int) -> bool:
     try:
-        return path.stat().st_size == size_bytes
+        return os.stat(name, dir_fd=folder).st_size == size_bytes
     except FileNotFoundError:
         return False
 
 
-def _write_flushed(path: Path, payload: bytes) -> None:
-    with path.open("xb", buffering=0) as file:
-        left = memoryview(payload)
-        while left:  # a nearly full disk may take only some of it at a time
-            left = left[file.write(left) :]
-        os.fsync(file.fileno())
+def _write_flushed(files: Iterable[tuple[str, bytes]], folder: int | None = None) -> None:
+    for name, payload in files:
+        descriptor = os.open(name, _NEW_FILE, 0o666, dir_fd=folder)
+        try:
+            left = memoryview(payload)
+            while left:  # a nearly full disk may take only some of it at a time
+                left = left[os.write(descriptor, left) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
-def _flush_folder(folder: Path) -> None:
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
