@@ -1,6 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install run test faults compose-test check format lock train bench bench-latency clean
+.PHONY: help install run test faults compose-test check format lock lock-peers train bench bench-latency \
+	bench-peers clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -8,6 +9,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
+# What Velox is compared with has an environment of its own, so that nothing of it is ever installed beside Velox.
+PEERS := .venv-peers
 COMPILE := $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock'
 
@@ -71,6 +74,11 @@ lock: $(BIN)/uv ## Write the three lock files from pyproject.toml (make lock ARG
 	@$(COMPILE) --all-extras -c requirements.txt -o requirements-dev.txt $(ARGS)
 	@echo 'lock: wrote requirements.txt, requirements-runtime.txt and requirements-dev.txt'
 
+lock-peers: $(BIN)/uv ## Write benchmarks/peers/requirements.txt (ARGS=--upgrade for the latest versions)
+	@$(BIN)/uv pip compile -q benchmarks/peers/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command 'make lock-peers' -o benchmarks/peers/requirements.txt $(ARGS)
+	@echo 'lock-peers: wrote benchmarks/peers/requirements.txt'
+
 train: install ## Train the model and write it to MODEL_PATH
 	@$(BIN)/python train.py $(ARGS)
 
@@ -80,6 +88,20 @@ bench: install ## Measure throughput beside the naive design
 bench-latency: install ## Measure latency under five loads, for each way to batch (8 minutes; ARGS=--quick: 1)
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
+$(PEERS)/.installed: benchmarks/peers/requirements.txt | $(STAMP)
+	@echo 'bench-peers: installing what Velox is compared with into $(PEERS)'
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(PEERS)
+ifeq ($(TORCH_INDEX),)
+	@$(BIN)/uv pip sync -q --python $(PEERS)/bin/python --require-hashes $<
+else
+	@$(BIN)/uv pip install -q --python $(PEERS)/bin/python --no-verify-hashes --index-strategy unsafe-best-match \
+		--index '$(TORCH_INDEX)' -r $<
+endif
+	@touch $@
+
+bench-peers: install $(PEERS)/.installed ## Measure beside what one would pick instead; writes docs/performance.md
+	@$(BIN)/python -m benchmarks.peers --record $(ARGS)
+
 clean: ## Remove the environment and every cache in this folder
-	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-peers build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,13 +29,21 @@ class Program:
     ``.env``: what is measured are the defaults, whatever the user's own settings are.
     """
 
-    def __init__(self, command: Sequence[str], *, folder: Path, settings: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        settings: Mapping[str, str],
+        log: Path,
+        python: str = sys.executable,
+    ) -> None:
         """Start ``python COMMAND`` in ``folder``."""
         self.log = log
         base = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *command],
+                [python, *command],
                 cwd=folder,
                 env={**base, "PYTHONPATH": str(REPOSITORY), **settings},
                 stdout=output,
@@ -95,6 +103,21 @@ class Program:
                 held[role] = process.memory_info().rss / 2**20
         return held
 
+    def tree_cpu_s(self) -> float:
+        """Seconds of CPU that it and all that run under it have used so far."""
+        used = 0.0
+        for process in self._tree():
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                used += times.user + times.system
+        return used
+
+    def _tree(self) -> list[psutil.Process]:
+        try:
+            return [self._main, *self._main.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
     def __enter__(self) -> Self:
         """It runs already."""
         return self
@@ -102,7 +125,11 @@ class Program:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave nothing of it behind."""
+        """Leave nothing of it behind, in its process group or in groups that its processes made."""
+        tree = self._tree()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        for process in tree:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self._process.wait()

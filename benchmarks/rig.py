@@ -73,7 +73,15 @@ class Rig:
         """Count the images a run has stored."""
         return sum(1 for _ in (self.folder / name).glob("hit_*.jpg"))
 
-    def start(self, command: list[str], kind: str, name: str, settings: Mapping[str, str] | None = None) -> Program:
+    def start(
+        self,
+        command: list[str],
+        kind: str,
+        name: str,
+        settings: Mapping[str, str] | None = None,
+        *,
+        python: str = sys.executable,
+    ) -> Program:
         """Start any program; by default it speaks of a group, a database and a folder with its ``name``."""
         own = {
             "KAFKA_BOOTSTRAP_SERVER": self.kafka.bootstrap,
@@ -85,7 +93,8 @@ class Rig:
             "METRICS_PORT": "0",
         }
         log = self.folder / f"{kind}-{name}.log"
-        return Program(command, folder=self.folder, settings={**own, **self.settings, **(settings or {})}, log=log)
+        given = {**own, **self.settings, **(settings or {})}
+        return Program(command, folder=self.folder, settings=given, log=log, python=python)
 
 
 @contextmanager
