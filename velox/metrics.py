@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from velox.core.idleness import Cause
+
 _SHORT_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LONG_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 _BATCH: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -69,6 +71,13 @@ STAGE = Spec(
     "The stage that grows is the bottleneck.",
     ("stage",),
     _SHORT_S,
+)
+IDLE = Spec(
+    "velox_device_idle_seconds_total",
+    "counter",
+    "Seconds in which inference processes, ready to predict, did not, by cause; the rest is the stage inference.",
+    "The cause that grows names what to change, see operations.md: where is the time going.",
+    ("cause",),
 )
 END_TO_END = Spec(
     "velox_end_to_end_seconds",
@@ -188,6 +197,7 @@ CATALOGUE: Final = (
     DEAD_LETTERS,
     CIRCUIT_OPEN,
     STAGE,
+    IDLE,
     END_TO_END,
     BATCH_SIZE,
     BATCH_LIMIT,
@@ -238,6 +248,7 @@ class Metrics:
         self.records = self._counter(RECORDS)
         self.detections = self._counter(DETECTIONS)
         self.targets = self._counter(TARGETS)
+        self.idle = self._counter(IDLE)
         self.dead_letters = self._counter(DEAD_LETTERS)
         self.expired = self._counter(EXPIRED)
         self.circuit_open = self._gauge(CIRCUIT_OPEN)
@@ -261,6 +272,8 @@ class Metrics:
         self.batch_size = self._histogram(BATCH_SIZE)
         for outcome in ("predicted", "dead_lettered"):
             self.records.labels(outcome)
+        for cause in Cause:
+            self.idle.labels(cause.value)
 
     def _counter(self, spec: Spec) -> Counter:
         return Counter(spec.name, spec.meaning, spec.labels, registry=self.registry)

@@ -73,7 +73,7 @@ class PretendedProcess:
 
     def answer(self, tickets: Iterable[int] | None = None) -> None:
         tickets = list(self._to_do if tickets is None else tickets)
-        self.say(Answers([(ticket, Prediction("any", 1.0)) for ticket in tickets], 0, 0, 0, 8))
+        self.say(Answers([(ticket, Prediction("any", 1.0)) for ticket in tickets], 0, 0, 0, 8, 0, 0))
         for ticket in tickets:
             del self._to_do[ticket]
 
@@ -83,6 +83,9 @@ class PretendedProcess:
     def take_back(self, answers: Answers) -> list[tuple[Record, Prediction | BadRecordError]]:
         self.deaths_in_a_row = 0
         return [(self.in_flight.pop(ticket), answer) for ticket, answer in answers.answers]
+
+    def note_idle(self, now: float) -> None:
+        pass
 
     def die(self) -> None:
         self.say(None)
@@ -246,7 +249,7 @@ def test_an_answer_between_deaths_begins_the_count_anew(bench: Callable[..., Ben
 
 def test_a_defect_in_the_dispatcher_ends_the_consumer_instead_of_stopping_silently(bench: Callable[..., Bench]) -> None:
     one = bench()
-    PretendedProcess.made[0].say(Answers([(99, Prediction("any", 1.0))], 0, 0, 0, 8))
+    PretendedProcess.made[0].say(Answers([(99, Prediction("any", 1.0))], 0, 0, 0, 8, 0, 0))
     one.until(lambda: one.dispatcher.failure is not None)
     assert "KeyError" in str(one.dispatcher.failure)
 

@@ -13,6 +13,7 @@ from velox.consumer.flight import Flight
 from velox.consumer.writer import Writer
 from velox.core.circuit import Circuit
 from velox.core.envelope import frame
+from velox.core.idleness import Cause
 from velox.core.offsets import Gap
 from velox.errors import InferenceFailedError, Reason, VeloxError
 from velox.metrics import Metrics
@@ -37,6 +38,7 @@ class FakeKafka:
         self.commits: list[dict[Partition, int]] = []
         self.commits_now: list[dict[Partition, int]] = []
         self.owned = frozenset({P0, P1})
+        self.behind = 7
 
     def fetch(self, most: int, _timeout_s: float) -> list[Message]:
         self.asked_for.append(most)
@@ -61,7 +63,7 @@ class FakeKafka:
         self.commits_now.append(dict(offsets))
 
     def lag(self) -> dict[Partition, int]:
-        return {P0: 7}
+        return {P0: self.behind}
 
     def expired(self, gaps: Sequence[Gap]) -> dict[Partition, int]:
         return {gap.partition: gap.stop - gap.start for gap in gaps}
@@ -73,9 +75,14 @@ class FakeDispatcher:
         self.is_warm = True
         self.ready_processes = 1
         self.records: list[Record] = []
+        self.lacks: list[Cause] = []
+        self.in_hand = 0
 
     def submit(self, records: Sequence[Record]) -> None:
         self.records.extend(records)
+
+    def lacks_because(self, cause: Cause) -> None:
+        self.lacks.append(cause)
 
 
 class FakeWriter:
@@ -336,3 +343,50 @@ def test_a_turn_updates_what_is_measured() -> None:
     assert value("velox_ready") == 1
     assert value("velox_consumer_lag_records", {"topic": "image_data", "partition": "0"}) == 7
     assert value("velox_assigned_partitions") == 2
+
+
+def lack(bench: Bench) -> Cause:
+    """What the fetcher says it lacks while it waits, after two turns."""
+    bench.fetcher.step()
+    bench.fetcher.step()
+    return bench.dispatcher.lacks[-1]
+
+
+def test_what_kafka_holds_and_has_not_given_yet_is_a_lack_of_fetching_and_nothing_in_it_a_lack_of_work() -> None:
+    bench = Bench()
+    bench.fetcher.assigned([P0], {})
+    assert lack(bench) == Cause.FETCH
+    bench = Bench()
+    bench.kafka.behind = 0
+    assert lack(bench) == Cause.FETCH, "nothing is known of a topic before the group is joined"
+    bench.fetcher.assigned([P0], {})
+    assert lack(bench) == Cause.NO_WORK
+
+
+def test_records_on_their_way_through_the_fetcher_are_a_lack_of_fetching() -> None:
+    bench = Bench()
+    bench.fetcher.assigned([P0], {})
+    bench.kafka.behind = 0
+    bench.kafka.ready = [message(0)]
+    bench.fetcher.step()
+    assert bench.dispatcher.lacks == [Cause.NO_WORK, Cause.FETCH]
+
+
+@pytest.mark.parametrize(("in_hand", "cause"), [(2, Cause.SINK), (3, Cause.QUEUE_SIZE)])
+def test_a_full_flight_is_the_sinks_fault_unless_inference_processes_have_most_of_it(
+    in_hand: int, cause: Cause
+) -> None:
+    bench = Bench(batch_size=2, queue_size=4)
+    bench.kafka.ready = [message(offset) for offset in range(8)]
+    bench.dispatcher.in_hand = in_hand
+    assert lack(bench) == cause
+
+
+def test_a_sink_that_is_down_an_open_circuit_and_draining_are_what_is_lacking() -> None:
+    bench = Bench()
+    bench.writer.blocked_by = "mongo"
+    assert lack(bench) == Cause.SINK
+    bench.flight.circuit.cause = "too much"
+    assert lack(bench) == Cause.CIRCUIT
+    bench.fetcher.stop_fetching()
+    assert lack(bench) == Cause.NO_WORK

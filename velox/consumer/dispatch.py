@@ -12,6 +12,7 @@ from velox import __version__
 from velox.consumer.messages import Answers, Ready, Refused, Reply
 from velox.consumer.process import Heard, InferenceProcess
 from velox.core.deadline import Deadline
+from velox.core.idleness import Cause, Idleness, Lack
 from velox.core.targets import TargetRule
 from velox.errors import BadRecordError, InferenceFailedError, ModelError, Reason, VeloxError
 from velox.metrics import Metrics
@@ -59,6 +60,7 @@ class Dispatcher:
         self._waiting: deque[Record] = deque()
         self._suspects: deque[Record] = deque()
         self._witness: Record | None = None
+        self._lack = Lack(Cause.FETCH, since=monotonic())
         self._closing = threading.Event()
         self._turned_at = monotonic()
         self._heard: Heard = SimpleQueue()
@@ -95,6 +97,17 @@ class Dispatcher:
         with self._lock:
             self._waiting.extend(records)
             self._hand_over()
+
+    @property
+    def in_hand(self) -> int:
+        """Count the records that wait for a process, or for a process's answer."""
+        return len(self._waiting) + len(self._suspects) + sum(len(process.in_flight) for process in self._processes)
+
+    def lacks_because(self, cause: Cause) -> None:
+        """Hear why no more is submitted from now on: processes without work are idle for it. For one thread."""
+        if cause != self._lack.cause:
+            with self._lock:
+                self._lack.turn_to(cause, now=monotonic())
 
     def close(self, deadline: Deadline) -> bool:
         """End all processes; what they have in flight is dropped. False when one did not end."""
@@ -141,6 +154,7 @@ class Dispatcher:
             pass
         else:
             self._hear(process, reply)
+        self._note_idle()
         self._kill_the_hung()
 
     def _hear(self, process: InferenceProcess, reply: Reply | None) -> None:
@@ -164,6 +178,15 @@ class Dispatcher:
             self._hand_over()
         self._answered([Answered(record, answer, process.model) for record, answer in matched])
         self._observe(answers)
+
+    def _note_idle(self) -> None:
+        with self._lock:
+            now = monotonic()
+            for process in self._processes:
+                process.note_idle(now)
+
+    def _idle(self, cause: Cause, seconds: float) -> None:
+        self._metrics.idle.labels(cause.value).inc(seconds)
 
     def _observe(self, answers: Answers) -> None:
         stage = self._metrics.stage
@@ -198,6 +221,7 @@ class Dispatcher:
         self._metrics.build.labels(__version__, model.name, model.version).set(1)
         with self._lock:
             process.model = model
+            process.idleness = Idleness(self._lack, self._idle, since=monotonic())
             self._hand_over()
         self._count_processes()
 

@@ -10,6 +10,7 @@ from velox.consumer.exactly_once import ExactlyOnce
 from velox.consumer.flight import Flight
 from velox.consumer.writer import Writer
 from velox.core.deadline import Deadline
+from velox.core.idleness import Cause
 from velox.errors import VeloxError
 from velox.kafka.client import KafkaClient
 from velox.kafka.dead_letters import dead_letter_topic
@@ -57,6 +58,8 @@ class Fetcher:
         self._draining = False
         self._paused = False
         self._is_circuit_open = False
+        self._is_behind = False
+        """Kafka held records, at the last look, that had not been fetched."""
         self._full_since: float | None = None
         self._turned_at: float | None = None
         self._commit = Deadline(settings.commit_interval_s)
@@ -79,12 +82,14 @@ class Fetcher:
         self._note_circuit()
         self._act_on_time()
         room = self._room()
+        self._dispatcher.lacks_because(self._lack(room))
         if room == 0 and not self._paused:
             self._flight.wait(POLL_S)
             return
         messages = self.kafka.fetch(max(1, room), POLL_S)
         if not messages:
             return
+        self._dispatcher.lacks_because(Cause.FETCH)
         failpoints.reach("after_fetch")
         parsed = [parse(m, codec=self._settings.codec, max_bytes=self._settings.max_message_bytes) for m in messages]
         self._flight.add([record for record, _ in parsed])
@@ -168,6 +173,18 @@ class Fetcher:
             self._pause(f"{self._flight.records} records, {self._flight.bytes} bytes in flight")
         return 0
 
+    def _lack(self, room: int) -> Cause:
+        """Say why inference processes that have no work get none now."""
+        if self._draining:
+            return Cause.NO_WORK
+        if self._flight.circuit.cause:
+            return Cause.CIRCUIT
+        if self._held_back():
+            return Cause.SINK
+        if room:
+            return Cause.FETCH if self._is_behind or not self._joined else Cause.NO_WORK
+        return Cause.QUEUE_SIZE if 2 * self._dispatcher.in_hand > self._flight.records else Cause.SINK
+
     def _held_back(self) -> str | None:
         """Say what forbids to fetch more: too many bad records, or a sink that is down."""
         if self._flight.circuit.cause:
@@ -208,7 +225,9 @@ class Fetcher:
             self._tick = Deadline(_TICK_S)
             self._metrics.ready.set(self.ready() is None)
             self._metrics.assigned.set(len(self.kafka.owned))
-            for partition, records in self.kafka.lag().items():
+            lag = self.kafka.lag()
+            self._is_behind = any(lag.values())
+            for partition, records in lag.items():
                 self._metrics.lag.labels(partition.topic, str(partition.number)).set(records)
             self._note_expired()
 

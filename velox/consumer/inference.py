@@ -57,14 +57,37 @@ def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work | None]
     pipe.send(Ready(ModelInfo(model.name, model.version, tuple(model.labels), device)))
     batcher = Batcher[tuple[int, bytes]](size=settings.batch_size, timeout_s=settings.batch_timeout_ms / 1000)
     portions = Portions(settings.batch_size)
+    wait = _BatchWait()
     with suppress(EOFError):
-        while _turn(partial(answer, model, portions=portions), batcher, pipe):
+        while _turn(partial(answer, model, portions=portions), batcher, pipe, wait):
             pass
     sys.stdout.flush()
     os._exit(0)  # nothing is left to do, and a framework's own farewell takes seconds
 
 
-def answer(model: Model, batch: Batch, *, portions: Portions, waited_s: float = 0.0) -> Answers:
+class _BatchWait:
+    """How long the process has done nothing but wait for more records to predict with those it has."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def poll(self, pipe: "Connection[Reply, Work | None]", due_in_s: float | None) -> bool:
+        """Wait for work until a batch is due. With none to come (None) it is not a batch that waits."""
+        started = monotonic()
+        has_come = pipe.poll(due_in_s)
+        if due_in_s:
+            self._seconds += monotonic() - started
+        return has_come
+
+    def take(self) -> float:
+        """Answer the seconds since the last call."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
+
+
+def answer(
+    model: Model, batch: Batch, *, portions: Portions, waited_s: float = 0.0, batch_wait_s: float = 0.0
+) -> Answers:
     """Predict one batch, in parts when memory runs out. What cannot be decoded costs only itself.
 
     Raises:
@@ -89,7 +112,8 @@ def answer(model: Model, batch: Batch, *, portions: Portions, waited_s: float = 
     failpoints.reach("mid_batch")
     predictions = portions.predict(model, inputs)
     answers.extend(zip(tickets, map(_checked, predictions), strict=True))
-    return Answers(answers, waited_s, decoded - started, monotonic() - decoded, portions.limit)
+    now = monotonic()
+    return Answers(answers, waited_s, decoded - started, now - decoded, portions.limit, now, batch_wait_s)
 
 
 def _checked(prediction: Prediction | BadRecordError) -> Prediction | BadRecordError:
@@ -115,9 +139,11 @@ def _where(error: Exception) -> str:
     return f"{type(error).__name__} in {frame.name} ({Path(frame.filename).name}:{frame.lineno}): {error}"
 
 
-def _turn(ask: Ask, batcher: Batcher[tuple[int, bytes]], pipe: "Connection[Reply, Work | None]") -> bool:
+def _turn(
+    ask: Ask, batcher: Batcher[tuple[int, bytes]], pipe: "Connection[Reply, Work | None]", wait: _BatchWait
+) -> bool:
     """Take in what has come, waiting no longer than until a batch is due, and answer that; False at the end."""
-    if pipe.poll(batcher.due_in_s()):
+    if wait.poll(pipe, batcher.due_in_s()):
         work = pipe.recv()
         if work is None:
             return False
@@ -127,12 +153,14 @@ def _turn(ask: Ask, batcher: Batcher[tuple[int, bytes]], pipe: "Connection[Reply
         batcher.add(work.payloads, since=work.sent_at)
     if batcher.due_in_s() == 0:
         waited_s = batcher.waited_s()
-        _answer(ask, batcher.take(), pipe, waited_s=waited_s)
+        _answer(ask, batcher.take(), pipe, waited_s=waited_s, batch_wait_s=wait.take())
     return True
 
 
-def _answer(ask: Ask, batch: Batch, pipe: "Connection[Reply, Work | None]", *, waited_s: float) -> None:
-    answers = ask(batch, waited_s=waited_s)
+def _answer(
+    ask: Ask, batch: Batch, pipe: "Connection[Reply, Work | None]", *, waited_s: float, batch_wait_s: float = 0.0
+) -> None:
+    answers = ask(batch, waited_s=waited_s, batch_wait_s=batch_wait_s)
     failpoints.reach("after_predict")
     pipe.send(answers)
 

@@ -38,6 +38,10 @@ class Answers(NamedTuple):
     inference_s: float
     batch_limit: int
     """How many inputs it predicts at once now: BATCH_SIZE, or fewer since memory ran out."""
+    finished_at: float
+    """Monotonic seconds."""
+    batch_wait_s: float
+    """Seconds in which the process did nothing but wait for more records to predict with those it had."""
 
 
 Reply = Ready | Refused | Answers

@@ -10,6 +10,7 @@ from time import monotonic
 
 from velox.consumer import inference
 from velox.consumer.messages import Answers, Reply, Work
+from velox.core.idleness import Idleness
 from velox.errors import BadRecordError
 from velox.records import ModelInfo, Prediction, Record
 from velox.settings import Settings
@@ -45,6 +46,8 @@ class InferenceProcess:
         self.active_at = monotonic()
         """When it last answered, or got work after having none."""
         self.killed_at: float | None = None
+        self.idleness: Idleness | None = None
+        """From when it is ready."""
         self._heard = heard
         self._pipe: Connection[Work | None, Reply]
         self._pipe, child_end = _spawn.Pipe()
@@ -77,6 +80,7 @@ class InferenceProcess:
         now = monotonic()
         if not self.in_flight:
             self.active_at = now
+            self.note_idle(now)
         payloads = [(next(_tickets), record.payload) for record in records]
         self.in_flight.update((ticket, record) for (ticket, _), record in zip(payloads, records, strict=True))
         self._outbox.put(Work(now, payloads, alone))
@@ -86,7 +90,22 @@ class InferenceProcess:
         self.active_at = monotonic()
         self.batch_limit = answers.batch_limit
         self.deaths_in_a_row = 0
-        return [(self.in_flight.pop(ticket), answer) for ticket, answer in answers.answers]
+        matched = [(self.in_flight.pop(ticket), answer) for ticket, answer in answers.answers]
+        if self.idleness:
+            self.idleness.worked(
+                answers.finished_at,
+                inference_s=answers.inference_s,
+                decode_s=answers.decode_s,
+                batch_wait_s=answers.batch_wait_s,
+            )
+            if not self.in_flight:
+                self.idleness.ran_out(self.active_at)
+        return matched
+
+    def note_idle(self, now: float) -> None:
+        """Bring the account of its idle time up to now, if it has no work."""
+        if self.idleness and not self.in_flight:
+            self.idleness.starved(now)
 
     def kill(self) -> None:
         """End it at once; harmless when it has ended already."""
