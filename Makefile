@@ -1,7 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help install run test faults compose-test check format lock lock-peers train bench bench-latency \
-	bench-peers clean
+	bench-scale bench-peers clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -87,6 +87,9 @@ bench: install ## Measure throughput beside the naive design
 
 bench-latency: install ## Measure latency under five loads, for each way to batch (8 minutes; ARGS=--quick: 1)
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
+
+bench-scale: install ## Measure what a record costs as processes, partitions, lag and documents grow (10 minutes)
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
 
 $(PEERS)/.installed: benchmarks/peers/requirements.txt | $(STAMP)
 	@echo 'bench-peers: installing what Velox is compared with into $(PEERS)'
