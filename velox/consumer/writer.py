@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -180,8 +181,9 @@ class Writer:
         for record, error in bad:
             self._metrics.dead_letters.labels(error.reason.value).inc()
             log.warning("Dead letter %s: %s", record.position, error)
-        for result in detections:
-            self._metrics.detections.labels(result.prediction.label).inc()
-            if self._has_database:
+        if self._has_database:
+            for result in detections:
                 log.info("Saved to database: %s", result.prediction.label)
+        for label, found in Counter(result.prediction.label for result in detections).items():
+            self._metrics.detections.labels(label).inc(found)
         self._metrics.targets.inc(len(detections))

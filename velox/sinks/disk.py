@@ -40,7 +40,7 @@ def image_path(storage_path: Path, record_id: str) -> str:
 
     An id too long for a file name (a position in a topic with a very long name) is replaced by its SHA-256.
     """
-    return str(storage_path / _file_name(record_id))
+    return f"{storage_path}/{_file_name(record_id)}"
 
 
 class DiskSink:

@@ -55,4 +55,4 @@ def stored(found: Mapping[str, Any]) -> Stored:
 
 def _text(value: str) -> str:
     r"""Replace what UTF-8 cannot hold: JSON may carry half of a surrogate pair (``"\ud800"``)."""
-    return value.encode("utf-8", errors="replace").decode("utf-8")
+    return value if value.isascii() else value.encode("utf-8", errors="replace").decode("utf-8")
