@@ -1,6 +1,6 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install run test faults compose-test check format lock lock-peers train bench bench-latency \
+.PHONY: help install run test faults compose-test check format lock lock-peers train bench bench-check bench-latency \
 	bench-scale bench-peers clean
 .DELETE_ON_ERROR:
 
@@ -82,8 +82,12 @@ lock-peers: $(BIN)/uv ## Write benchmarks/peers/requirements.txt (ARGS=--upgrade
 train: install ## Train the model and write it to MODEL_PATH
 	@$(BIN)/python train.py $(ARGS)
 
-bench: install ## Measure throughput beside the naive design
+bench: install ## Measure throughput beside the naive design and write it into the documents (10 minutes)
+	@test -e model.pth || { echo 'bench: training a model, as there is none' && $(BIN)/python train.py; }
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+bench-check: install ## Measure a part of it, and fail where Velox has become slower than recorded (2 minutes)
+	@$(BIN)/python -m benchmarks.throughput.check $(ARGS)
 
 bench-latency: install ## Measure latency under five loads, for each way to batch (8 minutes; ARGS=--quick: 1)
 	@$(BIN)/python -m benchmarks.latency $(ARGS)

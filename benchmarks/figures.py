@@ -45,6 +45,31 @@ class Growth:
         return self.last / self.first - 1
 
 
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """What no pipeline of these stages can exceed, however well it is arranged: all cores busy, with nothing else."""
+
+    cores: int
+    stages: Mapping[str, float]
+    """CPU milliseconds an image, by stage."""
+
+    @property
+    def sum_ms(self) -> float:
+        """CPU milliseconds an image, all stages together."""
+        return sum(self.stages.values())
+
+    @property
+    def per_s(self) -> float:
+        """Images a second at most."""
+        return 1000 * self.cores / self.sum_ms
+
+    @property
+    def bound(self) -> str:
+        """Name the stage that takes most of the time, and its share."""
+        stage = max(self.stages, key=self.stages.__getitem__)
+        return f"{stage}, {100 * self.stages[stage] / self.sum_ms:.0f} %"
+
+
 def pairwise_ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
     """Divide what was measured side by side, pair by pair: a neighbour's load then weighs on both."""
     return [over / under for over, under in zip(numerators, denominators, strict=True)]

@@ -51,6 +51,7 @@ def main() -> None:
         fetch(settings, images)
     finally:
         inference.kill()
+        images.cancel_join_thread()  # nobody reads what is still on its way
 
 
 def fetch(settings: Settings, images: "multiprocessing.Queue[Image]") -> NoReturn:

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from velox.consumer.topology import core_count
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 RECORDED = REPOSITORY / "benchmarks" / "recorded"
@@ -43,7 +45,7 @@ def circumstances() -> Circumstances:
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         commit=_commit(),
         cpu=_cpu(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=core_count(),
         load=os.getloadavg()[0],
         python=platform.python_version(),
         torch=version("torch"),

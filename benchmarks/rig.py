@@ -46,10 +46,10 @@ class Rig:
     settings: dict[str, str] = field(default_factory=dict)
     """For every program started here, on top of the addresses."""
 
-    def produce(self, count: int, *, source: str) -> None:
+    def produce(self, count: int, *, source: str, settings: Mapping[str, str] | None = None) -> None:
         """Fill the topic with the real producer, which ends well only when every record was acknowledged."""
         command = [str(REPOSITORY / "producer.py"), "--count", str(count), "--rate", "0", "--source", source]
-        with self.start(command, "producer", "producer") as producer:
+        with self.start(command, "producer", "producer", settings) as producer:
             producer.finish(_PRODUCE_S)
 
     def producer(self, count: int, *, rate: float) -> Program:

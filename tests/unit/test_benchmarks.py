@@ -8,7 +8,6 @@ from benchmarks import report, soak
 from benchmarks.document import read_section, write_section
 from benchmarks.figures import Growth, Spread, agreement, pairwise_ratios
 from benchmarks.memory import grown
-from benchmarks.throughput import Outcome
 
 
 def test_a_spread_is_least_median_and_most() -> None:
@@ -40,21 +39,6 @@ def test_agreement_counts_only_records_that_both_predicted() -> None:
 def test_a_process_seen_too_few_times_is_not_said_to_grow() -> None:
     series = {"main 1": [1.0] * 4 + [2.0] * 4, "inference 2": [1.0, 2.0], "inference 3": [1.0] * 8}
     assert grown(series, limit=0.1) == ["main 1"]
-
-
-def test_an_outcome_counts_cpu_time_per_document_stored_in_the_steady_part() -> None:
-    outcome = Outcome(
-        design="velox",
-        documents=150,
-        files=150,
-        first_s=5.0,
-        total_s=15.0,
-        steady_per_s=10.0,
-        cpu_s={"main": 1.0, "inference": 9.0},
-        labels={},
-    )
-    assert outcome.cpu_ms_each == {"main": 10.0, "inference": 90.0}
-    assert outcome.end_to_end_per_s == 10.0
 
 
 def test_a_soak_names_what_grew_and_forgives_a_single_file() -> None:

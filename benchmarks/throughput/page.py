@@ -1,0 +1,153 @@
+"""The figures of `make bench` as Markdown: a section of docs/performance.md, and a short table for the README. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.figures import Roofline, Spread
+from benchmarks.throughput.summary import DesignFigures, SceneFigures
+from benchmarks.throughput.variants import NAIVE, VELOX
+
+_STAGES: Final = ("poll, parse", "decode", "resize", "predict", "hand over", "store")
+_ROLES: Final = ("fetcher", "inference", "broker", "database")
+_REACHED: Final = ("alone", "at once", "with servers")
+
+
+def section(figures: Mapping[str, Any]) -> str:
+    """Write the whole section from what `make bench` recorded."""
+    scenes: Sequence[SceneFigures] = figures["scenes"]
+    lines = [
+        f"{_circumstances(figures)} `make bench` took {figures['minutes']:.0f} minutes.",
+        "",
+        "Every record is a detection, stored as a document and as a file. Several numbers are the least, the median "
+        "and the most of the rounds; × naive is taken between two runs of the same round. Images a second are those "
+        "between the first tenth and the last twentieth of a run, the start is in a column of its own.",
+        "",
+        *_rates(scenes),
+        "",
+        "CPU milliseconds an image in those runs, which are CPU seconds per 1,000 images. Broker and database are test "
+        "servers on the same cores.",
+        "",
+        *_cpu(scenes),
+        "",
+        "CPU milliseconds an image of each stage by itself, on one thread, in the same session; what the model does "
+        "also timed in one process per core at the same time, as cores share caches and memory, and some of them more.",
+        "",
+        *_stages(figures["stages"], figures["circumstances"]["cores"]),
+        "",
+        "How much of the roofline `cores / sum of stages` the runs reach, by what is counted as a stage.",
+        "",
+        *_reached(scenes),
+        *_notes(figures),
+    ]
+    return "\n".join(lines)
+
+
+def short(figures: Mapping[str, Any]) -> str:
+    """Write the README's table: Velox as it comes beside the naive design."""
+    scenes = [scene for scene in figures["scenes"] if NAIVE.name in scene["designs"]]
+    lines = ["| what | naive | Velox | Velox / naive |", "|---|---|---|---|"]
+    for scene in scenes:
+        naive, velox = scene["designs"][NAIVE.name], scene["designs"][VELOX.name]
+        rates = f"{median(naive['images_per_s']):,.1f} | {median(velox['images_per_s']):,.1f}"
+        ratio = f"{median(velox['ratios']):.1f} ({min(velox['ratios']):.1f}–{max(velox['ratios']):.1f})"
+        lines.append(f"| images/s, {_images(scene)} | {rates} | {ratio} |")
+    naive, velox = scenes[0]["designs"][NAIVE.name], scenes[0]["designs"][VELOX.name]
+    for what, figure in (("CPU ms an image, all processes", _own_cpu_ms), ("s from start to first stored", _start_s)):
+        theirs, ours = figure(naive), figure(velox)
+        lines.append(f"| {what} | {theirs:.1f} | {ours:.1f} | {ours / theirs:.2f} |")
+    reached = median(velox["images_per_s"]) / velox["rooflines"]["alone"]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{_circumstances(figures)} {velox['says'] or 'Defaults'}. {100 * reached:.0f} % of the roofline of these "
+            "cores. `make bench` measures it; each backend, stage and share is in "
+            "[docs/performance.md](docs/performance.md#throughput).",
+        ]
+    )
+
+
+def _circumstances(figures: Mapping[str, Any]) -> str:
+    where = figures["circumstances"]
+    return (
+        f"{where['date'][:10]}, commit {where['commit']}: {where['cores']} cores of {where['cpu']}, load "
+        f"{where['load']:.1f} before the start; Python {where['python']}, torch {where['torch']}; {figures['model']}."
+    )
+
+
+def _rates(scenes: Sequence[SceneFigures]) -> Iterator[str]:
+    yield "| images | design | images/s | × naive | s to the first stored |"
+    yield "|---|---|---|---|---|"
+    for scene, name, design in _each(scenes):
+        ratios = Spread.of(design["ratios"]).text() if design["ratios"] and name != NAIVE.name else "–"
+        rates, start = Spread.of(design["images_per_s"]).text(), median(design["start_s"])
+        yield f"| {_images(scene)} | {name} | {rates} | {ratios} | {start:.1f} |"
+
+
+def _cpu(scenes: Sequence[SceneFigures]) -> Iterator[str]:
+    yield f"| images | design | {' | '.join(_ROLES)} |"
+    yield f"|---|---|{'---|' * len(_ROLES)}"
+    for scene, name, design in _each(scenes):
+        cells = [f"{design['cpu_ms'][role]:.2f}" for role in _ROLES]
+        yield f"| {_images(scene)} | {name} | {' | '.join(cells)} |"
+
+
+def _stages(stages: Mapping[str, Any], cores: int) -> Iterator[str]:
+    yield f"| images | timed | {' | '.join(_STAGES)} | sum | most of it |"
+    yield f"|---|---|{'---|' * len(_STAGES)}---|---|"
+    for images, timed in stages.items():
+        for how, title in (("alone", "alone"), ("at_once", f"{cores} at once")):
+            costs = timed[how]
+            roofline = Roofline(cores, costs)
+            each = " | ".join(f"{costs[stage]:.3f}" for stage in _STAGES)
+            yield f"| {images} | {title} | {each} | {roofline.sum_ms:.3f} | {roofline.bound} |"
+
+
+def _reached(scenes: Sequence[SceneFigures]) -> Iterator[str]:
+    yield "| images | design | stages timed alone | timed on all cores at once | and broker and database as stages |"
+    yield "|---|---|---|---|---|"
+    for scene, name, design in _each(scenes):
+        if design["rooflines"]:
+            rate = median(design["images_per_s"])
+            cells = [
+                f"{100 * rate / design['rooflines'][way]:.0f} % of {design['rooflines'][way]:,.0f}/s"
+                for way in _REACHED
+            ]
+            yield f"| {_images(scene)} | {name} | {' | '.join(cells)} |"
+
+
+def _notes(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Say what does not fit into a table, one paragraph each."""
+    for scene in figures["scenes"]:
+        if scene["agreement"] is not None:
+            yield ""
+            yield f"Top-1 agreement with the naive design on {scene['name']}: {100 * scene['agreement']:.2f} %."
+    velox: DesignFigures = figures["scenes"][0]["designs"][VELOX.name]
+    if velox["says"]:
+        yield ""
+        yield f"{VELOX.name} as it comes says: {velox['says']}."
+    if figures["patient_naive"]:
+        yield ""
+        yield "The naive design's threads slept while they waited (`--patient-naive`)."
+    for name, why in figures["refused"].items():
+        yield ""
+        yield f"Not measured: {name}, {why}"
+
+
+def _each(scenes: Sequence[SceneFigures]) -> Iterator[tuple[SceneFigures, str, DesignFigures]]:
+    for scene in scenes:
+        for name, design in scene["designs"].items():
+            yield scene, name, design
+
+
+def _images(scene: SceneFigures) -> str:
+    return f"{scene['name']} ({scene['image_bytes'] / 1000:.1f} KB)"
+
+
+def _own_cpu_ms(design: DesignFigures) -> float:
+    return design["cpu_ms"]["fetcher"] + design["cpu_ms"]["inference"]
+
+
+def _start_s(design: DesignFigures) -> float:
+    return median(design["start_s"])
