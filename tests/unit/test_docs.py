@@ -12,6 +12,7 @@ import yaml
 from tests.fakes import make_record
 from tests.results import make_result
 from velox.consumer.fetcher import Fetcher
+from velox.core.idleness import Cause
 from velox.core.letters import dead_letter_headers
 from velox.errors import BadRecordError, Reason
 from velox.kafka.dead_letters import DeadLetters
@@ -103,6 +104,10 @@ def test_every_cause_of_unreadiness_is_explained() -> None:
     assert said >= {"blocked by ", "circuit open: "}
     explained = {cause: f"`{cause}" if cause.endswith(" ") else f"`{cause}`" for cause in causes}
     assert {cause for cause, heading in explained.items() if heading not in OPERATIONS} == set()
+
+
+def test_every_cause_for_which_devices_are_idle_is_explained() -> None:
+    assert {cause for cause in Cause if f"\n| `{cause}` | " not in OPERATIONS} == set()
 
 
 def test_every_reason_and_header_of_a_dead_letter_is_explained() -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -15,6 +16,8 @@ _TIMEOUT_S: Final = 1.0
 
 Buckets = Mapping[float, float]
 """A histogram: for each upper bound in seconds the number of observations up to it, as Prometheus counts."""
+Page = Mapping[str, Mapping[str, float]]
+"""Samples by name, and by their labels' values, joined with commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +34,26 @@ class Scrape:
 
 
 class Probe:
-    """Asks one consumer on this machine."""
+    """Asks one consumer."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         """Ask on METRICS_PORT."""
         self._port = port
+        self._host = host
 
     def scrape(self) -> Scrape | None:
         """Read its metrics; None while it does not answer."""
         answer = self._get("/metrics")
         return parse(answer[1]) if answer else None
+
+    def page(self) -> Page | None:
+        """Read all its metrics; None while it does not answer, or what answers is no consumer."""
+        answer = self._get("/metrics")
+        try:
+            page = read(answer[1]) if answer else {}
+        except ValueError:
+            return None
+        return page if metrics.STARTED.name in page else None
 
     def unready_because(self) -> str | None:
         """Say why it is not ready, None when it is."""
@@ -51,36 +64,40 @@ class Probe:
         return None if status == HTTPStatus.OK else str(json.loads(body).get("cause", body))
 
     def _get(self, path: str) -> tuple[int, str] | None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_S)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
-            return response.status, response.read().decode()
+            return response.status, response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException):
             return None
         finally:
             connection.close()
 
 
-def parse(text: str) -> Scrape:
-    """Take the numbers that count here out of a page of metrics."""
-    outcomes = {"predicted": 0, "dead_lettered": 0}
-    counts = {metrics.DETECTIONS.name: 0, metrics.PROCESSES.name: 0, metrics.RESTARTS.name: 0}
-    buckets: dict[float, float] = {}
+def read(text: str) -> Page:
+    """Take all samples out of a page of metrics."""
+    page: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            if sample.name == metrics.RECORDS.name:
-                outcomes[sample.labels["outcome"]] = int(sample.value)
-            elif sample.name in counts:
-                counts[sample.name] += int(sample.value)
-            elif sample.name == f"{metrics.END_TO_END.name}_bucket":
-                buckets[float(sample.labels["le"])] = sample.value
+            page[sample.name][",".join(sample.labels.values())] = sample.value
+    return page
+
+
+def parse(text: str) -> Scrape:
+    """Take the numbers that count here out of a page of metrics."""
+    page = read(text)
+    outcomes = page.get(metrics.RECORDS.name, {})
+    detections, processes, restarts = (
+        int(sum(page.get(spec.name, {}).values())) for spec in (metrics.DETECTIONS, metrics.PROCESSES, metrics.RESTARTS)
+    )
     return Scrape(
-        **outcomes,
-        detections=counts[metrics.DETECTIONS.name],
-        inference_processes=counts[metrics.PROCESSES.name],
-        inference_restarts=counts[metrics.RESTARTS.name],
-        end_to_end=buckets,
+        predicted=int(outcomes.get("predicted", 0)),
+        dead_lettered=int(outcomes.get("dead_lettered", 0)),
+        detections=detections,
+        inference_processes=processes,
+        inference_restarts=restarts,
+        end_to_end={float(bound): n for bound, n in page.get(f"{metrics.END_TO_END.name}_bucket", {}).items()},
     )
 
 
