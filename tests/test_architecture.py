@@ -32,6 +32,7 @@ LAYERS = {
     "velox.progress": ADAPTER,
     "velox.sinks": ADAPTER,
     "velox.sources": ADAPTER,
+    "velox.bench": PROCESS,
     "velox.consumer": PROCESS,
     "velox.doctor": PROCESS,
     "velox.producer": PROCESS,
@@ -51,6 +52,7 @@ A module imports from lower layers and from its own package, never from a neighb
 NEIGHBOURS = {
     ("velox.models", "velox.sources"): "what is trained on is drawn by the functions the producer draws with",
     ("velox.verify", "velox.up"): "both run the commands as processes, and ask them how they are",
+    ("velox.bench", "velox.consumer"): "a model is measured in processes placed as the consumer's",
     ("velox.top", "velox.up"): "both read what consumers serve as metrics",
     ("velox.doctor", "velox.consumer"): "how many inference processes there will be is for the consumer to say",
     ("velox.sinks", "velox.kafka"): "the sink kafka writes through Kafka's one adapter",
@@ -236,7 +238,16 @@ def loaded_by(name: str) -> frozenset[str]:
 
 @pytest.mark.parametrize(
     "entry",
-    ["velox.consumer.main", "velox.producer", "velox.up", "velox.verify", "velox.doctor", "velox.top", "velox.cli"],
+    [
+        "velox.consumer.main",
+        "velox.producer",
+        "velox.up",
+        "velox.verify",
+        "velox.doctor",
+        "velox.top",
+        "velox.bench",
+        "velox.cli",
+    ],
 )
 @pytest.mark.parametrize("library", ["torch", "torchvision", "simplejpeg"])
 def test_the_fetcher_the_producer_and_the_cli_never_load_a_model_framework(entry: str, library: str) -> None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from velox.commands import consume, dlq, doctor, metrics, produce, settings, top, train, up, verify
+from velox.commands import bench, consume, dlq, doctor, metrics, produce, settings, top, train, up, verify
 from velox.errors import VeloxError
 
 
@@ -36,6 +36,6 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Everything else is a setting: an environment variable or a line of .env. `velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (up, produce, consume, train, top, doctor, verify, dlq, settings, metrics):
+    for command in (up, produce, consume, train, top, bench, doctor, verify, dlq, settings, metrics):
         command.add(commands)
     return parser
