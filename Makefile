@@ -20,7 +20,7 @@ TORCH_INDEX ?=
 ARGS ?=
 
 help: ## Show every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Create .venv with everything locked in requirements-dev.txt
 	@echo 'install: .venv is ready'

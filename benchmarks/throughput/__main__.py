@@ -4,29 +4,24 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Final
 
 from benchmarks import report
 from benchmarks.document import write_section
 from benchmarks.programs import BenchmarkError
 from benchmarks.report import REPOSITORY
 from benchmarks.rig import console, notes
-from benchmarks.throughput.measuring import add_arguments, measure
+from benchmarks.throughput.measuring import add_arguments, measure, warn_if_busy
 from benchmarks.throughput.page import section, short
 from benchmarks.throughput.plan import QUICK, SCENES
 from benchmarks.throughput.variants import variants
 from tests.servers.process import ServerError
-
-_BUSY: Final = 0.5
-"""Load a core from which on the neighbours decide the ratio."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write the figures and the documents; 1 when a design did not store what it should have."""
     args = _parser().parse_args(argv)
     where = report.circumstances()
-    if where.load > _BUSY * where.cores:
-        notes.print(f"This machine is busy (load {where.load:.1f}): the naive design's spinning threads suffer most")
+    warn_if_busy(where)
     try:
         figures, wrong = measure(args, QUICK if args.quick else SCENES, [] if args.quick else variants())
     except (BenchmarkError, ServerError) as error:

@@ -11,7 +11,7 @@ from benchmarks import report
 from benchmarks.figures import Spread
 from benchmarks.programs import BenchmarkError
 from benchmarks.rig import console, notes
-from benchmarks.throughput.measuring import add_arguments, measure
+from benchmarks.throughput.measuring import add_arguments, measure, warn_if_busy
 from benchmarks.throughput.plan import QUICK
 from benchmarks.throughput.variants import VELOX
 from tests.servers.process import ServerError
@@ -81,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         notes.print("benchmark: nothing is recorded to compare with: run `make bench` first", style="red", markup=False)
         return 2
     where = report.circumstances()
+    warn_if_busy(where)
     try:
         figures, wrong = measure(args, QUICK, [])
     except (BenchmarkError, ServerError) as error:

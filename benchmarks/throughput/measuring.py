@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from benchmarks import photos
 from benchmarks.programs import BenchmarkError
-from benchmarks.report import REPOSITORY
+from benchmarks.report import REPOSITORY, Circumstances
 from benchmarks.rig import Rig, add_model_arguments, notes, provide_model, rig
 from benchmarks.throughput.plan import Job, Scene, jobs
 from benchmarks.throughput.runs import Outcome, problems, run
@@ -28,6 +28,8 @@ SETTINGS: Final = {"DEVICE": "cpu", "TARGET_LABELS": "*", "CONFIDENCE_THRESHOLD"
 """All designs get these: every record is a detection, so each costs a document and a file."""
 PATIENT: Final = {"OMP_WAIT_POLICY": "PASSIVE"}
 _PHOTOS: Final = 48
+_BUSY: Final = 0.5
+"""Load a core from which on the neighbours decide the ratio."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let the naive design's threads sleep while they wait (OMP_WAIT_POLICY=PASSIVE): a kinder baseline for "
         "a machine with neighbours, where threads that spin bring it down to a fraction",
     )
+
+
+def warn_if_busy(where: Circumstances) -> None:
+    """Say it when the figures will be about the neighbours, too."""
+    if where.load > _BUSY * where.cores:
+        notes.print(
+            f"This machine is busy (load {where.load:.1f}): the naive design's spinning threads suffer most, so ratios "
+            "come out too high and shares of the roofline too low; see --patient-naive",
+            style="yellow",
+        )
 
 
 def measure(

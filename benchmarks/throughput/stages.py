@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psutil
 
@@ -38,6 +38,7 @@ _WAIT_S: Final = 30.0
 _IN_HAND: Final = 64
 """Records that the writer has at once: about what two inference processes answer while it writes."""
 
+T = TypeVar("T")
 Costs = dict[str, float]
 """CPU milliseconds a record, by stage; what several threads or processes use is added up."""
 
@@ -119,7 +120,7 @@ def hand_over(settings: Settings, records: Sequence[Record]) -> float:
         time.sleep(0.01)
     began_s, done = _cpu_with_children_s(), 0
     while done == 0 or _cpu_with_children_s() - began_s < _LEAST_S:
-        _flow(records, dispatcher.submit, answered, most=settings.queue_size, at_once=4 * settings.batch_size)
+        flow(records, dispatcher.submit, answered, most=settings.queue_size, at_once=4 * settings.batch_size)
         done += len(records)
     used_s = _cpu_with_children_s() - began_s
     dispatcher.close(Deadline(_WAIT_S))
@@ -140,10 +141,10 @@ def store(settings: Settings, records: Sequence[Record]) -> float:
         writer.submit([Answered(record, answer, model) for record in some])
 
     writer.start()
-    _flow(records[: settings.batch_size], submit, stored, most=_IN_HAND, at_once=settings.batch_size)  # opens the sinks
+    flow(records[: settings.batch_size], submit, stored, most=_IN_HAND, at_once=settings.batch_size)  # opens the sinks
     rest = records[settings.batch_size :]
     began_s = time.process_time()
-    _flow(rest, submit, stored, most=_IN_HAND, at_once=settings.batch_size)
+    flow(rest, submit, stored, most=_IN_HAND, at_once=settings.batch_size)
     used_s = time.process_time() - began_s
     writer.close(_WAIT_S)
     return 1000 * used_s / len(rest)
@@ -159,9 +160,9 @@ def cpu_ms(step: Callable[[], object]) -> float:
     return 1000 * used_s / times
 
 
-def _flow(
-    records: Sequence[Record],
-    submit: Callable[[Sequence[Record]], Any],
+def flow(
+    records: Sequence[T],
+    submit: Callable[[Sequence[T]], Any],
     done: "SimpleQueue[int]",
     *,
     most: int,

@@ -1,8 +1,9 @@
 """What `make bench` and `make bench-check` compute and write, on figures made up here."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from benchmarks import photos, report
 from benchmarks.document import read_section
 from benchmarks.figures import Roofline
 from benchmarks.programs import BenchmarkError
-from benchmarks.throughput import check, measuring, plan
+from benchmarks.throughput import check, measuring, plan, stages
 from benchmarks.throughput.page import section, short
 from benchmarks.throughput.plan import SCENES, Job, Scene, jobs
 from benchmarks.throughput.runs import Mark, Outcome, problems, steady
@@ -168,6 +169,28 @@ def test_photos_are_a_source_of_labelled_images(tmp_path: Path) -> None:
     assert {"color_label", "shape_label"} <= set(items[0].metadata)
     assert 105_000 < measuring._mean_bytes(f"folder:{tmp_path}") < 127_000
     assert cv2.imdecode(np.frombuffer(items[0].payload, np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+class Answering(SimpleQueue[int]):
+    """Answers what was submitted first, and only when asked."""
+
+    def __init__(self) -> None:
+        self.waiting: list[int] = []
+        self.most = 0
+
+    def submit(self, some: Sequence[str]) -> None:
+        self.waiting.append(len(some))
+        self.most = max(self.most, sum(self.waiting))
+
+    def get(self, block: bool = True, timeout: float | None = None) -> int:
+        return self.waiting.pop(0)
+
+
+def test_no_more_than_agreed_is_in_hand_while_a_stage_is_timed() -> None:
+    answering = Answering()
+    stages.flow(["record"] * 50, answering.submit, answering, most=20, at_once=8)
+    assert answering.most == 18
+    assert answering.waiting == []
 
 
 def test_the_section_shows_what_was_recorded() -> None:
