@@ -1,9 +1,10 @@
-"""A batch is due at its size or its first item's timeout, whichever comes first."""
+"""At a fixed pace, a batch is due at its size or its first item's timeout, whichever comes first."""
 
 import pytest
 
 from tests.fakes import FakeClock
 from velox.core.batching import Batcher
+from velox.core.pace import FixedPace
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def batcher(clock: FakeClock) -> Batcher[int]:
-    return Batcher(size=4, timeout_s=0.010, clock=clock)
+    return Batcher(FixedPace(size=4, wait_s=0.010, clock=clock), clock=clock)
 
 
 def test_nothing_is_due_while_nothing_waits(batcher: Batcher[int]) -> None:
@@ -71,6 +72,6 @@ def test_batches_keep_the_order_and_never_exceed_the_size(batcher: Batcher[int])
 
 
 def test_a_timeout_of_zero_holds_nothing_back(clock: FakeClock) -> None:
-    batcher = Batcher[int](size=4, timeout_s=0, clock=clock)
+    batcher = Batcher[int](FixedPace(size=4, wait_s=0, clock=clock), clock=clock)
     batcher.add([1])
     assert batcher.due_in_s() == 0

@@ -13,6 +13,7 @@ from velox.consumer.dispatch import Answered, Dispatcher
 from velox.consumer.messages import Answers, Ready, Reply
 from velox.consumer.process import Heard
 from velox.core.deadline import Deadline
+from velox.core.pace import UNDECIDED
 from velox.errors import BadRecordError
 from velox.metrics import Metrics
 from velox.records import ModelInfo, Prediction, Record
@@ -35,6 +36,7 @@ class PretendedProcess:
         self.model: ModelInfo | None = None
         self.for_suspects = for_suspects
         self.batch_limit = settings.batch_size
+        self.decision = UNDECIDED
         self.accused: tuple[Record, BadRecordError] | None = None
         self.deaths_in_a_row = 0
         self.in_flight: dict[int, Record] = {}
@@ -158,6 +160,19 @@ def test_a_record_given_to_a_process_that_is_dying_is_not_forgotten(
     one.until(lambda: one.outcomes.get(1) == "predicted" or bool(PretendedProcess.made[-1].in_flight))
     PretendedProcess.made[-1].answer()
     one.until(lambda: one.outcomes == {0: "predicted", 1: "predicted"})
+
+
+def test_what_comes_at_once_is_shared_out_evenly(bench: Callable[..., Bench]) -> None:
+    one = bench(processes=3)
+    one.dispatcher.submit([make_record(n) for n in range(8)])
+    assert [process.given for process in PretendedProcess.made] == [[[0, 1, 2]], [[3, 4, 5]], [[6, 7]]]
+    one.until(lambda: len(one.outcomes) == 8)
+
+
+def test_no_process_has_more_than_four_batches_in_hand(bench: Callable[..., Bench]) -> None:
+    one = bench(processes=2)
+    one.dispatcher.submit([make_record(n, payload=b"wait") for n in range(100)])
+    assert [len(process.in_flight) for process in PretendedProcess.made] == [32, 32]
 
 
 def test_several_deadly_records_in_one_flight_cost_only_themselves(bench: Callable[..., Bench]) -> None:

@@ -2,13 +2,22 @@
 
 import pickle
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from time import monotonic
+from typing import Any
 
 import pytest
 
-from tests.fakes import FakeModel
-from velox.consumer.inference import answer
+from tests.fakes import FakeClock, FakeModel
+from velox.consumer import inference
+from velox.consumer.inference import BatchWait, answer, rehearse, turn
+from velox.consumer.messages import Work
 from velox.consumer.portions import Portions
+from velox.core.batching import Batcher
+from velox.core.pace import Pace
 from velox.errors import BadRecordError, Reason
 from velox.records import Prediction
 
@@ -153,3 +162,47 @@ def test_a_batch_too_large_for_memory_is_answered_all_the_same_and_the_limit_tol
     answers = answer(Hungry(), [(n, b"a:0.1") for n in range(8)], portions=Portions(8))
     assert [ticket for ticket, _ in answers.answers] == list(range(8))
     assert answers.batch_limit == 2
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple["Connection[Any, Any]", "Connection[Any, Any]"]]:
+    ours, theirs = Pipe()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_all_that_has_come_meanwhile_is_in_the_next_batch(
+    ends: tuple["Connection[Any, Any]", "Connection[Any, Any]"],
+) -> None:
+    fetcher, pipe = ends
+    model = FakeModel()
+    batcher = Batcher[tuple[int, bytes]](Pace(size=8, target_s=1))
+    wait = BatchWait()
+    for ticket in range(3):  # one by one, while the process predicted others
+        fetcher.send(Work(monotonic(), [(ticket, b"a:0.1")]))
+    assert turn(partial(answer, model, portions=Portions(8)), batcher, pipe, wait)
+    assert [ticket for ticket, _ in fetcher.recv().answers] == [0, 1, 2]
+    fetcher.send(None)
+    assert not turn(partial(answer, model, portions=Portions(8)), batcher, pipe, wait)
+
+
+def test_a_rehearsal_stays_within_the_bound_and_teaches() -> None:
+    model = FakeModel()
+    pace = Pace(size=6, target_s=1)
+    rehearse(model, b"a:0.1", Portions(6), pace)
+    assert [len(inputs) for inputs in model.predicted] == [1, 2, 4]
+    assert pace.curve.is_known
+
+
+def test_a_rehearsal_of_a_slow_model_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(inference, "monotonic", clock)
+
+    class Slow(FakeModel):
+        def predict(self, inputs: Sequence[object]) -> list[Prediction | BadRecordError]:
+            clock.advance(0.04 * len(inputs))
+            return super().predict(inputs)
+
+    model = Slow()
+    rehearse(model, b"a:0.1", Portions(64), Pace(size=64, target_s=1))
+    assert [len(inputs) for inputs in model.predicted] == [1, 2], "four more would take 0.28 s"

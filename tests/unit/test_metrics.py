@@ -7,7 +7,8 @@ import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from velox.metrics import CATALOGUE, Metrics, Spec, markdown
+from velox.commands.metrics import markdown
+from velox.metrics import CATALOGUE, Metrics, Spec
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 

@@ -1,9 +1,11 @@
 """Who predicts what: hands records to inference processes, and replaces processes that die or hang."""
 
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import NamedTuple
@@ -65,6 +67,7 @@ class Dispatcher:
         self._turned_at = monotonic()
         self._heard: Heard = SimpleQueue()
         self._processes = [InferenceProcess(settings, device, self._heard) for device in devices]
+        self._show_decisions()
         self._watcher = threading.Thread(target=self._watch, name="dispatch", daemon=True)
         self._watcher.start()
 
@@ -128,8 +131,11 @@ class Dispatcher:
             idlest = min(open_to_all, key=lambda p: len(p.in_flight), default=None)
             if idlest is None or len(idlest.in_flight) > self._low:
                 return
-            room = self._high - len(idlest.in_flight)
-            idlest.give([self._waiting.popleft() for _ in range(min(room, len(self._waiting)))])
+            # As many as the others that want some will have: none is to be idle while another has several.
+            hungry = [len(p.in_flight) for p in open_to_all if len(p.in_flight) <= self._low]
+            level = min(self._high, math.ceil((sum(hungry) + len(self._waiting)) / len(hungry)))
+            share = min(level - len(idlest.in_flight), len(self._waiting))
+            idlest.give([self._waiting.popleft() for _ in range(share)])
 
     def _next_alone(self, process: InferenceProcess) -> Record | None:
         if process.accused:
@@ -198,6 +204,18 @@ class Dispatcher:
         confidences = [a.confidence for _, a in answers.answers if isinstance(a, Prediction)]
         if confidences:
             self._metrics.confidence.set(sum(confidences) / len(confidences))
+
+    def _show_decisions(self) -> None:
+        """Let those who read the metrics ask what the processes have decided: of unequal ones, the largest."""
+
+        def largest(name: str) -> float:
+            return float(max(getattr(process.decision, name) for process in self._processes))
+
+        self._metrics.batch_aim.set_function(partial(largest, "aim"))
+        self._metrics.batch_wait.set_function(partial(largest, "wait_s"))
+        self._metrics.compute.labels("batch").set_function(partial(largest, "batch_s"))
+        self._metrics.compute.labels("record").set_function(partial(largest, "record_s"))
+        self._metrics.arrival_rate.set_function(lambda: sum(process.decision.rate for process in self._processes))
 
     def _warn_of_labels(self, labels: Sequence[str]) -> None:
         """Say it when settings and model do not fit, which shows in nothing else but a lack of detections."""

@@ -20,9 +20,10 @@ from velox.allocator import keep_large_blocks
 from velox.consumer.messages import Answers, Ready, Refused, Reply, Work
 from velox.consumer.portions import Portions, is_out_of_memory
 from velox.core.batching import Batcher
+from velox.core.pace import FixedPace, Pace
 from velox.errors import BadRecordError, Reason, VeloxError
 from velox.loading import load_class
-from velox.models.model import Model
+from velox.models.model import Model, Sampled
 from velox.records import ModelInfo, Prediction
 from velox.settings import Settings
 
@@ -32,6 +33,11 @@ Batch = list[tuple[int, bytes]]
 """Tickets and payloads."""
 Ask = Callable[..., Answers]
 """``answer``, for the process's own model."""
+
+_REHEARSAL_S = 0.2
+"""The start is held up no longer by learning what batches cost."""
+_FETCHER_S = 0.0002
+"""What a batch costs the fetcher, however many are in it: about so much, on the same cores."""
 
 
 def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work | None]") -> None:
@@ -54,18 +60,20 @@ def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work | None]
     except VeloxError as error:
         pipe.send(Refused(str(error)))
         return
-    pipe.send(Ready(ModelInfo(model.name, model.version, tuple(model.labels), device)))
-    batcher = Batcher[tuple[int, bytes]](size=settings.batch_size, timeout_s=settings.batch_timeout_ms / 1000)
     portions = Portions(settings.batch_size)
-    wait = _BatchWait()
+    batcher = Batcher[tuple[int, bytes]](_pace(settings))
+    if isinstance(model, Sampled):
+        rehearse(model, model.sample(), portions, batcher.pace)
+    pipe.send(Ready(ModelInfo(model.name, model.version, tuple(model.labels), device)))
+    wait = BatchWait()
     with suppress(EOFError):
-        while _turn(partial(answer, model, portions=portions), batcher, pipe, wait):
+        while turn(partial(answer, model, portions=portions), batcher, pipe, wait):
             pass
     sys.stdout.flush()
     os._exit(0)  # nothing is left to do, and a framework's own farewell takes seconds
 
 
-class _BatchWait:
+class BatchWait:
     """How long the process has done nothing but wait for more records to predict with those it has."""
 
     def __init__(self) -> None:
@@ -116,6 +124,23 @@ def answer(
     return Answers(answers, waited_s, decoded - started, now - decoded, portions.limit, now, batch_wait_s)
 
 
+def _pace(settings: Settings) -> Pace:
+    if settings.batch_timeout_ms is None:
+        return Pace(size=settings.batch_size, target_s=settings.latency_target_ms / 1000)
+    return FixedPace(size=settings.batch_size, wait_s=settings.batch_timeout_ms / 1000)
+
+
+def rehearse(model: Model, payload: bytes, portions: Portions, pace: Pace) -> None:
+    """Learn what batches cost before there are records, from one that is like them."""
+    began = monotonic()
+    count = 1
+    while count <= portions.limit and monotonic() - began + pace.curve.seconds(count) < _REHEARSAL_S:
+        started = monotonic()
+        portions.predict(model, [model.decode(payload) for _ in range(count)])
+        pace.computed(count, monotonic() - started + _FETCHER_S)
+        count *= 2
+
+
 def _checked(prediction: Prediction | BadRecordError) -> Prediction | BadRecordError:
     if isinstance(prediction, BadRecordError):
         return _plain(prediction)
@@ -139,30 +164,40 @@ def _where(error: Exception) -> str:
     return f"{type(error).__name__} in {frame.name} ({Path(frame.filename).name}:{frame.lineno}): {error}"
 
 
-def _turn(
-    ask: Ask, batcher: Batcher[tuple[int, bytes]], pipe: "Connection[Reply, Work | None]", wait: _BatchWait
+def turn(
+    ask: Ask, batcher: Batcher[tuple[int, bytes]], pipe: "Connection[Reply, Work | None]", wait: BatchWait
 ) -> bool:
-    """Take in what has come, waiting no longer than until a batch is due, and answer that; False at the end."""
-    if wait.poll(pipe, batcher.due_in_s()):
+    """Take in all that has come, waiting no longer than until a batch is due, and answer that; False at the end."""
+    due_in_s = batcher.due_in_s()
+    while wait.poll(pipe, due_in_s):
         work = pipe.recv()
         if work is None:
             return False
         if work.alone:
-            _answer(ask, work.payloads, pipe, waited_s=monotonic() - work.sent_at)
+            _answer(ask, work.payloads, pipe, batcher.pace, since=work.sent_at)
             return True
         batcher.add(work.payloads, since=work.sent_at)
+        due_in_s = 0
     if batcher.due_in_s() == 0:
-        waited_s = batcher.waited_s()
-        _answer(ask, batcher.take(), pipe, waited_s=waited_s, batch_wait_s=wait.take())
+        since = monotonic() - batcher.waited_s()
+        _answer(ask, batcher.take(), pipe, batcher.pace, since=since, batch_wait_s=wait.take())
     return True
 
 
 def _answer(
-    ask: Ask, batch: Batch, pipe: "Connection[Reply, Work | None]", *, waited_s: float, batch_wait_s: float = 0.0
+    ask: Ask,
+    batch: Batch,
+    pipe: "Connection[Reply, Work | None]",
+    pace: Pace,
+    *,
+    since: float,
+    batch_wait_s: float = 0.0,
 ) -> None:
-    answers = ask(batch, waited_s=waited_s, batch_wait_s=batch_wait_s)
+    started = monotonic()
+    answers = ask(batch, waited_s=started - since, batch_wait_s=batch_wait_s)
     failpoints.reach("after_predict")
-    pipe.send(answers)
+    pipe.send(answers._replace(decision=pace.decide()))
+    pace.computed(len(batch), monotonic() - started + _FETCHER_S)
 
 
 def _die_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from velox.core.pace import UNDECIDED, Decision
 from velox.errors import BadRecordError
 from velox.records import ModelInfo, Prediction
 
@@ -42,6 +43,8 @@ class Answers(NamedTuple):
     """Monotonic seconds."""
     batch_wait_s: float
     """Seconds in which the process did nothing but wait for more records to predict with those it had."""
+    decision: Decision = UNDECIDED
+    """What its batcher has decided for the present."""
 
 
 Reply = Ready | Refused | Answers

@@ -11,6 +11,7 @@ from time import monotonic
 from velox.consumer import inference
 from velox.consumer.messages import Answers, Reply, Work
 from velox.core.idleness import Idleness
+from velox.core.pace import UNDECIDED
 from velox.errors import BadRecordError
 from velox.records import ModelInfo, Prediction, Record
 from velox.settings import Settings
@@ -40,6 +41,7 @@ class InferenceProcess:
         self.accused: tuple[Record, BadRecordError] | None = None
         """What the process before it died of, alone with it; blamed once this one has predicted another record."""
         self.batch_limit = settings.batch_size
+        self.decision = UNDECIDED
         self.deaths_in_a_row = 0
         """Of the processes before it in its place, since one of them last answered."""
         self.in_flight: dict[int, Record] = {}
@@ -89,6 +91,7 @@ class InferenceProcess:
         """Match the answers with the records they are for."""
         self.active_at = monotonic()
         self.batch_limit = answers.batch_limit
+        self.decision = answers.decision
         self.deaths_in_a_row = 0
         matched = [(self.in_flight.pop(ticket), answer) for ticket, answer in answers.answers]
         if self.idleness:

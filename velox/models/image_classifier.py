@@ -79,6 +79,10 @@ class ImageClassifier:
         best = probabilities.argmax(1)
         return [self._answer(row, int(index)) for row, index in zip(probabilities, best, strict=True)]
 
+    def sample(self) -> bytes:
+        """Give an image of the usual size."""
+        return bytes(simplejpeg.encode_jpeg(np.full((512, 512, 3), 128, np.uint8)))
+
     def _answer(self, row: Probabilities, best: int) -> Prediction | BadRecordError:
         confidence = float(row[best])
         if not np.isfinite(confidence):  # argmax puts NaN first, so one NaN anywhere in the row shows here
@@ -87,5 +91,4 @@ class ImageClassifier:
 
     def _warm_up(self) -> None:
         """Predict once, so that the first record does not wait for what libraries put off until their first use."""
-        grey = simplejpeg.encode_jpeg(np.full((512, 512, 3), 128, np.uint8))
-        self.predict([self.decode(grey)] * self._settings.batch_size)
+        self.predict([self.decode(self.sample())] * self._settings.batch_size)

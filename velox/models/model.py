@@ -1,11 +1,19 @@
 """The Model contract: what an inference process runs."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from velox.errors import BadRecordError
 from velox.records import Prediction
 from velox.settings import Settings
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """What a model may offer besides: then its speed is known before the first record comes, not only after some."""
+
+    def sample(self) -> bytes:
+        """Give a payload like those to come, after ``load``. It is predicted a few times, and goes nowhere."""
 
 
 class Model(Protocol):

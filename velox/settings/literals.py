@@ -25,12 +25,22 @@ def _names(value: object) -> object:
     return literal
 
 
-def _auto(value: object) -> object:
-    return 0 if isinstance(value, str) and value.strip().lower() == "auto" else value
+def _is_auto(value: object) -> bool:
+    return isinstance(value, str) and value.strip().lower() == "auto"
+
+
+def _auto_is_0(value: object) -> object:
+    return 0 if _is_auto(value) else value
+
+
+def _auto_is_none(value: object) -> object:
+    return None if _is_auto(value) else value
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Bgr = Annotated[tuple[Channel, Channel, Channel], BeforeValidator(_literal)]
-AutoCount = Annotated[int, BeforeValidator(_auto)]
+AutoCount = Annotated[int, BeforeValidator(_auto_is_0)]
 """A count, or ``auto`` for 0."""
+AutoNumber = Annotated[float | None, BeforeValidator(_auto_is_none)]
+"""A number, 0 too, or ``auto`` for None."""

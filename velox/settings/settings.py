@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from velox.core.envelope import Codec
 from velox.settings.environment import Colors
-from velox.settings.literals import AutoCount, Bgr, Names
+from velox.settings.literals import AutoCount, AutoNumber, Bgr, Names
 from velox.settings.secrets import SecretFiles
 
 MIB = 1024 * 1024
@@ -124,7 +124,20 @@ class Settings(BaseSettings):
         0, ge=0, le=1024, description="Inference processes; `auto` (0) = one per GPU, else one per core."
     )
     batch_size: int = Field(8, ge=1, le=4096, description="Records predicted together at most.")
-    batch_timeout_ms: float = Field(10.0, ge=0, le=60_000, description="A partial batch waits this long at most.")
+    batch_timeout_ms: AutoNumber = Field(
+        None,
+        ge=0,
+        le=60_000,
+        description="A partial batch waits this long at most; `auto` chooses its size (up to BATCH_SIZE) and wait from "
+        "what batches cost and how fast records come.",
+    )
+    latency_target_ms: float = Field(
+        80.0,
+        gt=0,
+        le=60_000,
+        description="What 99 of 100 records should take, produced to stored; with BATCH_TIMEOUT_MS=`auto`, batches "
+        "wait only as far as it allows.",
+    )
     queue_size: int = Field(200, ge=1, le=1_000_000, description="Records in flight at most, per consumer.")
     queue_bytes: int = Field(256 * MIB, ge=1024, description="Bytes in flight at most, per consumer.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Images with more pixels are dead-lettered, unread.")
