@@ -34,7 +34,7 @@ _IDLE: Final = {
     ),
     Cause.BATCH_WAIT: (
         "nothing is: records wait for company",
-        "lower BATCH_TIMEOUT_MS or BATCH_SIZE when latency matters",
+        "BATCH_TIMEOUT_MS=auto, or a lower LATENCY_TARGET_MS, when latency matters",
     ),
     Cause.DECODE: (
         "decoding is the bottleneck",
