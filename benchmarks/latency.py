@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks import report, stamps
 from benchmarks.document import write_section
-from benchmarks.latency_table import Measured, markdown
+from benchmarks.latency_table import Measured, markdown, ms
 from benchmarks.meter import Meter, await_ready
 from benchmarks.open_loop import Run, percentiles
 from benchmarks.programs import BenchmarkError, Program
@@ -54,7 +54,7 @@ class Plan:
     idle_s: float
 
 
-PLAN: Final = Plan(loads=(10, 25, 50, 75, 90), lasts_s=14.0, warm_up_s=1.5, idle_s=12.0)
+PLAN: Final = Plan(loads=(10, 25, 50, 75, 90), lasts_s=12.0, warm_up_s=1.5, idle_s=12.0)
 QUICK: Final = Plan(loads=(10, 50), lasts_s=4.0, warm_up_s=1.0, idle_s=4.0)
 
 
@@ -181,8 +181,8 @@ def _rounds(at: Rig, capacity: float, plan: Plan) -> Iterator[Measured]:
         names = list(VARIANTS)
         for variant in names[turn % len(names) :] + names[: turn % len(names)]:
             one = measure(at, variant, percent, capacity, plan)
-            p50, p99 = (one.percentiles_ms[q] or float("nan") for q in ("50", "99"))
-            notes.print(f"{percent} % {variant}: p50 {p50:.1f} ms, p99 {p99:.1f} ms", *one.problems)
+            p50, p99 = ms(one.percentiles_ms["50"]), ms(one.percentiles_ms["99"])
+            notes.print(f"{percent} % {variant}: p50 {p50} ms, p99 {p99} ms", *one.problems)
             yield one
 
 

@@ -37,9 +37,9 @@ def markdown(where: Circumstances, figures: Mapping[str, Any], measured: Sequenc
             "",
             f"Milliseconds from when a record was due until every sink had it, over {plan['lasts_s']:g} s of random "
             f"arrivals without the first {plan['warm_up_s']:g} s. The generator waits for nothing, and what it sends "
-            f"late counts from when it was due. Loads are shares of {figures['capacity_per_s']:.0f} records/s, the "
-            f"capacity of *default*. Shape images, {figures['model']}; every record becomes a document, each detection "
-            f"a file. {variants}.",
+            "late counts from when it was due; it shares the cores with broker, database and Velox. Loads are shares "
+            f"of {figures['capacity_per_s']:.0f} records/s, the capacity of *default*. Shape images, "
+            f"{figures['model']}; every record becomes a document, each detection a file. {variants}.",
             "",
             f"| load | records/s | variant | {quantiles} | batch | samples | |",
             f"|---|---|---|{len(QUANTILES) * '---|'}---|---|---|",
@@ -57,7 +57,7 @@ def markdown(where: Circumstances, figures: Mapping[str, Any], measured: Sequenc
 
 def row(one: Measured) -> str:
     """Write one line of the table; what is not valid says so and why."""
-    values = " | ".join(_ms(one.percentiles_ms[name]) for name in QUANTILES)
+    values = " | ".join(ms(one.percentiles_ms[name]) for name in QUANTILES)
     remark = f"**invalid**: {', '.join(one.problems)}" if one.problems else ""
     return (
         f"| {one.percent} % | {one.rate:.0f} | {one.variant} | {values} | {one.mean_batch:.1f} | {one.samples} "
@@ -85,7 +85,8 @@ def comparisons(measured: Sequence[Measured], *, ours: str = "default") -> Itera
         yield f"- {percent} %: {ours} has {', '.join(parts)}"
 
 
-def _ms(value: float | None) -> str:
+def ms(value: float | None) -> str:
+    """Write milliseconds; a dash where there were too few samples."""
     return "–" if value is None else f"{value:.1f}"
 
 
