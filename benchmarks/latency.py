@@ -24,10 +24,10 @@ VARIANTS: Final[Mapping[str, Mapping[str, str]]] = {
     "batch 1": {"BATCH_SIZE": "1", "BATCH_TIMEOUT_MS": "10"},
     "batch 8": {"BATCH_SIZE": "8", "BATCH_TIMEOUT_MS": "10"},
     "batch 32": {"BATCH_SIZE": "32", "BATCH_TIMEOUT_MS": "10"},
-    "default": {},
+    "adaptive": {"BATCH_TIMEOUT_MS": "auto"},
 }
 """What is compared, by the settings that differ."""
-REFERENCE: Final = "default"
+REFERENCE: Final = "adaptive"
 """Whose capacity the loads are shares of; all variants get the same records at the same times."""
 _SETTINGS: Final = {
     "DEVICE": "cpu",

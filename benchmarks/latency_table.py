@@ -38,7 +38,7 @@ def markdown(where: Circumstances, figures: Mapping[str, Any], measured: Sequenc
             f"Milliseconds from when a record was due until every sink had it, over {plan['lasts_s']:g} s of random "
             f"arrivals without the first {plan['warm_up_s']:g} s. The generator waits for nothing, and what it sends "
             "late counts from when it was due; it shares the cores with broker, database and Velox. Loads are shares "
-            f"of {figures['capacity_per_s']:.0f} records/s, the capacity of *default*. Shape images, "
+            f"of {figures['capacity_per_s']:.0f} records/s, the capacity of *adaptive*. Shape images, "
             f"{figures['model']}; every record becomes a document, each detection a file. {variants}.",
             "",
             f"| load | records/s | variant | {quantiles} | batch | samples | |",
@@ -65,7 +65,7 @@ def row(one: Measured) -> str:
     )
 
 
-def comparisons(measured: Sequence[Measured], *, ours: str = "default") -> Iterator[str]:
+def comparisons(measured: Sequence[Measured], *, ours: str = "adaptive") -> Iterator[str]:
     """Say at each load how ``ours`` stands beside the best of the others, by p50 and by p99."""
     for percent in dict.fromkeys(one.percent for one in measured):
         valid = {one.variant: one for one in measured if one.percent == percent and not one.problems}
@@ -91,4 +91,4 @@ def ms(value: float | None) -> str:
 
 
 def _settings(settings: Mapping[str, str]) -> str:
-    return ", ".join(f"`{name}={value}`" for name, value in settings.items()) or "as Velox comes"
+    return ", ".join(f"`{name}={value}`" for name, value in settings.items())

@@ -120,9 +120,9 @@ def test_a_line_says_why_it_is_not_valid() -> None:
 
 
 def test_what_is_ours_is_compared_with_the_best_valid_one() -> None:
-    rivals = [measured("batch 1", 20.0), measured("batch 8", 1.0, problems=("late",)), measured("default", 10.0)]
+    rivals = [measured("batch 1", 20.0), measured("batch 8", 1.0, problems=("late",)), measured("adaptive", 10.0)]
     assert list(comparisons(rivals)) == [
-        "- 50 %: default has p50 0.50 × that of the best fixed one (batch 1), "
+        "- 50 %: adaptive has p50 0.50 × that of the best fixed one (batch 1), "
         "p99 0.50 × that of the best fixed one (batch 1)"
     ]
     assert list(comparisons(rivals[1:])) == ["- 50 %: nothing valid to compare"]
@@ -131,24 +131,24 @@ def test_what_is_ours_is_compared_with_the_best_valid_one() -> None:
 def test_the_section_names_circumstances_settings_and_overhead() -> None:
     figures = {
         "model": "a model",
-        "variants": {"batch 8": {"BATCH_SIZE": "8"}, "default": {}},
+        "variants": {"batch 8": {"BATCH_SIZE": "8"}, "adaptive": {"BATCH_TIMEOUT_MS": "auto"}},
         "plan": {"lasts_s": 14.0, "warm_up_s": 1.5},
         "capacity_per_s": 400.0,
         "idle": {"bare_ms": 4.0, "bare_in_a_row_ms": 3.0, "through_everything_ms": 9.0},
     }
-    text = markdown(WHERE, figures, [measured("batch 8", 10.0), measured("default", 5.0)])
+    text = markdown(WHERE, figures, [measured("batch 8", 10.0), measured("adaptive", 5.0)])
     for part in (
         "a processor",
         "400 records/s",
         "batch 8: `BATCH_SIZE=8`",
         "5.0 ms for Kafka",
-        "| 50 % | 100 | default",
+        "| 50 % | 100 | adaptive",
     ):
         assert part in text
 
 
-def test_one_variant_fixes_nothing_and_the_others_only_how_they_batch() -> None:
-    assert VARIANTS["default"] == {}
+def test_variants_differ_only_in_how_they_batch_and_one_adapts() -> None:
+    assert VARIANTS["adaptive"] == {"BATCH_TIMEOUT_MS": "auto"}
     assert {name for settings in VARIANTS.values() for name in settings} == {"BATCH_SIZE", "BATCH_TIMEOUT_MS"}
 
 
