@@ -23,6 +23,8 @@ _WAIT_S = 0.1
 _BATCHES_A_WAVE = 2
 _WAVES_IN_FLIGHT = 3
 _START_S = 120.0
+_KEEP_ALIVE_S = 2.0
+"""Less than the 5 s after which uvicorn closes an idle connection, maybe just as the next request goes out on it."""
 
 
 def as_json(jpeg: bytes) -> dict[str, Any]:
@@ -59,7 +61,8 @@ async def main(server: Server) -> None:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", server.module]
     process = subprocess.Popen(command, env={**os.environ, "PORT": str(port), "OMP_NUM_THREADS": "1"})
-    limits = httpx.Limits(max_connections=(_WAVES_IN_FLIGHT + 1) * _BATCHES_A_WAVE * place.batch)
+    connections = (_WAVES_IN_FLIGHT + 1) * _BATCHES_A_WAVE * place.batch
+    limits = httpx.Limits(max_connections=connections, keepalive_expiry=_KEEP_ALIVE_S)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60.0) as client:
         await _until_ready(client, server.health, process)
         consumer = subscribe(place)
