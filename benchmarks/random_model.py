@@ -1,6 +1,7 @@
 """A model that was never trained: as fast as one that was."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from velox.models import card, dataset
 from velox.models.architectures import ARCHITECTURES
 from velox.models.backends.torch_backend import normalisation
 from velox.models.export import to_onnx
+from velox.models.measuring import measure
 from velox.models.preprocessing import Preprocessor
 from velox.settings import Settings
 
@@ -37,7 +39,10 @@ def write(folder: Path, architecture: str) -> None:
         starts_from="random",
     )
     export = to_onnx(network, ARCHITECTURES[architecture], described.version)
-    card.write(described, weights, export=export, model_path=folder / "model.pth", classes_path=folder / "classes.json")
+    measured = measure(network, ARCHITECTURES[architecture], export, described.version, Settings.model_construct())
+    described = replace(described, precisions=measured.precisions, profiles=measured.profiles)
+    paths = {"model_path": folder / "model.pth", "classes_path": folder / "classes.json"}
+    card.write(described, weights, export=export, quantised=measured.quantised, **paths)
 
 
 def _calibrate(network: nn.Module, size: int) -> None:

@@ -27,7 +27,7 @@ COLLECTION = "shapes_found"
 _PRODUCE_S = 600.0
 _HEAP_MIB = 4096
 """Room for two million documents: a server that runs out of memory would be measured instead of Velox."""
-_MODEL_FILES = ("model.pth", "classes.json", "model.json", "model.onnx")
+_MODEL_FILES = ("model.pth", "classes.json", "model.json", "model.onnx", "model.int8.onnx")
 _POLL_S = 0.05
 
 _WIDTH = None if sys.stdout.isatty() else 120

@@ -65,7 +65,7 @@ DRIVERS = {
     "torch": {"velox.models"},
     "torchvision": {"velox.models"},
     "openvino": {"velox.models.backends.openvino_backend"},
-    "onnxruntime": {"velox.models.backends.onnxruntime_backend"},
+    "onnxruntime": {"velox.models.backends.onnxruntime_backend", "velox.models.quantisation"},
     "simplejpeg": {"velox.models"},
     "prometheus_client": {"velox.metrics", "velox.consumer.probes", "velox.up.scraping"},
     "pydantic": {"velox.settings"},

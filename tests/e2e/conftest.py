@@ -15,7 +15,7 @@ from tests.e2e.pipeline import REPOSITORY, Pipeline
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
 
-MODEL_FILES = ("model.pth", "classes.json", "model.json", "model.onnx")
+MODEL_FILES = ("model.pth", "classes.json", "model.json", "model.onnx", "model.int8.onnx")
 """What a training writes."""
 SMALL_MODEL = {"MODEL_ARCH": "tiny_cnn", "SAMPLES_PER_CLASS": "100", "EPOCHS": "6"}
 

@@ -18,8 +18,9 @@ import torch
 
 from tests.models import untrained
 from velox.errors import BadRecordError, ModelError, SettingsError
-from velox.models import pretrained, training
+from velox.models import measuring, pretrained, training
 from velox.models.architectures import ARCHITECTURES
+from velox.models.backends.precision import RUNS
 from velox.models.card import ModelCard
 from velox.models.image_classifier import ImageClassifier
 from velox.models.stopping import Stopped
@@ -59,6 +60,12 @@ def right_and_sure(settings: Settings, **other: str) -> list[float]:
     return confidences
 
 
+@pytest.fixture(autouse=True)
+def little_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep all but the model that is shared from measuring precisions on hundreds of images."""
+    monkeypatch.setattr(measuring, "_IMAGES", 16)
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, ModelCard]:
     """The default labels, learned by the small network."""
@@ -76,8 +83,8 @@ def test_a_trained_model_tells_the_labels_apart(trained: tuple[Settings, ModelCa
 def test_its_export_is_of_this_model_and_answers_the_same(trained: tuple[Settings, ModelCard]) -> None:
     settings, card = trained
     assert f"tiny_cnn {card.version}".encode() in settings.model_path.with_suffix(".onnx").read_bytes()
-    sure = right_and_sure(settings, backend="openvino")
-    assert sure == pytest.approx(right_and_sure(settings, backend="torch"), abs=1e-4)
+    sure = right_and_sure(settings, backend="openvino", precision="fp32")
+    assert sure == pytest.approx(right_and_sure(settings, backend="torch", precision="fp32"), abs=1e-4)
 
 
 def test_the_card_describes_the_model(trained: tuple[Settings, ModelCard]) -> None:
@@ -92,6 +99,23 @@ def test_the_card_describes_the_model(trained: tuple[Settings, ModelCard]) -> No
     assert written["accuracy_by_label"].keys() == set(settings.labels)
     assert written["dataset"]["samples_per_class"] == SMALL["samples_per_class"]
     assert written["version"] == classifier(settings).version
+
+
+def test_the_card_says_what_each_precision_and_fast_preprocessing_change(trained: tuple[Settings, ModelCard]) -> None:
+    settings, card = trained
+    ways = {f"{backend} {precision}" for backend, runs in RUNS.items() for precision in runs}
+    assert {"openvino int8", "onnxruntime int8"} <= card.precisions.keys() <= ways - {"torch fp32"}
+    for name, agreement in (*card.precisions.items(), *card.profiles.items()):
+        assert agreement.images >= 400
+        assert agreement.threshold == settings.confidence_threshold
+        assert agreement.top1 > 0.95, name
+        assert agreement.mean_difference <= agreement.max_difference <= 1
+    for backend in ("openvino", "onnxruntime"):
+        exact, int8 = card.precisions[f"{backend} fp32"], card.precisions[f"{backend} int8"]
+        assert exact.top1 == 1
+        assert exact.max_difference < 1e-4 < int8.max_difference
+    assert card.profiles.keys() == {"fast"}
+    assert card.profiles["fast"].max_difference > 1e-3
 
 
 def test_three_shapes_in_three_colours_need_settings_only(tmp_path: Path) -> None:
@@ -135,7 +159,7 @@ def test_a_stopped_training_leaves_the_old_model(trained: tuple[Settings, ModelC
 
     with pytest.raises(Stopped):
         training.train(settings_in(tmp_path, samples_per_class=8, epochs=1), check_stop=stop)
-    assert {path.name for path in tmp_path.iterdir()} == {"model.pth", "classes.json", "model.json", "model.onnx"}
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in trained[0].model_path.parent.iterdir()}
     assert classifier(settings_in(tmp_path)).version == trained[1].version
 
 

@@ -12,8 +12,8 @@ def add(commands: Commands) -> None:
     train = commands.add_parser(
         "train",
         help="train a model on drawn shapes",
-        description="Trains MODEL_ARCH on drawn shapes; writes MODEL_PATH, CLASSES_PATH, the model card model.json and "
-        "model.onnx, which runs without torch.",
+        description="Trains MODEL_ARCH on drawn shapes; writes MODEL_PATH, CLASSES_PATH, the model card model.json, "
+        "and model.onnx and model.int8.onnx, which run without torch.",
     )
     train.set_defaults(run=_run)
 

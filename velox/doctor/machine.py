@@ -28,7 +28,7 @@ def find(settings: Settings) -> Iterator[Finding]:
     """Compare what there is with what the settings ask for."""
     devices = placements(settings)
     processes = len(devices)
-    backend, _ = choose(settings.backend, devices[0])
+    backend, _ = choose(settings, devices[0])
     yield memory(settings, available_bytes(), processes=processes, each_bytes=_INFERENCE_BYTES[backend])
     if "disk" in settings.sinks or "sqlite" in settings.sinks:
         yield disk(settings)

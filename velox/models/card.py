@@ -3,14 +3,14 @@
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from velox.errors import ModelError
+from velox.models.agreement import Agreement
+from velox.models.replacing import replace, sync_folder, write_beside
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,10 @@ class ModelCard:
     starts_from: str = ""
     """``imagenet`` or ``scratch``."""
     dataset: Mapping[str, Any] = field(default_factory=dict)
+    precisions: Mapping[str, Agreement] = field(default_factory=dict)
+    """Agreement with float32 by backend and precision, such as ``openvino int8``: those that were measured."""
+    profiles: Mapping[str, Agreement] = field(default_factory=dict)
+    """Agreement of ``fast`` preprocessing with ``exact``, both in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ def card_path(model_path: Path) -> Path:
 def export_path(model_path: Path) -> Path:
     """Say where the export of ``model_path`` lies: beside it, ``model.onnx`` for ``model.pth``."""
     return model_path.with_suffix(".onnx")
+
+
+def quantised_path(model_path: Path) -> Path:
+    """Say where the export in int8 lies: beside it, ``model.int8.onnx`` for ``model.pth``."""
+    return model_path.with_suffix(".int8.onnx")
 
 
 def identity(architecture: str, version: str) -> str:
@@ -122,7 +131,13 @@ def _read_without_weights(model_path: Path, classes_path: Path) -> ModelFiles:
 
 
 def write(
-    card: ModelCard, weights: bytes, *, model_path: Path, classes_path: Path, export: bytes | None = None
+    card: ModelCard,
+    weights: bytes,
+    *,
+    model_path: Path,
+    classes_path: Path,
+    export: bytes | None = None,
+    quantised: bytes | None = None,
 ) -> None:
     """Replace the files, each atomically; the old model stays until all the new ones are on disk.
 
@@ -135,24 +150,24 @@ def write(
         ModelError: a file cannot be written; the message names it.
     """
     classes = json.dumps({str(index): label for index, label in enumerate(card.labels)}, indent=2, ensure_ascii=False)
-    described = json.dumps(asdict(card), indent=2, ensure_ascii=False)
     contents = {
-        card_path(model_path): described.encode() + b"\n",
+        card_path(model_path): _described(card),
         classes_path: classes.encode() + b"\n",
         **({} if export is None else {export_path(model_path): export}),
+        **({} if quantised is None else {quantised_path(model_path): quantised}),
         model_path: weights,
     }
     temporary: dict[Path, Path] = {}
     try:
         for path, content in contents.items():
-            temporary[path] = _write_beside(path, content)
+            temporary[path] = write_beside(path, content)
         if not _holds_labels(classes_path, card.labels):
-            for path in (model_path, export_path(model_path)):
+            for path in (model_path, export_path(model_path), quantised_path(model_path)):
                 path.unlink(missing_ok=True)
-            _sync_folder(model_path.parent)
+            sync_folder(model_path.parent)
         for path, written in temporary.items():
             written.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         msg = f"{error.filename or model_path}: cannot write the model: {error.strerror or error}"
         raise ModelError(msg) from error
@@ -161,48 +176,29 @@ def write(
             written.unlink(missing_ok=True)
 
 
-def write_export(export: bytes, model_path: Path) -> None:
-    """Replace the export alone, atomically.
+def write_export(
+    export: bytes, model_path: Path, *, quantised: bytes | None = None, described: ModelCard | None = None
+) -> None:
+    """Replace what was made from the weights alone, each file atomically; the export comes last.
 
     Raises:
-        ModelError: it cannot be written.
+        ModelError: a file cannot be written.
     """
-    path = export_path(model_path)
-    written: Path | None = None
-    try:
-        written = _write_beside(path, export)
-        written.replace(path)
-    except OSError as error:
-        msg = f"{path}: cannot write the export: {error.strerror or error}"
-        raise ModelError(msg) from error
-    finally:
-        if written:
-            written.unlink(missing_ok=True)
+    contents = {
+        **({} if quantised is None else {quantised_path(model_path): quantised}),
+        **({} if described is None else {card_path(model_path): _described(described)}),
+        export_path(model_path): export,
+    }
+    for path, content in contents.items():
+        try:
+            replace(path, content)
+        except OSError as error:
+            msg = f"{path}: cannot write the export: {error.strerror or error}"
+            raise ModelError(msg) from error
 
 
-def _write_beside(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            # mkstemp makes files for the owner only; whoever runs the consumer has to read these.
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return Path(name)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, and keep two renames in order."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _described(card: ModelCard) -> bytes:
+    return json.dumps(asdict(card), indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def _holds_labels(classes_path: Path, labels: tuple[str, ...]) -> bool:
@@ -238,9 +234,13 @@ def _parse_labels(content: bytes, path: Path) -> tuple[str, ...]:
 def _read_card(path: Path) -> ModelCard | None:
     try:
         fields = json.loads(path.read_bytes())
-        return ModelCard(**{**fields, "labels": tuple(fields["labels"])})
+        measured = {
+            kind: {name: Agreement(**values) for name, values in fields.get(kind, {}).items()}
+            for kind in ("precisions", "profiles")
+        }
+        return ModelCard(**{**fields, **measured, "labels": tuple(fields["labels"])})
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         log.warning("%s is no model card and is ignored: %s", path, error)
         return None

@@ -22,6 +22,7 @@ _SIZES: Final = (0.4, 1.3)
 _MAX_NOISE: Final = 25.0
 _MAX_TINT: Final = 20
 _QUALITIES: Final = (60, 96)
+_TEXTURES: Final = (15.0, 45.0)
 _PLACES: Final = 256
 """Noise starts at this many different rows and columns of its field."""
 
@@ -47,12 +48,20 @@ class Dataset:
         return np.stack([preprocess(self.jpegs[index]) for index in indices]), self.targets[indices]
 
 
-def make(settings: Settings, *, per_label: int, seed: Sequence[int], plain_share: float = PLAIN_SHARE) -> Dataset:
+def make(
+    settings: Settings,
+    *,
+    per_label: int,
+    seed: Sequence[int],
+    plain_share: float = PLAIN_SHARE,
+    is_photo_like: bool = False,
+) -> Dataset:
     """Draw a balanced set: ``per_label`` images of every label, label after label.
 
-    The same arguments give the same images, whatever the number of threads.
+    The same arguments give the same images, whatever the number of threads. Photo-like images have light and colour
+    of all scales over them, as photos do, in the place of noise.
     """
-    artist = _Artist(settings, np.random.default_rng(seed))
+    artist = _Artist(settings, np.random.default_rng(seed), is_photo_like=is_photo_like)
     classes = [(color, shape) for color in settings.colors.values() for shape in settings.shapes]
 
     def one(index: int) -> bytes:
@@ -72,7 +81,7 @@ def make(settings: Settings, *, per_label: int, seed: Sequence[int], plain_share
 class _Artist:
     """Draws one image at a time; used by several threads."""
 
-    def __init__(self, settings: Settings, rng: np.random.Generator) -> None:
+    def __init__(self, settings: Settings, rng: np.random.Generator, *, is_photo_like: bool) -> None:
         self._height, self._width = settings.img_height, settings.img_width
         scale = min(self._height, self._width) / REFERENCE_SIDE_PX
         self._center = (
@@ -81,7 +90,9 @@ class _Artist:
         )
         self._size = settings.shape_size * scale
         # Random numbers for every pixel of every image would take longer than all the rest: cut them from one field.
-        self._noise = rng.standard_normal((self._height + _PLACES, self._width + _PLACES, 3), np.float32)
+        extent = (self._height + _PLACES, self._width + _PLACES)
+        self._noise = _texture(rng, *extent) if is_photo_like else rng.standard_normal((*extent, 3), np.float32)
+        self._amplitudes = _TEXTURES if is_photo_like else (0, _MAX_NOISE)
 
     def plain(self, shape: str, color: Bgr) -> bytes:
         """Draw as the producer does."""
@@ -104,10 +115,22 @@ class _Artist:
         )
         top, left = rng.integers(_PLACES, size=2)
         noise = self._noise[top : top + self._height, left : left + self._width]
-        image = cv2.addWeighted(image, 1, noise, rng.uniform(0, _MAX_NOISE), 0, dtype=cv2.CV_8U)
+        image = cv2.addWeighted(image, 1, noise, rng.uniform(*self._amplitudes), 0, dtype=cv2.CV_8U)
         return jpeg.encode(image, quality=int(rng.integers(*_QUALITIES)))
 
     @staticmethod
     def _place(extent: int, size: float, rng: np.random.Generator) -> float:
         """Put the middle where the whole shape is in the image, or in the image's middle if it is too large."""
         return float(rng.uniform(size, extent - size)) if 2 * size < extent else extent / 2
+
+
+def _texture(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.float32]:
+    """Add up random fields of all scales, the coarse ones strongest, to a standard deviation of 1."""
+    field = np.zeros((height, width, 3), np.float32)
+    cells = 2
+    while cells < min(height, width):
+        coarse = rng.standard_normal((cells, cells, 3), np.float32) / cells**0.7
+        field += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        cells *= 2
+    textured: npt.NDArray[np.float32] = field / field.std()
+    return textured

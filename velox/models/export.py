@@ -1,7 +1,9 @@
 """The network as an ONNX file, which runs without torch: pixels in, probabilities out."""
 
 import copy
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -12,6 +14,9 @@ from velox.errors import VeloxError
 from velox.models import card
 from velox.models.architectures import ARCHITECTURES, Architecture
 from velox.models.backends.torch_backend import load_network, normalisation
+from velox.models.card import ModelCard
+from velox.models.measuring import Measured, measure
+from velox.settings import Settings
 
 _EXAMPLES: Final = 2
 """Images in the traced batch; a dimension of 1 would be taken for one that never changes."""
@@ -60,12 +65,26 @@ def to_onnx(network: nn.Module, architecture: Architecture, version: str) -> byt
     return content
 
 
-def main(model_path: str, classes_path: str, architecture_name: str) -> None:
-    """Export a model that has no export, or another model's; a process of its own, whose torch goes with it."""
+def main(architecture_name: str) -> None:
+    """Export a model that has no export, or another model's; a process of its own, whose torch goes with it.
+
+    The settings come as JSON on standard input. Drawn images show how well precisions agree, so this is measured for
+    a model of drawn shapes alone; then the card says it.
+    """
+    given = json.load(sys.stdin)
+    paths = {name: Path(given[name]) for name in ("model_path", "classes_path")}
+    settings = Settings.model_construct(**{**given, **paths})  # as the parent has them, whatever the environment says
     try:
-        files = card.read(Path(model_path), Path(classes_path))
+        files = card.read(settings.model_path, settings.classes_path)
         architecture = ARCHITECTURES[architecture_name]
-        network = load_network(architecture, files.weights, classes=len(files.labels), source=model_path)
-        card.write_export(to_onnx(network, architecture, files.version), Path(model_path))
+        network = load_network(architecture, files.weights, classes=len(files.labels), source=settings.model_path)
+        export = to_onnx(network, architecture, files.version)
+        measured = Measured()
+        described = files.card
+        if settings.precision != "fp32" and files.labels == settings.labels:
+            measured = measure(network, architecture, export, files.version, settings)
+            unknown = ModelCard(architecture.name, files.labels, architecture.input_size, files.version)
+            described = replace(files.card or unknown, precisions=measured.precisions, profiles=measured.profiles)
+        card.write_export(export, settings.model_path, quantised=measured.quantised, described=described)
     except VeloxError as error:
         sys.exit(str(error))

@@ -5,6 +5,7 @@ import io
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 
@@ -14,14 +15,16 @@ from torch import nn
 
 from velox import logs
 from velox.allocator import keep_large_blocks
-from velox.errors import SettingsError
+from velox.errors import ModelError, SettingsError
 from velox.models import card, dataset
 from velox.models.architectures import ARCHITECTURES, Architecture
+from velox.models.backends import selection
 from velox.models.backends.torch_backend import TorchBackend
 from velox.models.card import ModelCard
 from velox.models.evaluation import Evaluation, evaluate
 from velox.models.export import to_onnx
 from velox.models.fitting import Fitting
+from velox.models.measuring import measure
 from velox.models.preprocessing import Preprocessor
 from velox.models.pretrained import start_from_imagenet
 from velox.models.progress import shown
@@ -91,8 +94,15 @@ def train(settings: Settings, *, pretrained: bool = True, check_stop: Callable[[
     model_card, weights = _describe(network, architecture, settings, evaluation, starts_from)
     export = to_onnx(network, architecture, model_card.version)
     check_stop()
-    card.write(model_card, weights, export=export, model_path=settings.model_path, classes_path=settings.classes_path)
+    measured = measure(network, architecture, export, model_card.version, settings, check_stop=check_stop)
+    model_card = replace(model_card, precisions=measured.precisions, profiles=measured.profiles)
+    card.write(
+        model_card, weights, export=export, quantised=measured.quantised,
+        model_path=settings.model_path, classes_path=settings.classes_path,
+    )  # fmt: skip
     _report(evaluation, settings, took_s=monotonic() - started)
+    if device == "cpu":
+        _serve_once(settings, architecture)
     return model_card
 
 
@@ -127,6 +137,14 @@ def _evaluate(network: nn.Module, architecture: Architecture, settings: Settings
         held_out=dataset.make(settings, per_label=held_out_per_label, seed=[settings.training_seed, 1], plain_share=0),
         plain=dataset.make(settings, per_label=1, seed=[settings.training_seed, 2], plain_share=1),
     )
+
+
+def _serve_once(settings: Settings, architecture: Architecture) -> None:
+    """Start the model as a consumer will: what it chooses is logged, and how fast all are is known from then on."""
+    try:
+        selection.start(settings, card.read(settings.model_path, settings.classes_path), architecture, "cpu")
+    except ModelError as error:
+        log.warning("A consumer with these settings will not start: %s", error)
 
 
 def _describe(

@@ -114,6 +114,18 @@ class Settings(BaseSettings):
         description="What runs the model; `auto` = `torch` on CUDA, on a CPU the first that is installed of "
         "`openvino`, `onnxruntime`, `torch`.",
     )
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
+        "auto",
+        description="Numbers that the model computes with; `auto` = on a CPU the fastest there that passes "
+        "`MIN_AGREEMENT`, on CUDA half precision.",
+    )
+    min_agreement: float = Field(
+        0.995,
+        ge=0,
+        le=1,
+        description="`PRECISION=auto` takes what gives the same label as `fp32`, and the same side of "
+        "`CONFIDENCE_THRESHOLD`, for at least this share of the images it was measured on.",
+    )
     preprocessing: Literal["fast", "exact"] = Field(
         "fast", description="`fast` decodes at reduced scale; `exact` decodes whole and resizes with antialiasing."
     )

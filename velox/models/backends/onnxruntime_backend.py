@@ -1,4 +1,4 @@
-"""Runs an exported network with ONNX Runtime: on the CPU, in float32, and without torch."""
+"""Runs an exported network with ONNX Runtime: on the CPU and without torch."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 
 from velox.errors import ModelError
-from velox.models.backends.backend import Batch, Probabilities
+from velox.models.backends.backend import Batch, Precision, Probabilities
 from velox.models.card import EXPORTED_FROM
 
 _ONLY_ERRORS = 3
@@ -18,8 +18,8 @@ class OnnxRuntimeBackend:
     Images go through one by one: what one needs stays in the core's cache, so a batch would take longer for each.
     """
 
-    def __init__(self, path: Path, identity: str) -> None:
-        """Read and optimise the export at ``path``.
+    def __init__(self, path: Path, identity: str, _precision: Precision = "fp32") -> None:
+        """Read and optimise the export at ``path``; for ``int8`` it is the quantised one, and the file says it all.
 
         Raises:
             ModelError: it is missing, damaged, or was made from another model than ``identity`` names.

@@ -1,4 +1,4 @@
-"""Runs an exported network with OpenVINO: on the CPU, in float32, and without torch."""
+"""Runs an exported network with OpenVINO: on the CPU and without torch."""
 
 from functools import cache
 from pathlib import Path
@@ -8,15 +8,16 @@ import numpy as np
 import openvino
 
 from velox.errors import ModelError
-from velox.models.backends.backend import Batch, Probabilities
+from velox.models.backends.backend import Batch, Precision, Probabilities, UnsupportedPrecisionError
 from velox.models.card import EXPORTED_FROM
 
 _CONFIG: Final[dict[str, Any]] = {
-    "INFERENCE_PRECISION_HINT": "f32",  # by default OpenVINO takes bfloat16 where the processor has it
     "INFERENCE_NUM_THREADS": 1,
     "NUM_STREAMS": 1,
     "ENABLE_CPU_PINNING": False,  # each process would pin itself to the same first core
 }
+# By default OpenVINO takes bfloat16 where the processor has it. What is not int8 in an int8 file is float32.
+_HINTS: Final = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenVinoBackend:
@@ -25,11 +26,12 @@ class OpenVinoBackend:
     Images go through one by one: what one needs stays in the core's cache, so a batch would take longer for each.
     """
 
-    def __init__(self, path: Path, identity: str) -> None:
-        """Read and compile the export at ``path``.
+    def __init__(self, path: Path, identity: str, precision: Precision = "fp32") -> None:
+        """Read and compile the export at ``path``; for ``int8`` it is the quantised one.
 
         Raises:
-            ModelError: it is missing, damaged, or was made from another model than ``identity`` names.
+            ModelError: it is missing, damaged, or was made from another model than ``identity`` names; or this
+                processor cannot compute in ``precision``.
         """
         core = _core()
         model = _read(core, path)
@@ -39,7 +41,11 @@ class OpenVinoBackend:
             raise ModelError(msg)
         _, *image = model.input(0).partial_shape
         model.reshape([1, *image])
-        self._request = core.compile_model(model, "CPU", _CONFIG).create_infer_request()
+        config = {**_CONFIG, "INFERENCE_PRECISION_HINT": _HINTS[precision]}
+        compiled = core.compile_model(model, "CPU", config)
+        if precision == "bf16" and compiled.get_property("INFERENCE_PRECISION_HINT") != openvino.Type.bf16:
+            raise UnsupportedPrecisionError("PRECISION=bf16: this processor cannot compute with it: take fp32 or int8")
+        self._request = compiled.create_infer_request()
 
     def __call__(self, batch: Batch) -> Probabilities:
         """Answer for a batch, image by image."""

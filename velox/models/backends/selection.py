@@ -1,23 +1,22 @@
 """Which backend runs the model, and the export that it may need."""
 
-import fcntl
 import logging
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from velox.errors import ModelError
 from velox.loading import is_installed, load_class
 from velox.models import card
 from velox.models.architectures import Architecture
-from velox.models.backends.backend import Backend
+from velox.models.backends import precision
+from velox.models.backends.backend import Backend, Precision, UnsupportedPrecisionError
+from velox.models.backends.exporting import alone_in, check_can_export, export_unless
+from velox.models.backends.precision import RUNS, Started
 from velox.models.card import ModelFiles
 from velox.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,6 @@ EXPORTED: Final = {
     "onnxruntime": ("ONNX Runtime", "velox.models.backends.onnxruntime_backend:OnnxRuntimeBackend"),
 }
 """What runs an export, fastest first: by the name of its package and its extra, what people call it and the class."""
-_EXPORT: Final = "import sys; sys.path[:] = {path!r}; from velox.models.export import main; main(*{arguments!r})"
 
 
 def needs_weights(backend: str) -> bool:
@@ -42,17 +40,20 @@ def lacks_model(settings: Settings) -> bool:
 
 
 def start(settings: Settings, files: ModelFiles, architecture: Architecture, device: str) -> Backend:
-    """Start what BACKEND asks for; with ``auto`` torch on CUDA, and on a CPU the fastest that is installed.
+    """Start what BACKEND and PRECISION ask for, and log in one line what that is and why.
 
     Raises:
-        ModelError: the files are damaged or do not fit together, or what should run them is not installed.
+        ModelError: the files are damaged or do not fit together, what should run them is not installed, or it cannot
+            compute with PRECISION.
     """
-    choice, why = choose(settings.backend, device)
+    choice, why = choose(settings, device)
     if choice == "torch":
         return _torch(settings, files, architecture, device, why)
     title, _ = EXPORTED[choice]
     try:
         return _exported(choice, settings, files, architecture, why)
+    except UnsupportedPrecisionError:
+        raise
     except ModelError as error:
         if settings.backend != "auto" or not is_installed("torch"):
             raise
@@ -60,14 +61,14 @@ def start(settings: Settings, files: ModelFiles, architecture: Architecture, dev
     return _torch(settings, files, architecture, device, f"instead of {title}")
 
 
-def choose(backend: str, device: str) -> tuple[str, str]:
-    """Name a backend, and why it is that one."""
-    if backend != "auto":
-        return backend, f"BACKEND={backend}"
+def choose(settings: Settings, device: str) -> tuple[str, str]:
+    """Name a backend, and why it is that one; ``auto`` is torch on CUDA, on a CPU the fastest one that is installed."""
+    if settings.backend != "auto":
+        return settings.backend, f"BACKEND={settings.backend}"
     if device != "cpu":
         return "torch", f"for {device}"
     for name in EXPORTED:
-        if is_installed(name):
+        if is_installed(name) and settings.precision in {"auto", *RUNS[name]}:
             return name, "the fastest on a CPU that is installed"
     return "torch", f"neither {' nor '.join(EXPORTED)} is installed"
 
@@ -81,9 +82,19 @@ def _torch(settings: Settings, files: ModelFiles, architecture: Architecture, de
         raise ModelError(msg)
     from velox.models.backends.torch_backend import TorchBackend, load_network  # noqa: PLC0415 - may be missing
 
-    network = load_network(architecture, files.weights, classes=len(files.labels), source=settings.model_path)
-    log.info("torch runs the model (%s)", why)
-    return TorchBackend(network, device)
+    def network() -> "nn.Module":
+        return load_network(architecture, files.weights, classes=len(files.labels), source=settings.model_path)
+
+    if device != "cpu":
+        backend = TorchBackend(network(), device, settings.precision)
+        log.info("torch runs the model (%s), PRECISION=%s", why, settings.precision)
+        return backend
+
+    def load(chosen: Precision) -> Backend:
+        return TorchBackend(network(), device, chosen)
+
+    started = precision.start("torch", load, settings, files, size=architecture.input_size)
+    return _logged("torch", why, started)
 
 
 def _exported(name: str, settings: Settings, files: ModelFiles, architecture: Architecture, why: str) -> Backend:
@@ -91,56 +102,31 @@ def _exported(name: str, settings: Settings, files: ModelFiles, architecture: Ar
         msg = f"BACKEND={name}: {name} is not installed: pip install 'velox[{name}]'"
         raise ModelError(msg)
     title, backend_class = EXPORTED[name]
+    run: Callable[..., Backend] = load_class(backend_class)
+    identity = card.identity(architecture.name, files.version)
     path = card.export_path(settings.model_path)
-    load: Callable[[], Backend] = partial(
-        load_class(backend_class), path, card.identity(architecture.name, files.version)
-    )
+
+    def load(chosen: Precision) -> Backend:
+        return run(card.quantised_path(settings.model_path) if chosen == "int8" else path, identity, chosen)
+
+    def begin(files: ModelFiles) -> Started:
+        return precision.start(name, load, settings, files, size=architecture.input_size)
+
     try:
-        backend = load()
+        started = begin(files)
+    except UnsupportedPrecisionError:
+        raise
     except ModelError as problem:
-        _check_can_export(path, files, problem)
-        with _alone_in(path.parent):
-            _export_unless(load, settings, architecture)
-        backend = load()
-    log.info("%s runs the model (%s)", title, why)
-    return backend
+        check_can_export(path, files, problem)
+        needed: Precision = "int8" if settings.precision == "int8" else "fp32"
+        with alone_in(path.parent):
+            export_unless(lambda: load(needed), settings, architecture)
+        started = begin(card.read(settings.model_path, settings.classes_path))  # the card may be new, too
+    return _logged(title, why, started)
 
 
-def _check_can_export(path: Path, files: ModelFiles, problem: ModelError) -> None:
-    if not files.weights or not is_installed("torch"):
-        msg = f"{problem}; `python train.py` writes it beside the weights: copy all files of one training together"
-        raise ModelError(msg) from problem
-    if not os.access(path.parent, os.W_OK):
-        msg = f"{problem}; and none can be made, as {path.parent.absolute()} cannot be written: change its owner"
-        raise ModelError(msg) from problem
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Let one process at a time go on; the lock ends with whoever holds it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _export_unless(load: Callable[[], object], settings: Settings, architecture: Architecture) -> None:
-    """Export unless another inference process has while this one waited; in a process that takes its torch with it."""
-    try:
-        load()
-    except ModelError as problem:
-        log.info("%s: exporting the model, which takes some seconds", problem)
-    else:
-        return
-    arguments = (str(settings.model_path), str(settings.classes_path), architecture.name)
-    command = [sys.executable, "-c", _EXPORT.format(path=sys.path, arguments=arguments)]
-    try:
-        subprocess.run(  # noqa: S603 - our own command
-            command, check=True, capture_output=True, text=True, timeout=settings.inference_start_timeout_s
-        )
-    except subprocess.SubprocessError as error:
-        said = str(getattr(error, "stderr", None) or error).strip().splitlines()
-        msg = f"the model cannot be exported: {said[-1]}"
-        raise ModelError(msg) from error
+def _logged(title: str, why: str, started: Started) -> Backend:
+    log.info("%s runs the model (%s) in %s (%s)", title, why, started.precision, started.why or "the exact one")
+    if started.is_doubtful:
+        log.warning("nothing shows that %s answers as fp32 does: %s", started.precision, started.why)
+    return started.backend

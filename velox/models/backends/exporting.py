@@ -1,0 +1,68 @@
+"""Makes an export that is missing or another model's: once, by one process, in a process of its own."""
+
+import fcntl
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from velox.errors import ModelError
+from velox.loading import is_installed
+from velox.models.architectures import Architecture
+from velox.models.card import ModelFiles
+from velox.settings import Settings
+
+log = logging.getLogger(__name__)
+
+NEEDED: Final = {
+    *("model_path", "classes_path", "precision", "preprocessing", "max_image_pixels", "max_image_side"),
+    *("colors", "shapes", "img_height", "img_width", "center", "shape_size", "training_seed", "confidence_threshold"),
+}
+"""The settings that exporting and measuring read: no secret is among them."""
+_EXPORT: Final = "import sys; sys.path[:] = {path!r}; from velox.models.export import main; main({architecture!r})"
+
+
+def check_can_export(path: Path, files: ModelFiles, problem: ModelError) -> None:
+    """Raise ``problem``, with its remedy, where no export can be made."""
+    if not files.weights or not is_installed("torch"):
+        msg = f"{problem}; `python train.py` writes it beside the weights: copy all files of one training together"
+        raise ModelError(msg) from problem
+    if not os.access(path.parent, os.W_OK):
+        msg = f"{problem}; and none can be made, as {path.parent.absolute()} cannot be written: change its owner"
+        raise ModelError(msg) from problem
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Let one process at a time go on; the lock ends with whoever holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def export_unless(load: Callable[[], object], settings: Settings, architecture: Architecture) -> None:
+    """Export unless another inference process has while this one waited; in a process that takes its torch with it."""
+    try:
+        load()
+    except ModelError as problem:
+        log.info("%s: exporting the model, which takes some seconds", problem)
+    else:
+        return
+    command = [sys.executable, "-c", _EXPORT.format(path=sys.path, architecture=architecture.name)]
+    given = settings.model_dump_json(include=NEEDED).encode()
+    try:
+        subprocess.run(  # noqa: S603 - our own command
+            command, check=True, capture_output=True, input=given, timeout=settings.inference_start_timeout_s
+        )
+    except subprocess.SubprocessError as error:
+        output: bytes | None = getattr(error, "stderr", None)
+        said = (output.decode(errors="replace") if output else str(error)).strip().splitlines()
+        msg = f"the model cannot be exported: {said[-1]}"
+        raise ModelError(msg) from error

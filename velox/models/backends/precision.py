@@ -1,0 +1,161 @@
+"""Which precision runs the model: the fastest one whose answers are those of float32."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version as version_of_package
+from pathlib import Path
+from typing import Final
+
+from velox.errors import ModelError
+from velox.models.agreement import Agreement
+from velox.models.backends import speed
+from velox.models.backends.backend import PRECISIONS, Backend, Precision, UnsupportedPrecisionError
+from velox.models.backends.exporting import alone_in
+from velox.models.card import ModelFiles
+from velox.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RUNS: Final[Mapping[str, tuple[Precision, ...]]] = {
+    "openvino": ("fp32", "bf16", "int8"),
+    "onnxruntime": ("fp32", "int8"),
+    "torch": ("fp32", "bf16"),
+}
+"""What each backend can compute with on a CPU."""
+Load = Callable[[Precision], Backend]
+_WORTH_IT: Final = 0.95
+"""A less exact precision has to take less than this part of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which precisions may answer in the place of float32, most exact first, and why others may not."""
+
+    admitted: tuple[Precision, ...]
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A backend that is ready, and why it computes as it does."""
+
+    backend: Backend
+    precision: Precision
+    why: str
+    is_doubtful: bool = False
+    """It was forced, and nothing shows that it answers as float32 does."""
+
+
+def judge(backend: str, agreements: Mapping[str, Agreement], minimum: float) -> Verdict:
+    """Admit float32, and what agrees with it well enough by the model card."""
+    admitted: list[Precision] = []
+    refused: list[str] = []
+    for precision in RUNS[backend]:
+        agreement = agreements.get(f"{backend} {precision}")
+        if precision == "fp32" or (agreement is not None and agreement.least >= minimum):
+            admitted.append(precision)
+        elif agreement is None:
+            refused.append(f"{precision}: no agreement in the model card")
+        else:
+            refused.append(f"{precision} refused: it {agreement}, MIN_AGREEMENT={minimum:g}")
+    return Verdict(tuple(admitted), tuple(refused))
+
+
+def fastest(speeds: speed.Speeds) -> Precision:
+    """Choose the fastest; a less exact one has to be faster by 5 % at least."""
+    best: Precision = "fp32"
+    for precision in PRECISIONS:
+        if precision in speeds and speeds[precision] < _WORTH_IT * speeds[best]:
+            best = precision
+    return best
+
+
+def start(name: str, load: Load, settings: Settings, files: ModelFiles, *, size: int) -> Started:
+    """Start the backend called ``name`` in what PRECISION says.
+
+    Args:
+        name: a backend that runs on CPUs.
+        load: starts it with a precision.
+        settings: PRECISION, MIN_AGREEMENT, MODEL_PATH.
+        files: the model, whose card tells the agreements.
+        size: side of the square input in pixels.
+
+    Raises:
+        ModelError: the backend cannot run what is forced, or not even float32.
+    """
+    agreements = files.card.precisions if files.card else {}
+    verdict = judge(name, agreements, settings.min_agreement)
+    load = cache(load)  # what was timed is what runs
+    if settings.precision != "auto":
+        return _forced(name, load, settings.precision, verdict, agreements)
+    if verdict.admitted == ("fp32",):
+        return Started(load("fp32"), "fp32", "; ".join(verdict.refused))
+    known = _speeds(name, load, settings.model_path, files.version, size)
+    speeds = {precision: known[precision] for precision in verdict.admitted if precision in known}
+    while True:
+        chosen = fastest(speeds)
+        try:
+            backend = load(chosen)
+        except ModelError as error:
+            if chosen == "fp32":
+                raise
+            log.warning("not in %s: %s", chosen, error)
+            del speeds[chosen]
+        else:
+            reasons = [_timed(chosen, speeds), _agreed(name, chosen, agreements), *verdict.refused]
+            return Started(backend, chosen, "; ".join(filter(None, reasons)))
+
+
+def _forced(
+    name: str, load: Load, precision: Precision, verdict: Verdict, agreements: Mapping[str, Agreement]
+) -> Started:
+    if precision not in RUNS[name]:
+        others = " or ".join(f"BACKEND={other}" for other, runs in RUNS.items() if precision in runs)
+        msg = f"PRECISION={precision}: {name} cannot compute with it on a CPU: set {others}, or another PRECISION"
+        raise UnsupportedPrecisionError(msg)
+    backend = load(precision)
+    reasons = [f"PRECISION={precision}", _agreed(name, precision, agreements)]
+    if precision not in verdict.admitted:
+        reasons = [f"PRECISION={precision}", *(reason for reason in verdict.refused if reason.startswith(precision))]
+    return Started(backend, precision, "; ".join(filter(None, reasons)), is_doubtful=precision not in verdict.admitted)
+
+
+def _speeds(name: str, load: Load, model_path: Path, version: str, size: int) -> speed.Speeds:
+    """Answer what is remembered, else measure: where it can be remembered, one process for all."""
+    package = f"{name} {version_of_package(name)}"
+    if known := speed.recall(model_path, version, package):
+        return known
+    if not os.access(model_path.parent, os.W_OK):
+        return _measured(name, load, size)
+    with alone_in(model_path.parent):
+        if known := speed.recall(model_path, version, package):
+            return known
+        measured = _measured(name, load, size)
+        speed.remember(model_path, version, package, measured)
+        return measured
+
+
+def _measured(name: str, load: Load, size: int) -> speed.Speeds:
+    """Time all that can be loaded, also what MIN_AGREEMENT does not admit today."""
+    backends: dict[Precision, Backend] = {}
+    for precision in RUNS[name]:
+        try:
+            backends[precision] = load(precision)
+        except ModelError as error:
+            if precision == "fp32":
+                raise
+            log.info("not in %s: %s", precision, error)
+    return speed.measure(backends, size)
+
+
+def _timed(chosen: Precision, speeds: speed.Speeds) -> str:
+    others = (f"{precision} {ms:.2f} ms" for precision, ms in speeds.items() if precision != chosen)
+    return ", ".join([f"{speeds[chosen]:.2f} ms an image here", *others])
+
+
+def _agreed(name: str, precision: Precision, agreements: Mapping[str, Agreement]) -> str:
+    agreement = agreements.get(f"{name} {precision}")
+    return str(agreement) if agreement and precision != "fp32" else ""

@@ -1,0 +1,57 @@
+"""The export in int8: weights and activations rounded to 8 bits, by what some images show of the activations."""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from velox.models.backends.backend import Batch
+
+_QUANTISED: Final = ["Conv", "Gemm", "Add", "ReduceMean", "GlobalAveragePool", "Clip", "Relu", "MaxPool", "Concat"]
+"""All that networks spend their time with; softmax is not among them."""
+
+
+def quantise(export: bytes, images: Batch) -> bytes:
+    """Quantise an export; what is before its first convolution, the normalisation, stays in float32.
+
+    Args:
+        export: an ONNX file of the form that ``export.to_onnx`` gives.
+        images: some that are typical, from training.
+    """
+    network = onnx.load_model_from_string(export)
+    before = [node.op_type for node in network.graph.node].index("Conv")
+    level = logging.getLogger().level
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "int8.onnx"
+        logging.getLogger().setLevel(logging.ERROR)  # it advises through the root logger
+        try:
+            quantize_static(
+                network,
+                written,
+                _Images(network.graph.input[0].name, images),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=_QUANTISED,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=[node.name for node in network.graph.node[:before]],
+            )
+        finally:
+            logging.getLogger().setLevel(level)
+        return written.read_bytes()
+
+
+class _Images(CalibrationDataReader):  # type: ignore[misc]  # it has no types
+    """Hands images over one by one."""
+
+    def __init__(self, name: str, images: Batch) -> None:
+        self._inputs: Iterator[dict[str, Batch]] = ({name: image[np.newaxis]} for image in images)
+
+    def get_next(self) -> dict[str, Any] | None:
+        """Answer the next input, None after the last."""
+        return next(self._inputs, None)
