@@ -94,7 +94,8 @@ def train(settings: Settings, *, pretrained: bool = True, check_stop: Callable[[
     model_card, weights = _describe(network, architecture, settings, evaluation, starts_from)
     export = to_onnx(network, architecture, model_card.version)
     check_stop()
-    measured = measure(network, architecture, export, model_card.version, settings, check_stop=check_stop)
+    with _threads(recipe.threads):
+        measured = measure(network, architecture, export, model_card.version, settings, check_stop=check_stop)
     model_card = replace(model_card, precisions=measured.precisions, profiles=measured.profiles)
     card.write(
         model_card, weights, export=export, quantised=measured.quantised,
