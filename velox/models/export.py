@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,7 @@ class _Served(nn.Module):
 
 def to_onnx(network: nn.Module, architecture: Architecture, version: str) -> bytes:
     """Write the network, which stays as it is, for any number of images; it says which model's it is."""
+    logging.getLogger("onnx_ir").setLevel(logging.WARNING)  # it tells of every weight that it finds twice
     served = _Served(copy.deepcopy(network).cpu()).eval()
     example = torch.zeros((_EXAMPLES, architecture.input_size, architecture.input_size, 3), dtype=torch.uint8)
     program = cast(

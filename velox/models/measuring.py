@@ -5,7 +5,6 @@ import logging
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,6 @@ _IMAGES: Final = 400
 _CALIBRATION_IMAGES: Final = 32
 _NOISY, _PHOTO_LIKE, _NOISY_CALIBRATION, _PHOTO_LIKE_CALIBRATION = range(3, 7)
 _BATCH: Final = 8
-_WORKERS: Final = 2
 
 Begin = Callable[[], Backend]
 
@@ -80,15 +78,16 @@ def measure(
         card.export_path(model_path).write_bytes(export)
         if quantised:
             card.quantised_path(model_path).write_bytes(quantised)
-        ways = dict(_ways(network, model_path, identity, has_int8=quantised is not None))
-        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="measure") as pool:
-            for name, answers in zip(ways, pool.map(partial(_answers, pixels=pixels), ways.values()), strict=True):
-                check_stop()
-                if answers is None:
-                    log.info("%s: not on this processor", name)
-                    continue
-                precisions[name] = compare(exact, answers, threshold=settings.confidence_threshold)
-                log.info("%s %s", name, precisions[name])
+        # One after the other: OpenVINO's bindings can lock each other up when two threads make their first tensors.
+        for name, begin in _ways(network, model_path, identity, has_int8=quantised is not None):
+            check_stop()
+            try:
+                answers = _predict(begin(), pixels)
+            except UnsupportedPrecisionError:
+                log.info("%s: not on this processor", name)
+                continue
+            precisions[name] = compare(exact, answers, threshold=settings.confidence_threshold)
+            log.info("%s %s", name, precisions[name])
     return Measured(quantised, precisions, profiles)
 
 
@@ -134,13 +133,6 @@ def _ways(network: nn.Module, model_path: Path, identity: str, *, has_int8: bool
 
 def _torch(network: nn.Module, precision: Precision) -> Backend:
     return TorchBackend(copy.deepcopy(network).cpu(), "cpu", precision)
-
-
-def _answers(begin: Begin, *, pixels: Batch) -> Probabilities | None:
-    try:
-        return _predict(begin(), pixels)
-    except UnsupportedPrecisionError:
-        return None
 
 
 def _predict(backend: Backend, pixels: Batch) -> Probabilities:
