@@ -1,10 +1,19 @@
 """The first signal is found between two steps; the second acts as it always does."""
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from velox.models.stopping import Stopped, StopSignals
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C act as in a terminal: what a shell runs in the background begins with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
