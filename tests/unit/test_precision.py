@@ -1,7 +1,9 @@
 """Only a precision that is shown to agree is taken unasked, and of those the fastest here."""
 
+import fcntl
 import logging
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from velox.models.backends.backend import Backend, Batch, Precision, Probabiliti
 from velox.models.backends.precision import Started, fastest, judge
 from velox.models.card import ModelCard, ModelFiles
 from velox.settings import Settings
+
+PATIENCE_S = 10.0
 
 
 def agreeing(top1: float) -> Agreement:
@@ -46,6 +50,7 @@ class Fake:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "model.pth").touch()
     return Settings(model_path=tmp_path / "model.pth", classes_path=tmp_path / "classes.json")
 
 
@@ -64,6 +69,17 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
 
 def start(settings: Settings, model: ModelFiles, fake: Fake) -> Started:
     return precision.start("onnxruntime", fake.load, settings, model, size=8)
+
+
+def test_a_lock_on_the_folder_holds_nothing_up(settings: Settings, tmp_path: Path) -> None:
+    """As start.sh has it while it waits for a training, which ends with a first start of the model."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    started = threading.Thread(target=start, args=(settings, files(int8=1.0), Fake()), daemon=True)
+    started.start()
+    started.join(PATIENCE_S)
+    os.close(folder)
+    assert not started.is_alive()
 
 
 def test_what_agrees_well_enough_is_admitted() -> None:
@@ -135,7 +151,7 @@ def test_in_a_folder_that_cannot_be_written_every_start_chooses(
     for _ in range(2):
         assert start(settings, files(int8=1), Fake()).precision == "int8"
     assert len(measured) == 2
-    assert list(settings.model_path.parent.iterdir()) == []
+    assert list(settings.model_path.parent.iterdir()) == [settings.model_path], "nothing is written"
 
 
 def test_a_damaged_memory_of_speeds_is_measured_anew(settings: Settings, measured: list[set[str]]) -> None:

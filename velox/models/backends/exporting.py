@@ -12,6 +12,7 @@ from typing import Final
 
 from velox.errors import ModelError
 from velox.loading import is_installed
+from velox.models import card
 from velox.models.architectures import Architecture
 from velox.models.card import ModelFiles
 from velox.settings import Settings
@@ -37,9 +38,13 @@ def check_can_export(path: Path, files: ModelFiles, problem: ModelError) -> None
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Let one process at a time go on; the lock ends with whoever holds it."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def alone_with(model_path: Path) -> Iterator[None]:
+    """Let one process at a time go on with a model; the lock ends with whoever holds it.
+
+    On one of its files: the folder is locked by start.sh while it trains, and training ends with a first start.
+    """
+    files = (path for path in (model_path, card.export_path(model_path)) if path.exists())
+    descriptor = os.open(next(files, model_path), os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -13,7 +13,7 @@ from velox.errors import ModelError
 from velox.models.agreement import Agreement
 from velox.models.backends import speed
 from velox.models.backends.backend import PRECISIONS, Backend, Precision, UnsupportedPrecisionError
-from velox.models.backends.exporting import alone_in
+from velox.models.backends.exporting import alone_with
 from velox.models.card import ModelFiles
 from velox.settings import Settings
 
@@ -130,7 +130,7 @@ def _speeds(name: str, load: Load, model_path: Path, version: str, size: int) ->
         return known
     if not os.access(model_path.parent, os.W_OK):
         return _measured(name, load, size)
-    with alone_in(model_path.parent):
+    with alone_with(model_path):
         if known := speed.recall(model_path, version, package):
             return known
         measured = _measured(name, load, size)

@@ -10,7 +10,7 @@ from velox.models import card
 from velox.models.architectures import Architecture
 from velox.models.backends import precision
 from velox.models.backends.backend import Backend, Precision, UnsupportedPrecisionError
-from velox.models.backends.exporting import alone_in, check_can_export, export_unless
+from velox.models.backends.exporting import alone_with, check_can_export, export_unless
 from velox.models.backends.precision import RUNS, Started
 from velox.models.card import ModelFiles
 from velox.settings import Settings
@@ -119,7 +119,7 @@ def _exported(name: str, settings: Settings, files: ModelFiles, architecture: Ar
     except ModelError as problem:
         check_can_export(path, files, problem)
         needed: Precision = "int8" if settings.precision == "int8" else "fp32"
-        with alone_in(path.parent):
+        with alone_with(settings.model_path):
             export_unless(lambda: load(needed), settings, architecture)
         started = begin(card.read(settings.model_path, settings.classes_path))  # the card may be new, too
     return _logged(title, why, started)
