@@ -22,14 +22,18 @@ GRACE_S = 30
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 """Compose clears each line before it prints it, also where there is no terminal."""
 KILL = """
-import os, sys
+import os, sys, time
 for pid in filter(str.isdigit, os.listdir("/proc")):
     words = open(f"/proc/{pid}/cmdline").read()
     if sys.argv[1] in words and int(pid) not in (1, os.getpid()):
-        os.kill(int(pid), 9)
         print(pid, flush=True)
+        if os.fork() == 0:
+            os.closerange(0, 3)
+            time.sleep(0.5)
+            os.kill(int(pid), 9)
         break
 """
+"""By a child: with a container's main process goes everything in it, and the answer would not arrive."""
 
 
 class Stack:
