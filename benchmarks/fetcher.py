@@ -150,7 +150,9 @@ def _table(runs: dict[str, list[Run]]) -> Table:
         cells = [Spread.of(ours).text(2)]
         if beside:
             theirs = [figure(run) for run in beside]
-            cells += [Spread.of(theirs).text(2), Spread.of(pairwise_ratios(ours, theirs)).text(2)]
+            # Threads that did next to nothing have used no clock tick: nothing to compare.
+            ratios = Spread.of(pairwise_ratios(ours, theirs)).text(2) if all(theirs) else "–"
+            cells += [Spread.of(theirs).text(2), ratios]
         table.add_row(title, *cells)
     return table
 

@@ -1,7 +1,6 @@
 """One run of one design: from the start of its process until all its records are stored."""
 
 import re
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -79,7 +78,6 @@ def run(at: Rig, job: Job, settings: Mapping[str, str]) -> Outcome:
         labels={(found["partition"], found["offset"]): found["predicted_label"] for found in documents.find()},
     )
     at.client.drop_database(job.name)
-    shutil.rmtree(at.folder / job.name)
     return outcome
 
 

@@ -1,6 +1,7 @@
 import errno
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from tests.results import make_result, make_results
 from velox.errors import SinkUnavailableError
 from velox.settings import Settings
+from velox.sinks import disk
 from velox.sinks.disk import DiskSink, image_path
 
 
@@ -176,6 +178,27 @@ def test_an_image_that_is_not_flushed_gets_no_name(folder: Path, monkeypatch: py
         assert names(folder) == []
     sink.write(make_results(3))
     assert len(names(folder)) == 3
+
+
+@pytest.mark.parametrize("alone_s", [0, 3600], ids=["slow disk", "fast disk"])
+def test_every_image_is_flushed_by_one_thread_or_by_several(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, alone_s: float
+) -> None:
+    sink = open_sink(folder)
+    flushed: list[int] = []
+    threads = set()
+
+    def flush(descriptor: int) -> None:
+        flushed.append(os.fstat(descriptor).st_ino)
+        threads.add(threading.current_thread())
+
+    monkeypatch.setattr(disk, "_ALONE_S", alone_s)
+    monkeypatch.setattr(os, "fsync", flush)
+    sink.write(make_results(150))
+    stored = [path.stat().st_ino for path in folder.iterdir()]
+    assert len(stored) == 150
+    assert sorted(flushed) == sorted([*stored, folder.stat().st_ino])
+    assert (threads == {threading.current_thread()}) == (alone_s > 0)
 
 
 def test_names_are_flushed_before_a_batch_is_accepted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,14 @@ def test_no_process_has_more_than_four_batches_in_hand(bench: Callable[..., Benc
     assert [len(process.in_flight) for process in PretendedProcess.made] == [32, 32]
 
 
+def test_it_is_behind_while_more_records_wait_than_processes_have_room_for(bench: Callable[..., Bench]) -> None:
+    one = bench(processes=2)
+    one.dispatcher.submit([make_record(n, payload=b"wait") for n in range(64)])
+    assert not one.dispatcher.is_behind()
+    one.dispatcher.submit([make_record(64, payload=b"wait")])
+    assert one.dispatcher.is_behind()
+
+
 def test_several_deadly_records_in_one_flight_cost_only_themselves(bench: Callable[..., Bench]) -> None:
     one = bench()
     deadly = set(range(0, 32, 8))
@@ -298,4 +306,4 @@ def test_a_dispatcher_that_turns_is_not_stuck_and_one_that_does_not_is(
 def test_a_process_that_does_not_die_when_it_is_killed_makes_it_stuck(bench: Callable[..., Bench]) -> None:
     one = bench()
     PretendedProcess.made[0].killed_at = monotonic() - 61
-    assert str(one.dispatcher.stuck()).startswith("inference process 0 was killed 61 s ago and is still there")
+    assert str(one.dispatcher.stuck()).startswith("inference process 0 is still there, 61 s after SIGKILL")

@@ -1,6 +1,7 @@
 """Done means: every sink has it, or the dead-letter topic. An outage delays that and changes nothing else."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,7 @@ from tests.fakes import FakeDeadLetters, FakeSink, make_record
 from velox.consumer import writer as writing
 from velox.consumer.dispatch import Answered
 from velox.consumer.writer import BULK, Writer
+from velox.core.deadline import Deadline
 from velox.errors import BadRecordError, Reason
 from velox.kafka.dead_letters import DeadLetters
 from velox.metrics import Metrics
@@ -20,6 +22,7 @@ from velox.settings import Settings
 MODEL = ModelInfo("fake", "1", ("red_circle", "green_square"), "cpu")
 SETTINGS = Settings(sinks=("sqlite", "disk"), storage_path=Path("hits"), target_labels=("red_*",))
 FOR_EVER = float("inf")
+LONG_S = 3600
 
 
 def detection(offset: int) -> Answered:
@@ -63,6 +66,12 @@ class Desk:
         self.writer.submit(list(answered))
         self.writer.start()
         assert self.writer.close(60)
+
+    def until_done(self, count: int) -> None:
+        deadline = Deadline(60)
+        while len(self.done) < count and not deadline.has_passed():
+            time.sleep(0.01)
+        assert len(self.done) == count
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0
@@ -193,6 +202,30 @@ def test_answers_that_wait_are_written_together_in_bulks_of_bounded_size(desk: B
     assert max(sizes) < BULK + 8
     assert len(sizes) <= 4
     assert offsets(at.done) == list(range(sum(sizes)))
+
+
+def test_while_records_queue_for_inference_a_bulk_waits_for_the_next_answers(
+    desk: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "LINGER_S", LONG_S)
+    at = desk(FakeSink())
+    at.writer.submit([detection(0)])
+    at.writer.start(lambda: True)
+    time.sleep(0.1)
+    at.writer.submit([detection(1)])
+    assert at.writer.close(60)
+    assert [offsets(batch) for batch in at.sinks[0].batches] == [[0, 1]]
+
+
+def test_it_waits_no_longer_than_records_queue(desk: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "LINGER_S", LONG_S)
+    behind = [True, True, False]
+    at = desk(FakeSink())
+    at.writer.start(lambda: behind.pop(0))
+    for offset in range(3):
+        at.writer.submit([detection(offset)])
+    at.until_done(3)
+    assert at.writer.close(60)
 
 
 def test_what_is_done_is_counted(desk: Build) -> None:

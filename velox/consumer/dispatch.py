@@ -90,9 +90,7 @@ class Dispatcher:
             return f"the dispatcher has not turned for {now - self._turned_at:.0f} s"
         for process in self._processes:
             if process.killed_at is not None and now - process.killed_at > _STUCK_S:
-                return (
-                    f"inference process {process.pid} was killed {now - process.killed_at:.0f} s ago and is still there"
-                )
+                return f"inference process {process.pid} is still there, {now - process.killed_at:.0f} s after SIGKILL"
         return None
 
     def submit(self, records: Sequence[Record]) -> None:
@@ -100,6 +98,10 @@ class Dispatcher:
         with self._lock:
             self._waiting.extend(records)
             self._hand_over()
+
+    def is_behind(self) -> bool:
+        """Say whether records wait that no process has room for: all will have work for a while."""
+        return bool(self._waiting)
 
     @property
     def in_hand(self) -> int:
@@ -201,8 +203,7 @@ class Dispatcher:
         stage.labels("inference").observe(answers.inference_s)
         self._metrics.batch_size.observe(len(answers.answers))
         self._metrics.batch_limit.set(min(process.batch_limit for process in self._processes))
-        confidences = [a.confidence for _, a in answers.answers if isinstance(a, Prediction)]
-        if confidences:
+        if confidences := [a.confidence for _, a in answers.answers if isinstance(a, Prediction)]:
             self._metrics.confidence.set(sum(confidences) / len(confidences))
 
     def _show_decisions(self) -> None:
@@ -221,11 +222,10 @@ class Dispatcher:
         """Say it when settings and model do not fit, which shows in nothing else but a lack of detections."""
         rule = TargetRule(self._settings.target_labels, self._settings.confidence_threshold)
         if labels and not rule.can_match(labels):
-            targets = ",".join(self._settings.target_labels)
             log.warning(
                 "TARGET_LABELS=%s matches no label of the model (%s): there will be no detections; "
                 "change it, or train a model for the colours and shapes of these settings",
-                targets,
+                ",".join(self._settings.target_labels),
                 ", ".join(labels),
             )
 

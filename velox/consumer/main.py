@@ -73,7 +73,7 @@ def run(settings: Settings) -> int:
         deadline = Deadline(0)
         drained = False
         try:
-            writer.start()
+            writer.start(dispatcher.is_behind)
             _ensure_topics(settings, stop)
             fetcher.kafka.subscribe(flight.offsets.committed)
             while not stop.is_made():

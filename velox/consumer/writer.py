@@ -10,6 +10,7 @@ from time import monotonic, time
 
 from velox import failpoints
 from velox.consumer.dispatch import Answered
+from velox.core.deadline import Deadline
 from velox.core.retries import backoff_s
 from velox.core.targets import TargetRule
 from velox.errors import BadRecordError, SystemUnavailableError
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 BULK = 500
 """A bulk with this many records takes no further answers in; while it is written, the next one gathers."""
+LINGER_S = 0.05
+"""While records queue for inference, a bulk waits so long for more: what it costs is shared by more then."""
 _OPENING = "opening the sinks"
 
 
@@ -57,11 +60,17 @@ class Writer:
         self._image_folder = settings.storage_path if "disk" in settings.sinks else None
         self._has_database = any(sink.name not in {"disk", "kafka"} for sink in sinks)
         self._answered: SimpleQueue[list[Answered] | None] = SimpleQueue()
+        self._is_behind: Callable[[], bool] = lambda: False
         self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
-    def start(self) -> None:
-        """Open the sinks and begin to write."""
+    def start(self, is_behind: Callable[[], bool] | None = None) -> None:
+        """Open the sinks and begin to write.
+
+        ``is_behind`` says whether records queue for inference: only then does a bulk wait for more answers, as its
+        records are late by more than that, and what a small bulk costs is taken from inference.
+        """
+        self._is_behind = is_behind or self._is_behind
         self._thread.start()
 
     def submit(self, answered: list[Answered]) -> None:
@@ -98,11 +107,12 @@ class Writer:
             self._dead_letters.close()
 
     def _next_bulk(self) -> list[Answered] | None:
-        """Wait for answers, then take all that are here, up to the size of a bulk; None at the end."""
+        """Wait for answers, then take all that are here or soon will be, up to the size of a bulk; None at the end."""
         bulk = self._answered.get()
+        deadline = Deadline(LINGER_S)
         while bulk is not None and len(bulk) < BULK:
             try:
-                more = self._answered.get_nowait()
+                more = self._answered.get(timeout=deadline.left_s() if self._is_behind() else 0)
             except Empty:
                 break
             if more is None:
