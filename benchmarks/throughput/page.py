@@ -1,5 +1,6 @@
 """The figures of `make bench` as Markdown: a section of docs/performance.md, and a short table for the README. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
@@ -10,6 +11,7 @@ from benchmarks.throughput.variants import NAIVE, VELOX
 
 _STAGES: Final = ("poll, parse", "decode", "resize", "predict", "hand over", "store")
 _ROLES: Final = ("fetcher", "inference", "broker", "database")
+_IN_PARENTHESES: Final = re.compile(r" \([^()]*\)")
 _REACHED: Final = ("alone", "at once", "with servers")
 
 
@@ -30,7 +32,7 @@ def section(figures: Mapping[str, Any]) -> str:
         "",
         *_cpu(scenes),
         "",
-        "CPU milliseconds an image of each stage by itself, on one thread, in the same session; what the model does "
+        "CPU milliseconds an image of each stage by itself, on one thread, just before them; what the model does "
         "also timed in one process per core at the same time, as cores share caches and memory, and some of them more.",
         "",
         *_stages(figures["stages"], figures["circumstances"]["cores"]),
@@ -56,13 +58,15 @@ def short(figures: Mapping[str, Any]) -> str:
     for what, figure in (("CPU ms an image, all processes", _own_cpu_ms), ("s from start to first stored", _start_s)):
         theirs, ours = figure(naive), figure(velox)
         lines.append(f"| {what} | {theirs:.1f} | {ours:.1f} | {ours / theirs:.2f} |")
-    reached = median(velox["images_per_s"]) / velox["rooflines"]["alone"]
+    alone, at_once = (median(velox["images_per_s"]) / velox["rooflines"][way] for way in _REACHED[:2])
+    says = _IN_PARENTHESES.sub("", velox["says"]) or "Defaults"
     return "\n".join(
         [
             *lines,
             "",
-            f"{_circumstances(figures)} {velox['says'] or 'Defaults'}. {100 * reached:.0f} % of the roofline of these "
-            "cores. `make bench` measures it; each backend, stage and share is in "
+            f"{_circumstances(figures)} {says}. {100 * alone:.0f} % of the roofline of these cores, {100 * at_once:.0f} % "
+            "where its stages are timed on all of them at once. `make bench` measures it; each backend, precision and "
+            "stage is in "
             "[docs/performance.md](docs/performance.md#throughput).",
         ]
     )
