@@ -89,7 +89,7 @@ bench: install ## Measure throughput beside the naive design and write it into t
 bench-check: install ## Measure a part of it, and fail where Velox has become slower than recorded (2 minutes)
 	@$(BIN)/python -m benchmarks.throughput.check $(ARGS)
 
-bench-latency: install ## Measure latency under five loads, for each way to batch (8 minutes; ARGS=--quick: 1)
+bench-latency: install ## Measure latency under five loads, for each way to batch (9 minutes; ARGS=--quick: 1)
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
 bench-scale: install ## Measure what a record costs as processes, partitions, lag and documents grow (10 minutes)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any, Final
 
 import numpy as np
@@ -48,14 +49,16 @@ class Plan:
 
     loads: Sequence[int]
     """Percent of the capacity."""
+    rounds: int
+    """In each all variants run under the load, in another order, with records due at other times."""
     lasts_s: float
-    """Each combination of a load and a variant."""
+    """Each run of a variant under a load."""
     warm_up_s: float
     idle_s: float
 
 
-PLAN: Final = Plan(loads=(10, 25, 50, 75, 90), lasts_s=12.0, warm_up_s=1.5, idle_s=12.0)
-QUICK: Final = Plan(loads=(10, 50), lasts_s=4.0, warm_up_s=1.0, idle_s=4.0)
+PLAN: Final = Plan(loads=(10, 25, 50, 75, 90), rounds=2, lasts_s=9.0, warm_up_s=1.5, idle_s=12.0)
+QUICK: Final = Plan(loads=(10, 50), rounds=1, lasts_s=4.0, warm_up_s=1.0, idle_s=4.0)
 
 
 @contextmanager
@@ -106,23 +109,28 @@ def steady_rate(run: Run, *, until_s: float) -> float:
     return float(stored / (until_s - since_s))
 
 
-def measure(at: Rig, variant: str, percent: int, capacity: float, plan: Plan) -> Measured:
-    """Put one variant under one load."""
-    rate = capacity * percent / 100
-    name = f"{variant.replace(' ', '-')}-{percent}"
+def measure(at: Rig, variant: str, percent: int, rate: float, plan: Plan, *, number: int) -> tuple[Run, float]:
+    """Put one variant under one load; its mean batch beside the run."""
+    name = f"{variant.replace(' ', '-')}-{percent}-{number}"
     with consumer(at, name, VARIANTS[variant]) as (program, meter):
-        run = load(at, name, program, options=_options(rate=rate, for_s=plan.lasts_s, seed=percent))
+        options = _options(rate=rate, for_s=plan.lasts_s, seed=100 * number + percent)
+        run = load(at, name, program, options=options)
         batch = meter.mean_batch()
-    run = Run(run.due, run.sent, run.stored, warm_up_s=plan.warm_up_s)
+    return Run(run.due, run.sent, run.stored, warm_up_s=plan.warm_up_s), batch
+
+
+def pool(variant: str, percent: int, rate: float, taken: Sequence[tuple[Run, float]]) -> Measured:
+    """Take the runs of a variant under a load together, as if they had been one."""
+    latencies_s = np.concatenate([run.latencies_s for run, _ in taken])
     return Measured(
         variant=variant,
         percent=percent,
         rate=rate,
-        samples=len(run.latencies_s),
-        percentiles_ms=percentiles(run.latencies_s),
-        mean_batch=batch,
-        late_share=run.late_share,
-        problems=run.problems(),
+        samples=len(latencies_s),
+        percentiles_ms=percentiles(latencies_s),
+        mean_batch=fmean(batch for _, batch in taken),
+        late_share=fmean(run.late_share for run, _ in taken),
+        problems=[problem for run, _ in taken for problem in run.problems()],
     )
 
 
@@ -177,13 +185,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _rounds(at: Rig, capacity: float, plan: Plan) -> Iterator[Measured]:
     """Put all variants under a load before the next one; who is first takes turns."""
+    names = list(VARIANTS)
     for turn, percent in enumerate(plan.loads):
-        names = list(VARIANTS)
-        for variant in names[turn % len(names) :] + names[: turn % len(names)]:
-            one = measure(at, variant, percent, capacity, plan)
-            p50, p99 = ms(one.percentiles_ms["50"]), ms(one.percentiles_ms["99"])
-            notes.print(f"{percent} % {variant}: p50 {p50} ms, p99 {p99} ms", *one.problems)
-            yield one
+        rate = capacity * percent / 100
+        taken: dict[str, list[tuple[Run, float]]] = {name: [] for name in names}
+        for number in range(plan.rounds):
+            first = (turn + number) % len(names)
+            for variant in names[first:] + names[:first]:
+                taken[variant].append(measure(at, variant, percent, rate, plan, number=number))
+                one = pool(variant, percent, rate, taken[variant][-1:])
+                p50, p99 = ms(one.percentiles_ms["50"]), ms(one.percentiles_ms["99"])
+                notes.print(f"{percent} % {variant}: p50 {p50} ms, p99 {p99} ms", *one.problems)
+        for variant in names:
+            yield pool(variant, percent, rate, taken[variant])
 
 
 def _options(*, rate: float, for_s: float, seed: int = 0) -> list[str]:

@@ -35,9 +35,10 @@ def markdown(where: Circumstances, figures: Mapping[str, Any], measured: Sequenc
         [
             f"{where.text()}.",
             "",
-            f"Milliseconds from when a record was due until every sink had it, over {plan['lasts_s']:g} s of random "
-            f"arrivals without the first {plan['warm_up_s']:g} s. The generator waits for nothing, and what it sends "
-            "late counts from when it was due; it shares the cores with broker, database and Velox. Loads are shares "
+            f"Milliseconds from when a record was due until every sink had it, over {plan['rounds']} × "
+            f"{plan['lasts_s']:g} s of random arrivals without the first {plan['warm_up_s']:g} s of each. The "
+            "generator waits for nothing, and what it sends late counts from when it was due; it shares the cores with "
+            "broker, database and Velox. Loads are shares "
             f"of {figures['capacity_per_s']:.0f} records/s, the capacity of *adaptive*. Shape images, "
             f"{figures['model']}; every record becomes a document, each detection a file. {variants}.",
             "",

@@ -64,9 +64,9 @@ def short(figures: Mapping[str, Any]) -> str:
         [
             *lines,
             "",
-            f"{_circumstances(figures)} {says}. {100 * alone:.0f} % of the roofline of these cores, {100 * at_once:.0f} % "
-            "where its stages are timed on all of them at once. `make bench` measures it; each backend, precision and "
-            "stage is in "
+            f"{_circumstances(figures)} {says}. {100 * alone:.0f} % of the roofline of these cores, "
+            f"{100 * at_once:.0f} % where its stages are timed on all of them at once. `make bench` measures it; each "
+            "backend, precision and stage is in "
             "[docs/performance.md](docs/performance.md#throughput).",
         ]
     )
