@@ -16,7 +16,7 @@ from benchmarks import report, stamps
 from benchmarks.document import write_section
 from benchmarks.latency_table import Measured, markdown, ms
 from benchmarks.meter import Meter, await_ready
-from benchmarks.open_loop import Run, percentiles
+from benchmarks.open_loop import Run, percentiles, problems
 from benchmarks.programs import BenchmarkError, Program
 from benchmarks.rig import Rig, add_model_arguments, console, notes, provide_model, rig
 from tests.servers.process import ServerError, free_port
@@ -130,7 +130,7 @@ def pool(variant: str, percent: int, rate: float, taken: Sequence[tuple[Run, flo
         percentiles_ms=percentiles(latencies_s),
         mean_batch=fmean(batch for _, batch in taken),
         late_share=fmean(run.late_share for run, _ in taken),
-        problems=[problem for run, _ in taken for problem in run.problems()],
+        problems=problems([run for run, _ in taken]),
     )
 
 

@@ -1,7 +1,8 @@
 """Open-loop load: when each record is due whatever the system does, and how long after that it was stored. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Final
 
 import numpy as np
@@ -61,14 +62,16 @@ class Run:
         """Share of the records that were sent late, or never."""
         return float(np.mean(~(self.sent - self.due <= LATE_S)))
 
-    def problems(self) -> list[str]:
-        """Say why the latencies are not valid; nothing when they are."""
-        found = []
-        if self.late_share > _LATE_SHARE:
-            found.append(f"{100 * self.late_share:.1f} % sent more than {1000 * LATE_S:g} ms after they were due")
-        if missing := int(np.isnan(self.stored).sum()):
-            found.append(f"{missing} of {len(self.stored)} records not stored")
-        return found
+
+def problems(runs: Sequence[Run]) -> list[str]:
+    """Say why the latencies of runs that count as one are not valid; nothing when they are."""
+    found = []
+    late_share = fmean(run.late_share for run in runs)
+    if late_share > _LATE_SHARE:
+        found.append(f"{100 * late_share:.1f} % sent more than {1000 * LATE_S:g} ms after they were due")
+    if missing := sum(int(np.isnan(run.stored).sum()) for run in runs):
+        found.append(f"{missing} of {sum(len(run.stored) for run in runs)} records not stored")
+    return found
 
 
 def percentiles(latencies_s: Times) -> Mapping[str, float | None]:

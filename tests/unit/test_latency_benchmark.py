@@ -11,7 +11,7 @@ import pytest
 from benchmarks import report, stamps
 from benchmarks.latency import PLAN, VARIANTS, Plan, pool, steady_rate
 from benchmarks.latency_table import Measured, comparisons, markdown, row
-from benchmarks.open_loop import Run, Times, due_times, percentiles
+from benchmarks.open_loop import Run, Times, due_times, percentiles, problems
 from velox.settings import Settings
 from velox.verify.numbered import Records
 
@@ -59,7 +59,7 @@ def test_what_was_never_stored_took_for_ever_and_makes_the_figures_invalid() -> 
     due = times(0.0, 1.0)
     run = Run(due, sent=due, stored=times(0.5, np.nan))
     assert run.latencies_s.tolist() == [0.5, np.inf]
-    assert run.problems() == ["1 of 2 records not stored"]
+    assert problems([run]) == ["1 of 2 records not stored"]
 
 
 @pytest.mark.parametrize(("late", "is_valid"), [(1, True), (2, False)])
@@ -69,7 +69,7 @@ def test_figures_are_invalid_when_more_than_one_record_in_a_hundred_was_sent_lat
     sent[:late] += 0.006
     run = Run(due, sent, stored=due + 1)
     assert run.late_share == late / 100
-    assert (run.problems() == []) is is_valid
+    assert (problems([run]) == []) is is_valid
 
 
 def test_a_record_that_was_never_sent_was_sent_late() -> None:
@@ -160,7 +160,7 @@ def test_the_runs_of_a_variant_under_a_load_count_as_one() -> None:
     assert both.samples == 8
     assert both.percentiles_ms["50"] == pytest.approx(300)  # the upper of the two in the middle
     assert both.mean_batch == 2
-    assert both.problems == ["1 of 4 records not stored"]
+    assert both.problems == ["1 of 8 records not stored"]
 
 
 def test_all_loads_fit_into_ten_minutes() -> None:
