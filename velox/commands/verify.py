@@ -52,7 +52,8 @@ def _add_consumers(verify: argparse.ArgumentParser) -> None:
     verify.add_argument(
         "--own-model",
         action="store_true",
-        help="predict with the configured MODEL, on payloads from SOURCE, instead of the built-in one, which is quick",
+        help="predict with the configured MODEL, on payloads from SOURCE (its first 256, in turn), instead of the "
+        "built-in one, which is quick",
     )
 
 

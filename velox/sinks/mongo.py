@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _INDEX = [("predicted_label", pymongo.ASCENDING), ("timestamp", pymongo.DESCENDING)]
 _NOBODYS_ID = "velox-open"
+_READ_TOGETHER = 1000
+"""Documents of one answer: servers that only speak MongoDB's protocol may send more than the driver takes."""
 _INDEX_EXISTS_OTHERWISE = (85, 86)
 """Server codes IndexOptionsConflict and IndexKeySpecsConflict."""
 _DRIVER_DETAILS = re.compile(r" \(configured timeouts|, Timeout:|, Topology Description:")
@@ -90,7 +92,7 @@ class MongoSink:
         """Yield the documents whose ``_id`` begins with ``prefix``."""
         try:
             with self._connect() as client:
-                for found in self._collection(client).find(_begins_with(prefix)):
+                for found in self._collection(client).find(_begins_with(prefix), batch_size=_READ_TOGETHER):
                     yield stored(found)
         except PyMongoError as error:
             raise self._unavailable(error) from error

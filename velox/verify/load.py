@@ -17,8 +17,9 @@ from velox.verify.watch import Offsets
 _AT_ONCE: Final = 500
 _SLICE_S: Final = 0.05
 _WAIT_S: Final = 0.01
-_AHEAD: Final = 2000
-"""Records that may be unread in all partitions together when no rate is asked for."""
+_AHEAD: Final = 20_000
+"""Records that may be unread in all partitions together when no rate is asked for: what is read is only known once it
+is committed, so it must be more than consumers read in COMMIT_INTERVAL_S."""
 _RECORD_BYTES: Final = 1024
 """About what a record with the built-in payload counts for in a backlog."""
 

@@ -5,6 +5,7 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from typing import Final
 
 from velox.core.envelope import CHECKSUM_HEADER, Codec, checksum, frame
@@ -14,6 +15,8 @@ from velox.sources.source import Source
 
 KEYS: Final = 64
 """Records share this many keys, in turn; order is looked at within each."""
+PAYLOADS: Final = 256
+"""Payloads that are taken from a source, and then again: drawing each anew costs as much as predicting it."""
 _METADATA: Final = {"color_label": "numbered", "dtype": "jpeg"}
 
 
@@ -28,7 +31,7 @@ class Records:
     """What the payloads are; None = what the built-in model reads."""
     poisoned: set[int] = field(default_factory=set)
     """The numbers of bad records among those built so far."""
-    _items: Iterator[bytes] | None = None
+    _payloads: Iterator[bytes] | None = None
     _draw: random.Random = field(default_factory=random.Random)
 
     @property
@@ -69,11 +72,9 @@ class Records:
         return frame({**_METADATA, "shape_label": shape, "timestamp": time.time(), "number": number}, payload)
 
     def _next(self) -> bytes:
-        """Take the next payload of the source; at its end it begins anew."""
-        if self._items is not None and (item := next(self._items, None)) is not None:
-            return item
-        self._items = (item.payload for item in self.source or ())
-        return next(self._items)
+        if self._payloads is None:
+            self._payloads = cycle(item.payload for item in islice(self.source or (), PAYLOADS))
+        return next(self._payloads)
 
 
 _POISON: Final = (
