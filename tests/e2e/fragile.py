@@ -47,6 +47,15 @@ class LengthModel(FragileModel):
         return f"{len(payload)} bytes"
 
 
+class DeadlyDecodeModel(FragileModel):
+    """``die`` kills the process as soon as it is decoded, a while before its batch is due."""
+
+    def decode(self, payload: bytes) -> str:
+        if payload.startswith(b"die"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().decode(payload)
+
+
 class StillbornModel(FragileModel):
     """Its process dies while it loads."""
 

@@ -55,8 +55,8 @@ def start(outcomes: dict[int, str]) -> Iterator[Start]:
                 outcomes[each.record.position.offset] = "predicted" if good else "dead-lettered"
 
     def make(**settings: object) -> Dispatcher:
-        model = "tests.e2e.fragile:LengthModel"
-        made.append(Dispatcher(Settings(model=model, **settings), ["cpu", "cpu"], Metrics(), note))  # type: ignore[arg-type]  # any setting
+        chosen = {"model": "tests.e2e.fragile:LengthModel", **settings}
+        made.append(Dispatcher(Settings(**chosen), ["cpu", "cpu"], Metrics(), note))  # type: ignore[arg-type]  # any setting
         wait_until(lambda: made[-1].is_warm, what="both processes ready")
         return made[-1]
 
@@ -92,4 +92,15 @@ def test_a_process_stopped_while_large_payloads_are_sent_to_it_is_replaced(
     wait_until(lambda: len(outcomes) == 16, what="what the stopped one had, predicted by others")
     assert set(outcomes.values()) == {"predicted"}
     assert not first.is_running()
+    assert dispatcher.failure is None
+
+
+def test_a_record_that_kills_while_it_is_decoded_ahead_costs_only_itself(
+    start: Start, outcomes: dict[int, str]
+) -> None:
+    dispatcher = start(model="tests.e2e.fragile:DeadlyDecodeModel", batch_size=4, decode_threads=3)
+    deadly = 30
+    dispatcher.submit([make_record(n, payload=b"die" if n == deadly else b"good") for n in range(60)])
+    wait_until(lambda: len(outcomes) == 60, what="all accounted for")
+    assert outcomes == {n: "dead-lettered" if n == deadly else "predicted" for n in range(60)}
     assert dispatcher.failure is None

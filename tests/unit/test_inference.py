@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 from multiprocessing import Pipe
@@ -13,6 +14,7 @@ import pytest
 
 from tests.fakes import FakeClock, FakeModel
 from velox.consumer import inference
+from velox.consumer.decoding import Decoding
 from velox.consumer.inference import BatchWait, answer, rehearse, turn
 from velox.consumer.messages import Work
 from velox.consumer.portions import Portions
@@ -180,10 +182,10 @@ def test_all_that_has_come_meanwhile_is_in_the_next_batch(
     wait = BatchWait()
     for ticket in range(3):  # one by one, while the process predicted others
         fetcher.send(Work(monotonic(), [(ticket, b"a:0.1")]))
-    assert turn(partial(answer, model, portions=Portions(8)), batcher, pipe, wait)
+    assert turn(partial(answer, model, portions=Portions(8)), batcher, pipe, wait, Decoding(model.decode))
     assert [ticket for ticket, _ in fetcher.recv().answers] == [0, 1, 2]
     fetcher.send(None)
-    assert not turn(partial(answer, model, portions=Portions(8)), batcher, pipe, wait)
+    assert not turn(partial(answer, model, portions=Portions(8)), batcher, pipe, wait, Decoding(model.decode))
 
 
 def test_a_rehearsal_stays_within_the_bound_and_teaches() -> None:
@@ -206,3 +208,34 @@ def test_a_rehearsal_of_a_slow_model_is_short(monkeypatch: pytest.MonkeyPatch) -
     model = Slow()
     rehearse(model, b"a:0.1", Portions(64), Pace(size=64, target_s=1))
     assert [len(inputs) for inputs in model.predicted] == [1, 2], "four more would take 0.28 s"
+
+
+def test_what_was_decoded_ahead_is_what_is_predicted_and_an_error_costs_only_its_record() -> None:
+    model = FakeModel()
+    decoding = Decoding(model.decode, threads=2)
+    batch = [(1, b"a:0.1"), (2, b"nonsense"), (3, b"b:0.2")]
+    decoding.expect(batch)
+    ahead = answer(model, batch, portions=Portions(8), decoding=decoding).answers
+    at_once = answer(model, batch, portions=Portions(8)).answers
+    assert [(ticket, str(found)) for ticket, found in ahead] == [(ticket, str(found)) for ticket, found in at_once]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_each_payload_is_decoded_once_ahead_on_threads_or_when_it_is_asked_for(threads: int) -> None:
+    decoded: list[tuple[bytes, threading.Thread]] = []
+    all_decoded = threading.Semaphore(0)
+
+    def decode(payload: bytes) -> str:
+        decoded.append((payload, threading.current_thread()))
+        all_decoded.release()
+        return payload.decode()
+
+    decoding = Decoding(decode, threads=threads)
+    decoding.expect([(7, b"seven"), (8, b"eight")])
+    if threads > 1:
+        assert all(all_decoded.acquire(timeout=60) for _ in range(2))
+    assert len(decoded) == (2 if threads > 1 else 0)
+    assert decoding.take(8, b"eight") == "eight"
+    assert decoding.take(7, b"seven") == "seven"
+    assert sorted(payload for payload, _ in decoded) == [b"eight", b"seven"]
+    assert all((thread is threading.current_thread()) == (threads == 1) for _, thread in decoded)

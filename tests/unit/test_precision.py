@@ -13,7 +13,7 @@ import pytest
 from velox.models import card
 from velox.models.agreement import Agreement
 from velox.models.backends import precision, speed
-from velox.models.backends.backend import Backend, Batch, Precision, Probabilities, UnsupportedPrecisionError
+from velox.models.backends.backend import Backend, Images, Precision, Probabilities, UnsupportedPrecisionError
 from velox.models.backends.precision import Started, fastest, judge
 from velox.models.card import ModelCard, ModelFiles
 from velox.settings import Settings
@@ -42,8 +42,8 @@ class Fake:
         if chosen in self.unsupported:
             raise UnsupportedPrecisionError(f"no {chosen} here")
 
-        def answer(batch: Batch) -> Probabilities:
-            return np.full((len(batch), 2), 0.5, np.float32)
+        def answer(images: Images) -> Probabilities:
+            return np.full((len(images), 2), 0.5, np.float32)
 
         return answer
 

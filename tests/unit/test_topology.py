@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from velox.consumer import topology
-from velox.consumer.topology import core_count, gpu_count, placements, prepare_environment
+from velox.consumer.topology import core_count, decode_threads, gpu_count, placements, prepare_environment
 from velox.settings import Settings
 
 AUTO = Settings(device="auto", inference_processes=0)
@@ -116,3 +116,18 @@ def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "7")
     prepare_environment(2)
     assert {os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} == {"7"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "devices", "threads"),
+    [
+        (0, ["cpu"] * 16, 1),
+        (0, ["cuda:0"], 15),
+        (0, ["cuda:0", "cuda:1"], 7),
+        (0, ["cuda:0"] * 32, 1),
+        (3, ["cpu"], 3),
+        (1, ["cuda:0"], 1),
+    ],
+)
+def test_beside_gpus_all_cores_but_the_fetchers_decode(setting: int, devices: list[str], threads: int) -> None:
+    assert decode_threads(Settings(decode_threads=setting), devices) == threads

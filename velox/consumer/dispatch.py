@@ -278,7 +278,7 @@ class Dispatcher:
         in_flight = list(process.in_flight.values())
         if process.for_suspects and in_flight and self._witness:
             return in_flight[0], BadRecordError(Reason.KILLED_INFERENCE, f"exit code {code}")
-        size = self._settings.batch_size
+        size = len(in_flight) if self._settings.decode_threads > 1 else self._settings.batch_size  # it decodes ahead
         self._suspects.extend(in_flight[:size])
         self._waiting.extendleft(reversed(in_flight[size:]))
         return None

@@ -17,6 +17,7 @@ from typing import Any
 
 from velox import failpoints, logs
 from velox.allocator import keep_large_blocks
+from velox.consumer.decoding import Decoding
 from velox.consumer.messages import Answers, Ready, Refused, Reply, Work
 from velox.consumer.portions import Portions, is_out_of_memory
 from velox.core.batching import Batcher
@@ -66,8 +67,10 @@ def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work | None]
         rehearse(model, model.sample(), portions, batcher.pace)
     pipe.send(Ready(ModelInfo(model.name, model.version, tuple(model.labels), device)))
     wait = BatchWait()
+    decoding = Decoding(model.decode, threads=settings.decode_threads)
+    ask = partial(answer, model, portions=portions, decoding=decoding)
     with suppress(EOFError):
-        while turn(partial(answer, model, portions=portions), batcher, pipe, wait):
+        while turn(ask, batcher, pipe, wait, decoding):
             pass
     sys.stdout.flush()
     os._exit(0)  # nothing is left to do, and a framework's own farewell takes seconds
@@ -94,21 +97,30 @@ class BatchWait:
 
 
 def answer(
-    model: Model, batch: Batch, *, portions: Portions, waited_s: float = 0.0, batch_wait_s: float = 0.0
+    model: Model,
+    batch: Batch,
+    *,
+    portions: Portions,
+    decoding: Decoding | None = None,
+    waited_s: float = 0.0,
+    batch_wait_s: float = 0.0,
 ) -> Answers:
     """Predict one batch, in parts when memory runs out. What cannot be decoded costs only itself.
+
+    ``decoding`` is of the same model; it may have begun with the batch already.
 
     Raises:
         ValueError: the model gave more or fewer predictions than it got inputs.
         TypeError: the model gave a label that is no text.
     """
     started = monotonic()
+    decoding = decoding or Decoding(model.decode)
     answers: list[tuple[int, Prediction | BadRecordError]] = []
     tickets: list[int] = []
     inputs: list[Any] = []
     for ticket, payload in batch:
         try:
-            inputs.append(model.decode(payload))
+            inputs.append(decoding.take(ticket, payload))
         except BadRecordError as error:
             answers.append((ticket, _plain(error)))
         except Exception as error:  # noqa: BLE001 - a user's decode may raise anything; it costs this record only
@@ -165,7 +177,11 @@ def _where(error: Exception) -> str:
 
 
 def turn(
-    ask: Ask, batcher: Batcher[tuple[int, bytes]], pipe: "Connection[Reply, Work | None]", wait: BatchWait
+    ask: Ask,
+    batcher: Batcher[tuple[int, bytes]],
+    pipe: "Connection[Reply, Work | None]",
+    wait: BatchWait,
+    decoding: Decoding,
 ) -> bool:
     """Take in all that has come, waiting no longer than until a batch is due, and answer that; False at the end."""
     due_in_s = batcher.due_in_s()
@@ -173,6 +189,7 @@ def turn(
         work = pipe.recv()
         if work is None:
             return False
+        decoding.expect(work.payloads)
         if work.alone:
             _answer(ask, work.payloads, pipe, batcher.pace, since=work.sent_at)
             return True

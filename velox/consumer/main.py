@@ -18,7 +18,7 @@ from velox.consumer.fetcher import Fetcher
 from velox.consumer.flight import Flight
 from velox.consumer.liveness import Liveness
 from velox.consumer.probes import ProbeServer
-from velox.consumer.topology import placements, prepare_environment
+from velox.consumer.topology import decode_threads, placements, prepare_environment
 from velox.consumer.writer import Writer
 from velox.core.circuit import Circuit
 from velox.core.deadline import Deadline
@@ -46,6 +46,7 @@ def run(settings: Settings) -> int:
     logs.configure(level=settings.log_level, form=settings.log_format)
     failpoints.arm()
     devices = placements(settings)
+    settings = settings.model_copy(update={"decode_threads": decode_threads(settings, devices)})
     log.info(
         "Velox %s: %s from %s, %d inference processes",
         __version__,

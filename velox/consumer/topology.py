@@ -1,6 +1,7 @@
 """How many inference processes, and on which device each."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from velox.settings import Settings
@@ -18,6 +19,13 @@ def placements(settings: Settings) -> list[str]:
     if gpus:
         return [f"cuda:{index % gpus}" for index in range(count)]
     return ["cuda:0" if settings.device == "cuda" else "cpu"] * count
+
+
+def decode_threads(settings: Settings, devices: Sequence[str]) -> int:
+    """Say how many threads decode in each inference process: beside GPUs, all cores but the fetcher's, shared out."""
+    if settings.decode_threads or all(device == "cpu" for device in devices):
+        return settings.decode_threads or 1
+    return max(1, (core_count() - 1) // len(devices))
 
 
 def gpu_count(*, devices: Path = Path("/dev")) -> int:

@@ -75,7 +75,7 @@ class ImageClassifier:
         """Classify images; one for which the network gives no finite answer gets an error in its place."""
         if self._backend is None:
             raise ModelError("predict before load")
-        probabilities = self._backend(np.stack(inputs))
+        probabilities = self._backend(inputs)
         best = probabilities.argmax(1)
         return [self._answer(row, int(index)) for row, index in zip(probabilities, best, strict=True)]
 

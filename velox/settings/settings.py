@@ -135,6 +135,12 @@ class Settings(BaseSettings):
     inference_processes: AutoCount = Field(
         0, ge=0, le=1024, description="Inference processes; `auto` (0) = one per GPU, else one per core."
     )
+    decode_threads: AutoCount = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Threads that decode in each inference process; `auto` (0) = 1 on a CPU, beside GPUs all cores.",
+    )
     batch_size: int = Field(8, ge=1, le=4096, description="Records predicted together at most.")
     batch_timeout_ms: AutoNumber = Field(
         None,

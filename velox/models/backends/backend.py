@@ -1,5 +1,6 @@
 """The Backend contract: a network, ready to run on one device."""
 
+from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
 import numpy as np
@@ -9,6 +10,8 @@ from velox.errors import ModelError
 
 Batch = npt.NDArray[np.uint8]
 """n × height × width × 3, RGB: normalisation happens within the backend."""
+Images = Sequence[npt.NDArray[np.uint8]] | Batch
+"""The same, or one by one: height × width × 3 each, all of one shape."""
 Probabilities = npt.NDArray[np.float32]
 """n × classes; each row sums to 1 unless the network gave NaN."""
 Precision = Literal["fp32", "bf16", "int8"]
@@ -23,5 +26,5 @@ class UnsupportedPrecisionError(ModelError):
 class Backend(Protocol):
     """Anything of this form runs networks: torch, OpenVINO, ONNX Runtime; another way would be another file here."""
 
-    def __call__(self, batch: Batch) -> Probabilities:
-        """Answer for a batch of 1 or more images, in their order. Used by one thread."""
+    def __call__(self, images: Images) -> Probabilities:
+        """Answer for 1 or more images, in their order. Used by one thread."""

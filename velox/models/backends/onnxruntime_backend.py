@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 
 from velox.errors import ModelError
-from velox.models.backends.backend import Batch, Precision, Probabilities
+from velox.models.backends.backend import Images, Precision, Probabilities
 from velox.models.card import EXPORTED_FROM
 
 _ONLY_ERRORS = 3
@@ -32,9 +32,9 @@ class OnnxRuntimeBackend:
             raise ModelError(msg)
         self._input = self._session.get_inputs()[0].name
 
-    def __call__(self, batch: Batch) -> Probabilities:
-        """Answer for a batch, image by image."""
-        answers = [self._session.run(None, {self._input: image[np.newaxis]})[0] for image in batch]
+    def __call__(self, images: Images) -> Probabilities:
+        """Answer image by image."""
+        answers = [self._session.run(None, {self._input: image[np.newaxis]})[0] for image in images]
         return np.concatenate(answers)
 
 

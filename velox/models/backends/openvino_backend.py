@@ -8,7 +8,7 @@ import numpy as np
 import openvino
 
 from velox.errors import ModelError
-from velox.models.backends.backend import Batch, Precision, Probabilities, UnsupportedPrecisionError
+from velox.models.backends.backend import Images, Precision, Probabilities, UnsupportedPrecisionError
 from velox.models.card import EXPORTED_FROM
 
 _CONFIG: Final[dict[str, Any]] = {
@@ -47,9 +47,9 @@ class OpenVinoBackend:
             raise UnsupportedPrecisionError("PRECISION=bf16: this processor cannot compute with it: take fp32 or int8")
         self._request = compiled.create_infer_request()
 
-    def __call__(self, batch: Batch) -> Probabilities:
-        """Answer for a batch, image by image."""
-        answers = [self._request.infer([image[np.newaxis]], share_inputs=True)[0] for image in batch]
+    def __call__(self, images: Images) -> Probabilities:
+        """Answer image by image."""
+        answers = [self._request.infer([image[np.newaxis]], share_inputs=True)[0] for image in images]
         return np.concatenate(answers)
 
 

@@ -2,16 +2,19 @@
 
 import io
 import logging
+from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from velox.errors import ModelError
 from velox.models.architectures import IMAGENET_MEAN, IMAGENET_STD, Architecture
-from velox.models.backends.backend import Batch, Probabilities, UnsupportedPrecisionError
+from velox.models.backends.backend import Images, Probabilities, UnsupportedPrecisionError
 from velox.models.backends.onednn import can_pack, pack_convolutions
+from velox.models.backends.parts import Parts, Trusted, graph_parts
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +47,28 @@ class TorchBackend:
         # Eight bits of precision would be lost on the pixels alone. On CUDA they are halved first: half the traffic.
         self._pixel_dtype = torch.float32 if is_cpu else self._dtype
         self._scale, self._shift = normalisation(self._device, self._pixel_dtype)
+        self._answer: Callable[[Images], Probabilities] = self._at_once
+        if not is_cpu:
+            if self._device.index is not None:
+                torch.cuda.set_device(self._device)
+            torch.backends.cudnn.benchmark = True  # there are a few sizes of batches, and each comes often
+            self._answer = Trusted(self._at_once, Parts(self._probabilities, graph_parts(self._device)))
 
     @torch.inference_mode()
-    def __call__(self, batch: Batch) -> Probabilities:
-        """Answer for a batch; pixels cross to the device as bytes and are normalised there."""
-        pixels = torch.from_numpy(batch).to(self._device, non_blocking=True).permute(0, 3, 1, 2)
-        normalised = torch.addcmul(self._shift, pixels.to(self._pixel_dtype), self._scale)
-        logits = self._network(normalised.to(self._dtype))
-        probabilities: Probabilities = logits.float().softmax(1).cpu().numpy()
+    def __call__(self, images: Images) -> Probabilities:
+        """Answer for images; pixels cross to the device as bytes and are normalised there."""
+        return self._answer(images)
+
+    def _at_once(self, images: Images) -> Probabilities:
+        batch = torch.from_numpy(np.stack([*images])).to(self._device)
+        probabilities: Probabilities = self._probabilities(batch).cpu().numpy()
         return probabilities
+
+    def _probabilities(self, batch: torch.Tensor) -> torch.Tensor:
+        pixels = batch.permute(0, 3, 1, 2).to(self._pixel_dtype)
+        normalised = torch.addcmul(self._shift, pixels, self._scale)
+        logits: torch.Tensor = self._network(normalised.to(self._dtype))
+        return logits.float().softmax(1)
 
 
 def normalisation(device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
