@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import cycle, islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from rich.table import Table
 
 from benchmarks import report
 from benchmarks.rig import console, notes
+from benchmarks.timing import seconds_each
 from velox.allocator import keep_large_blocks
 from velox.consumer.dispatch import Dispatcher
 from velox.consumer.topology import decode_threads, placements, prepare_environment
@@ -95,7 +96,7 @@ def of_process(settings: Settings, device: str, payloads: Sequence[bytes]) -> fl
         dispatcher.submit(list(islice(records, 8 * settings.batch_size)))
         began, done = time.monotonic(), 0
         while time.monotonic() - began < 2 * _LEAST_S:
-            count = answered.get(timeout=_START_S)
+            count = _next(answered, dispatcher)
             dispatcher.submit(list(islice(records, count)))
             done += count
         return done / (time.monotonic() - began)
@@ -103,14 +104,18 @@ def of_process(settings: Settings, device: str, payloads: Sequence[bytes]) -> fl
         dispatcher.close(Deadline(_START_S))
 
 
+def _next(answered: "SimpleQueue[int]", dispatcher: Dispatcher) -> int:
+    while True:
+        try:
+            return answered.get(timeout=1)
+        except Empty:
+            if dispatcher.failure is not None:
+                raise dispatcher.failure from None
+
+
 def per_s(step: Callable[[], object]) -> float:
-    """Answer how often a step goes by in a second, after one to warm up."""
-    step()
-    times, began = 0, time.monotonic()
-    while (used_s := time.monotonic() - began) < _LEAST_S:
-        step()
-        times += 1
-    return times / used_s
+    """Answer how often a step goes by in a second."""
+    return 1 / seconds_each(step, clock=time.monotonic, least_s=_LEAST_S)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -56,16 +56,24 @@ def test_images_one_by_one_are_taken_as_well() -> None:
 
 
 class Wrong(Part):
+    """Wrong only where it is the largest."""
+
     def _start(self) -> None:
-        self._answers = self._compute(self._images) + 1
+        self._answers = self._compute(self._images) + (len(self._images) == LARGEST)
 
 
 class Failing(Part):
     def __init__(self, compute: object, shape: Sequence[int]) -> None:
-        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore lines")
+        try:
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore lines")
+        finally:  # as the end of a capture does
+            raise RuntimeError("the capture cannot be ended")
 
 
-@pytest.mark.parametrize(("part", "says"), [(Wrong, "answer otherwise"), (Failing, "operation not permitted when")])
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [(Wrong, f"with {LARGEST} images they answer otherwise"), (Failing, "operation not permitted when")],
+)
 def test_parts_that_fail_or_answer_otherwise_are_not_used(
     part: type[Part], says: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -79,15 +87,14 @@ def test_parts_that_fail_or_answer_otherwise_are_not_used(
 
 
 def test_parts_that_answer_as_the_network_does_take_its_place() -> None:
-    asked = 0
+    asked: list[int] = []
 
     def count(images: Images) -> Probabilities:
-        nonlocal asked
-        asked += 1
+        asked.append(len(images))
         return straight(images)
 
     trusted = Trusted(count, Parts(means, Part))
     for seed in range(3):
         images = some_images(5, seed=seed)
         assert np.allclose(trusted(images), straight(images))
-    assert asked == 1
+    assert asked == [*SIZES] * 2, "each part is proven, once"

@@ -34,3 +34,10 @@ def test_what_takes_more_of_a_record_is_what_bounds(decode_ms: float, bound: str
 def test_it_measures_twenty_seconds_by_default() -> None:
     args = cli._parser().parse_args(["bench"])
     assert (args.for_s, args.count, args.json) == (20.0, 256, None)
+
+
+@pytest.mark.parametrize(("decode_ms", "per_s", "bound"), [(6, 250, "predict"), (20, 200, "decode")])
+def test_what_is_decoded_on_threads_takes_no_time_of_its_own(decode_ms: float, per_s: float, bound: str) -> None:
+    report = summed_up([measured(decode_ms, {8: 4})], Settings(batch_size=8, decode_threads=4), "somewhere")
+    assert report.records_per_s(8) == pytest.approx(per_s)
+    assert report.sentence().startswith(f"{bound} bounds")

@@ -124,10 +124,16 @@ def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
         (0, ["cpu"] * 16, 1),
         (0, ["cuda:0"], 15),
         (0, ["cuda:0", "cuda:1"], 7),
-        (0, ["cuda:0"] * 32, 1),
+        (0, ["cuda:0"] * 32, 2),
         (3, ["cpu"], 3),
         (1, ["cuda:0"], 1),
     ],
 )
 def test_beside_gpus_all_cores_but_the_fetchers_decode(setting: int, devices: list[str], threads: int) -> None:
     assert decode_threads(Settings(decode_threads=setting), devices) == threads
+
+
+def test_a_users_own_model_is_decoded_by_one_thread_unless_it_is_asked_for() -> None:
+    own = "examples.mean_color:MeanColor"
+    assert decode_threads(Settings(model=own), ["cuda:0"]) == 1
+    assert decode_threads(Settings(model=own, decode_threads=4), ["cuda:0"]) == 4

@@ -217,6 +217,18 @@ def test_while_records_queue_for_inference_a_bulk_waits_for_the_next_answers(
     assert [offsets(batch) for batch in at.sinks[0].batches] == [[0, 1]]
 
 
+def test_no_more_than_a_quarter_of_what_may_be_in_flight_waits_there(
+    desk: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "LINGER_S", LONG_S)
+    at = desk(FakeSink(), settings=SETTINGS.model_copy(update={"queue_size": 16}))
+    at.writer.start(lambda: True)
+    for offset in range(4):
+        at.writer.submit([detection(offset)])
+    at.until_done(4)
+    assert at.writer.close(60)
+
+
 def test_it_waits_no_longer_than_records_queue(desk: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "LINGER_S", LONG_S)
     behind = [True, True, False]

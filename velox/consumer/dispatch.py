@@ -41,7 +41,7 @@ class Dispatcher:
     """Keeps the inference processes busy, each with a few batches in hand.
 
     A process predicts in the order in which it was given records, at most BATCH_SIZE together. When it dies, so many of
-    those not answered are suspects, and the others go back to wait. Each suspect is tried again alone in a process.
+    those not answered (or all: it may decode ahead) are suspects, the others wait again. Each suspect is tried alone.
     One that kills it by itself is accused: it is dead-lettered as soon as the next process has predicted a record that
     was fine before, the witness. So a model that fails for everything is blamed on no record, and ends the consumer.
 

@@ -7,7 +7,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
@@ -69,11 +68,18 @@ def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work | None]
     wait = BatchWait()
     decoding = Decoding(model.decode, threads=settings.decode_threads)
     ask = partial(answer, model, portions=portions, decoding=decoding)
-    with suppress(EOFError):
+    code = 0
+    try:
         while turn(ask, batcher, pipe, wait, decoding):
             pass
+    except EOFError:
+        pass
+    except Exception:  # noqa: BLE001 - whatever the model raised ends the process, and the fetcher hears of its end
+        traceback.print_exc()
+        code = 1
     sys.stdout.flush()
-    os._exit(0)  # nothing is left to do, and a framework's own farewell takes seconds
+    sys.stderr.flush()
+    os._exit(code)  # nothing is left to do: a framework's own farewell takes seconds, threads that decode even longer
 
 
 class BatchWait:

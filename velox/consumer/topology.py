@@ -22,10 +22,15 @@ def placements(settings: Settings) -> list[str]:
 
 
 def decode_threads(settings: Settings, devices: Sequence[str]) -> int:
-    """Say how many threads decode in each inference process: beside GPUs, all cores but the fetcher's, shared out."""
-    if settings.decode_threads or all(device == "cpu" for device in devices):
+    """Say how many threads decode in each inference process; 1 = none but its own.
+
+    By itself it is more than one only beside GPUs, which compute meanwhile, and only for the model that is ours: a
+    user's may not expect it. They share all cores but the fetcher's.
+    """
+    is_ours = settings.model == Settings.model_fields["model"].default
+    if settings.decode_threads or not is_ours or all(device == "cpu" for device in devices):
         return settings.decode_threads or 1
-    return max(1, (core_count() - 1) // len(devices))
+    return max(2, (core_count() - 1) // len(devices))
 
 
 def gpu_count(*, devices: Path = Path("/dev")) -> int:

@@ -61,6 +61,8 @@ class Writer:
         self._has_database = any(sink.name not in {"disk", "kafka"} for sink in sinks)
         self._answered: SimpleQueue[list[Answered] | None] = SimpleQueue()
         self._is_behind: Callable[[], bool] = lambda: False
+        self._gathered = max(1, settings.queue_size // 4)
+        """A bulk with so many records waits for no more."""
         self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
@@ -107,12 +109,18 @@ class Writer:
             self._dead_letters.close()
 
     def _next_bulk(self) -> list[Answered] | None:
-        """Wait for answers, then take all that are here or soon will be, up to the size of a bulk; None at the end."""
+        """Wait for answers, then take all that are here, up to the size of a bulk; None at the end.
+
+        While inference is behind, they gather for a while; not too many, as what waits here is in flight and keeps
+        others from being fetched.
+        """
         bulk = self._answered.get()
         deadline = Deadline(LINGER_S)
         while bulk is not None and len(bulk) < BULK:
             try:
-                more = self._answered.get(timeout=deadline.left_s() if self._is_behind() else 0)
+                more = self._answered.get(
+                    timeout=deadline.left_s() if len(bulk) < self._gathered and self._is_behind() else 0
+                )
             except Empty:
                 break
             if more is None:

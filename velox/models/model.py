@@ -19,8 +19,8 @@ class Sampled(Protocol):
 class Model(Protocol):
     """One class of this form is a model; ``MODEL=package.module:ClassName`` chooses it.
 
-    It is built and used in an inference process, by one thread; ``decode`` by several at once where DECODE_THREADS says
-    so, which it does beside a GPU. It knows nothing of Kafka, queues or sinks.
+    It is built and used in an inference process, by one thread; ``decode`` by several at once where DECODE_THREADS is
+    more than 1. It knows nothing of Kafka, queues or sinks.
     """
 
     name: str

@@ -139,7 +139,8 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=1024,
-        description="Threads that decode in each inference process; `auto` (0) = 1 on a CPU, beside GPUs all cores.",
+        description="Threads that decode in each inference process, ahead of its batches; 1 = none but its own. "
+        "`auto` (0) = the cores shared out beside GPUs; 1 on a CPU, and for a model of your own.",
     )
     batch_size: int = Field(8, ge=1, le=4096, description="Records predicted together at most.")
     batch_timeout_ms: AutoNumber = Field(

@@ -6,12 +6,12 @@ import os
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from velox.core.deadline import Deadline
 from velox.errors import SinkUnavailableError
@@ -19,6 +19,9 @@ from velox.records import Result
 from velox.settings import Settings
 from velox.sinks.folders import prove_writable
 from velox.sinks.sink import Probe, Stored
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
 
 _PREFIX: Final = "hit_"
 _SUFFIX: Final = ".jpg"
@@ -28,9 +31,9 @@ _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _TOGETHER: Final = 64
 """Files open at a time, far below the usual limit of 1024; more of them together cost no less each."""
 _ALONE_S: Final = 0.01
-"""One thread flushes for so long. One after the other costs the least, as most are on the disk with the first."""
+"""One thread writes, and then flushes, for so long: that costs the least, as most are on the disk with the first."""
 _THREADS: Final = 8
-"""Where each flush waits for the disk again, eight waits at once take half the time or less."""
+"""Where each file waits for the disk or a server again, eight waits at once take half the time or less."""
 _REMEDIES: Final = {
     errno.ENOSPC: "free space, or limit the images with MAX_STORED_FILES",
     errno.EDQUOT: "raise the quota, or limit the images with MAX_STORED_FILES",
@@ -199,33 +202,37 @@ def _has_size(folder: int, name: str, size_bytes: int) -> bool:
 
 
 def _write_flushed(files: Iterable[tuple[str, bytes]], folder: int | None = None) -> None:
+    """Write files and have them on the disk; a journaling file system's first flush does most of the others' work."""
     with ExitStack() as opened:
-        descriptors = []
-        for name, payload in files:
+
+        def write(file: tuple[str, bytes]) -> int:
+            name, payload = file
             descriptor = os.open(name, _NEW_FILE, 0o666, dir_fd=folder)
             opened.callback(os.close, descriptor)
-            descriptors.append(descriptor)
             left = memoryview(payload)
             while left:  # a nearly full disk may take only some of it at a time
                 left = left[os.write(descriptor, left) :]
-        _flush(descriptors)
+            return descriptor
+
+        descriptors = _each(write, files)
+        if hasattr(os, "posix_fadvise"):  # not on macOS
+            for descriptor in descriptors:  # the kernel begins to write: nobody waits yet, and the flushes cost less
+                with suppress(OSError):  # it is but a hint
+                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        _each(os.fsync, descriptors)
 
 
-def _flush(descriptors: Sequence[int]) -> None:
-    """Have all on the disk. On a journaling file system the first brings most of the others' work along.
-
-    Where each takes time of its own, as many threads as help share what is left.
-    """
-    if hasattr(os, "posix_fadvise"):  # not on macOS
-        for descriptor in descriptors:  # the kernel begins to write: nobody waits yet, and the flushes cost less
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    left = deque(descriptors)
+def _each(step: Callable[[Item], Outcome], items: Iterable[Item]) -> list[Outcome]:
+    """Take a step for each item; when that is slow, as many threads as help share what is left."""
+    left = deque(items)
+    outcomes = []
     alone = Deadline(_ALONE_S)
     while left and not alone.has_passed():
-        os.fsync(left.popleft())
+        outcomes.append(step(left.popleft()))
     if left:
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="disk-sink") as threads:
-            deque(threads.map(os.fsync, left), maxlen=0)  # raises what one of them raised, when all have ended
+            outcomes += threads.map(step, left)  # when one failed, only after all have ended
+    return outcomes
 
 
 @contextmanager

@@ -38,7 +38,7 @@ _IDLE: Final = {
     ),
     Cause.DECODE: (
         "decoding is the bottleneck",
-        "more INFERENCE_PROCESSES while there are cores, PREPROCESSING=fast, smaller images",
+        "more INFERENCE_PROCESSES (on a GPU DECODE_THREADS) while there are cores, PREPROCESSING=fast, smaller images",
     ),
 }
 

@@ -18,10 +18,12 @@ _AT_ONCE: Final = 500
 _SLICE_S: Final = 0.05
 _WAIT_S: Final = 0.01
 _AHEAD: Final = 20_000
-"""Records that may be unread in all partitions together when no rate is asked for: what is read is only known once it
-is committed, so it must be more than consumers read in COMMIT_INTERVAL_S."""
-_RECORD_BYTES: Final = 1024
-"""About what a record with the built-in payload counts for in a backlog."""
+"""Records that may be unread in all partitions together when no rate is asked for: more than consumers read in a second
+or so, as what is read is only known once it is committed."""
+_AHEAD_BYTES: Final = 256 * 1024 * 1024
+"""Large ones are fewer, as they are read more slowly."""
+_HEADERS_BYTES: Final = 200
+"""About what a record's id and checksum count for in a backlog."""
 
 
 class Load:
@@ -34,7 +36,7 @@ class Load:
         self.acknowledged: set[int] = set()
         self.ends: dict[Partition, int] = {}
         """The offset after the last acknowledged record, per partition."""
-        limit_bytes = _limit_bytes(settings, plan)
+        limit_bytes = _limit_bytes(settings, plan, record_bytes=records.usual_bytes() + _HEADERS_BYTES)
         backlog = Backlog() if limit_bytes else None
         self._limit = LagLimit(limit_bytes, backlog, lambda _: committed()) if backlog else None
         self._schedule = Schedule(1 / plan.rate if plan.rate else 0)
@@ -63,7 +65,7 @@ class Load:
         self.ends[partition] = max(offset + 1, self.ends.get(partition, 0))
 
 
-def _limit_bytes(settings: Settings, plan: Plan) -> int:
+def _limit_bytes(settings: Settings, plan: Plan, *, record_bytes: int) -> int:
     """Say how far the group may be behind in one partition; 0 = any amount.
 
     Without a rate the consumers set the pace. The next fault must not find all its records published before the last
@@ -72,6 +74,6 @@ def _limit_bytes(settings: Settings, plan: Plan) -> int:
     limits = [settings.producer_max_lag_bytes] if settings.producer_max_lag_bytes else []
     if not plan.rate:
         between = plan.count // (len(plan.faults()) + 1)
-        ahead = max(1, min(_AHEAD, between // 2))
-        limits.append(max(1, ahead // settings.kafka_partitions) * _RECORD_BYTES)
+        ahead = max(1, min(_AHEAD, between // 2, _AHEAD_BYTES // record_bytes))
+        limits.append(max(1, ahead // settings.kafka_partitions) * record_bytes)
     return min(limits, default=0)

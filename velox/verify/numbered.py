@@ -51,6 +51,10 @@ class Records:
         """Say what has to be stored as its label; None when only the model knows."""
         return numbered.label(number) if self.source is None else None
 
+    def usual_bytes(self) -> int:
+        """Say how large values are, going by a good one."""
+        return len(self._good(0))
+
     def build(self, number: int) -> tuple[bytes, Headers]:
         """Build a record's value and headers; a share of them is bad, each in one of several ways."""
         value = self._good(number)

@@ -51,7 +51,6 @@ class TorchBackend:
         if not is_cpu:
             if self._device.index is not None:
                 torch.cuda.set_device(self._device)
-            torch.backends.cudnn.benchmark = True  # there are a few sizes of batches, and each comes often
             self._answer = Trusted(self._at_once, Parts(self._probabilities, graph_parts(self._device)))
 
     @torch.inference_mode()
