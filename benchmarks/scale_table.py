@@ -73,7 +73,7 @@ def markdown(where: Circumstances, figures: Mapping[str, Any], points: Sequence[
             "the cores, which bounds records/s; the cost is the CPU time of Velox's own processes. Lag 0: records come "
             "at half the rate at which a backlog is worked off, hence in small hand-overs. The documents are in a "
             "server that speaks MongoDB's protocol from memory, which says what Velox asks of it and not how MongoDB "
-            "grows; while its Java collects garbage, records/s fall and the cost does not rise. SQLite's rows are in a "
+            "grows; in some rounds records/s are a fraction of the others', and Velox waits. SQLite's rows are in a "
             "file.",
             "",
             "| what grows | | records/s | fetcher, CPU ms | inference, CPU ms | CPU ms/record | × first |",

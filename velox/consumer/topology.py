@@ -27,8 +27,7 @@ def decode_threads(settings: Settings, devices: Sequence[str]) -> int:
     By itself it is more than one only beside GPUs, which compute meanwhile, and only for the model that is ours: a
     user's may not expect it. They share all cores but the fetcher's.
     """
-    is_ours = settings.model == Settings.model_fields["model"].default
-    if settings.decode_threads or not is_ours or all(device == "cpu" for device in devices):
+    if settings.decode_threads or not settings.is_model_ours or all(device == "cpu" for device in devices):
         return settings.decode_threads or 1
     return max(2, (core_count() - 1) // len(devices))
 

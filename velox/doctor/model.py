@@ -15,7 +15,7 @@ _RETRAIN = "train again: remove MODEL_PATH, then `python train.py`"
 
 def find(settings: Settings) -> Iterator[Finding]:
     """Read weights, labels and card, as the inference processes will."""
-    if settings.model != Settings.model_fields["model"].default:
+    if not settings.is_model_ours:
         yield skipped("model", f"MODEL={settings.model} is your own: its labels are known when it is loaded")
         return
     try:

@@ -285,6 +285,11 @@ class Settings(BaseSettings):
         return init_settings, Colors(settings_cls), SecretFiles(settings_cls), env_settings, dotenv_settings
 
     @property
+    def is_model_ours(self) -> bool:
+        """Say whether MODEL is the one that Velox trains, not a class of the user's own."""
+        return bool(self.model == type(self).model_fields["model"].default)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """All ``color_shape`` labels, in the order of the classes of a model trained with these settings."""
         return tuple(f"{color}_{shape}" for color in self.colors for shape in self.shapes)

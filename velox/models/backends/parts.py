@@ -154,24 +154,27 @@ class Trusted:
     def __init__(self, compute: Callable[[Images], Probabilities], parts: Parts) -> None:
         """Ask ``compute`` when ``parts`` fail, or answer otherwise."""
         self._compute = compute
-        self._parts: Parts | None = parts
-        self._is_proven = False
+        self._parts = parts
+        self._chosen: Callable[[Images], Probabilities] | None = None
 
     def __call__(self, images: Images) -> Probabilities:
         """Answer for 1 or more images, in their order."""
-        if self._parts is None:
-            return self._compute(images)
-        if not self._is_proven and (doubt := self._doubt(self._parts, images[0].shape)):
-            log.warning("The model runs without CUDA graphs: %s", doubt)
-            self._parts = None
-            return self._compute(images)
-        self._is_proven = True
-        return self._parts(images)
+        if self._chosen is None:
+            self._chosen = self._choose(images[0].shape)
+        return self._chosen(images)
 
-    def _doubt(self, parts: Parts, shape: tuple[int, ...]) -> str | None:
+    def _choose(self, shape: tuple[int, ...]) -> Callable[[Images], Probabilities]:
+        doubt = self._doubt(shape)
+        if doubt is None:
+            return self._parts
+        log.warning("The model runs without CUDA graphs: %s", doubt)
+        del self._parts  # and the device's memory with it
+        return self._compute
+
+    def _doubt(self, shape: tuple[int, ...]) -> str | None:
         """Say why parts are not to be used."""
         try:
-            for images, answers in parts.each(shape):
+            for images, answers in self._parts.each(shape):
                 if not np.allclose(answers, self._compute(images), atol=_TOLERANCE, equal_nan=True):
                     return f"with {len(images)} images they answer otherwise than the model itself; report this, please"
         except RuntimeError as error:  # so a driver's and a capture's errors are, and too little memory

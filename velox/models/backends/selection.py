@@ -34,9 +34,10 @@ def needs_weights(backend: str) -> bool:
 
 def lacks_model(settings: Settings) -> bool:
     """Say whether the model has to be trained first; a class of the user's own takes care of itself."""
-    is_ours = settings.model == Settings.model_fields["model"].default
     needed = needs_weights(settings.backend)
-    return is_ours and not card.is_complete(settings.model_path, settings.classes_path, needs_weights=needed)
+    return settings.is_model_ours and not card.is_complete(
+        settings.model_path, settings.classes_path, needs_weights=needed
+    )
 
 
 def start(settings: Settings, files: ModelFiles, architecture: Architecture, device: str) -> Backend:
