@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.programs import BenchmarkError, Program
-from velox import metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.up.scraping import Probe
 
 _TIMEOUT_S: Final = 5.0
@@ -24,12 +24,14 @@ class Meter:
 
     def predicted(self) -> float:
         """Count the records that are predicted and stored."""
-        return self._sums()[metrics.RECORDS.name]
+        return self._sums()[ConsumerMetrics.records.name]
 
     def mean_batch(self) -> float:
         """Answer how many records were predicted together, on average."""
         sums = self._sums()
-        return sums[f"{metrics.BATCH_SIZE.name}_sum"] / max(1.0, sums[f"{metrics.BATCH_SIZE.name}_count"])
+        return sums[f"{ConsumerMetrics.batch_size.name}_sum"] / max(
+            1.0, sums[f"{ConsumerMetrics.batch_size.name}_count"]
+        )
 
     def _sums(self) -> dict[str, float]:
         """Add up each metric over its labels."""

@@ -21,7 +21,7 @@ from velox.consumer.topology import decode_threads, placements, prepare_environm
 from velox.core.deadline import Deadline
 from velox.errors import VeloxError
 from velox.loading import load_class
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.models.model import Model
 from velox.records import Position, Record
 from velox.settings import Settings, load
@@ -85,7 +85,7 @@ def terms(settings: Settings, device: str, payloads: Sequence[bytes]) -> dict[st
 def of_process(settings: Settings, device: str, payloads: Sequence[bytes]) -> float:
     """Time a process as the fetcher runs it: bytes through a pipe, answers back; in images a second."""
     answered: SimpleQueue[int] = SimpleQueue()
-    dispatcher = Dispatcher(settings, [device], Metrics(), lambda answers: answered.put(len(answers)))
+    dispatcher = Dispatcher(settings, [device], ConsumerMetrics(), lambda answers: answered.put(len(answers)))
     records = cycle(Record("", Position("", 0, 0), None, payload, {}, payload, (), 0.0) for payload in payloads)
     try:
         deadline = Deadline(_START_S)

@@ -25,7 +25,7 @@ from velox.kafka.client import KafkaClient
 from velox.kafka.dead_letters import DeadLetters
 from velox.kafka.parsing import parse
 from velox.loading import load_class
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.models.model import Model
 from velox.records import ModelInfo, Partition, Prediction, Record
 from velox.settings import Settings, load
@@ -115,7 +115,7 @@ def hand_over(settings: Settings, records: Sequence[Record]) -> float:
     """Time the way to an inference process and back, on both sides, with a model that costs nothing."""
     settings = settings.model_copy(update={"model": "benchmarks.null_model:NullModel"})
     answered: SimpleQueue[int] = SimpleQueue()
-    dispatcher = Dispatcher(settings, ["cpu"], Metrics(), lambda answers: answered.put(len(answers)))
+    dispatcher = Dispatcher(settings, ["cpu"], ConsumerMetrics(), lambda answers: answered.put(len(answers)))
     deadline = Deadline(_WAIT_S)
     while not dispatcher.is_warm and not deadline.has_passed():
         time.sleep(0.01)
@@ -135,7 +135,7 @@ def store(settings: Settings, records: Sequence[Record]) -> float:
     stored: SimpleQueue[int] = SimpleQueue()
     sinks = [load_class(path)(settings) for path in paths(settings.sinks)]
     writer = Writer(
-        settings, sinks, DeadLetters(settings), Metrics(), lambda good, bad: stored.put(len(good) + len(bad))
+        settings, sinks, DeadLetters(settings), ConsumerMetrics(), lambda good, bad: stored.put(len(good) + len(bad))
     )
 
     def submit(some: Sequence[Record]) -> None:

@@ -10,14 +10,14 @@ from confluent_kafka import Producer
 from tests.e2e.conftest import PipelineFactory
 from tests.e2e.pipeline import ConsumerProgram, wait_until
 from velox.core.idleness import Cause
-from velox.metrics import IDLE
+from velox.metrics.consumer import ConsumerMetrics
 
 TICK_S = 1.0
 """More than what the seconds of an idle process are behind by, on a busy machine too."""
 
 
 def idle(consumer: ConsumerProgram) -> dict[Cause, float]:
-    return {cause: consumer.metric(IDLE.name, cause=cause.value) for cause in Cause}
+    return {cause: consumer.metric(ConsumerMetrics.idle.name, cause=cause.value) for cause in Cause}
 
 
 def done(consumer: ConsumerProgram) -> float:

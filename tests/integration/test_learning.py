@@ -11,7 +11,7 @@ from tests.e2e.pipeline import wait_until
 from tests.fakes import make_record
 from velox.consumer.dispatch import Answered, Dispatcher
 from velox.core.deadline import Deadline
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Prediction
 from velox.settings import Settings
 
@@ -42,7 +42,7 @@ class Bench:
     """One inference process, and the metrics of what it does."""
 
     def __init__(self, model: type[LengthModel], **settings: object) -> None:
-        self.metrics = Metrics()
+        self.metrics = ConsumerMetrics()
         self._answered = 0
         self._lock = threading.Lock()
         path = f"{model.__module__}:{model.__name__}"

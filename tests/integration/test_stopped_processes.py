@@ -19,7 +19,7 @@ from velox.consumer.inference import answer
 from velox.consumer.messages import Ready, Reply, Work
 from velox.consumer.portions import Portions
 from velox.core.deadline import Deadline
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.records import ModelInfo, Prediction
 from velox.settings import Settings
 
@@ -56,7 +56,7 @@ def start(outcomes: dict[int, str]) -> Iterator[Start]:
 
     def make(**settings: object) -> Dispatcher:
         chosen = {"model": "tests.e2e.fragile:LengthModel", **settings}
-        made.append(Dispatcher(Settings(**chosen), ["cpu", "cpu"], Metrics(), note))  # type: ignore[arg-type]  # any setting
+        made.append(Dispatcher(Settings(**chosen), ["cpu", "cpu"], ConsumerMetrics(), note))  # type: ignore[arg-type]  # any setting
         wait_until(lambda: made[-1].is_warm, what="both processes ready")
         return made[-1]
 

@@ -15,7 +15,7 @@ from velox.consumer.process import Heard
 from velox.core.deadline import Deadline
 from velox.core.pace import UNDECIDED
 from velox.errors import BadRecordError
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.records import ModelInfo, Prediction, Record
 from velox.settings import Settings
 
@@ -108,7 +108,7 @@ class Bench:
         self.answers = 0
         self._changed = threading.Condition()
         settings = Settings(inference_restarts=restarts)
-        self.dispatcher = Dispatcher(settings, ["cpu"] * processes, Metrics(), self._answered)
+        self.dispatcher = Dispatcher(settings, ["cpu"] * processes, ConsumerMetrics(), self._answered)
         self.until(lambda: self.dispatcher.is_warm)
 
     def _answered(self, answered: list[Answered]) -> None:

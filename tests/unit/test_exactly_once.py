@@ -12,7 +12,7 @@ from velox.consumer.exactly_once import ExactlyOnce
 from velox.core.offsets import Offsets
 from velox.errors import BrokerUnavailableError, VeloxError
 from velox.kafka.transactions import Transaction
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Partition, Position, Result
 from velox.settings import Settings
 
@@ -49,7 +49,7 @@ class Bench:
     def __init__(self) -> None:
         self.offsets = Offsets()
         self.member = FakeMember()
-        self.metrics = Metrics()
+        self.metrics = ConsumerMetrics()
         self.once = ExactlyOnce(Settings(sinks=("kafka",), delivery="exactly_once"), self.metrics, self.offsets)
         self.once.through(cast("Any", self.member))
         self.producer = cast("FakeProducer", cast("Any", self.once)._producer)

@@ -16,7 +16,7 @@ from velox.core.envelope import frame
 from velox.core.idleness import Cause
 from velox.core.offsets import Gap
 from velox.errors import InferenceFailedError, Reason, VeloxError
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Partition, Record
 from velox.settings import Settings
 
@@ -103,7 +103,7 @@ class Bench:
         self.kafka = FakeKafka()
         self.dispatcher = FakeDispatcher()
         self.writer = FakeWriter()
-        self.metrics = Metrics()
+        self.metrics = ConsumerMetrics()
         circuit = Circuit(ratio=0, window=10, run=2)
         self.flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes, circuit=circuit)
         self.fetcher = Fetcher(

@@ -2,13 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from velox.commands.metrics import markdown
-from velox.metrics import CATALOGUE, Metrics, Spec
+from velox.metrics.consumer import ConsumerMetrics
+from velox.metrics.metric import Metric
+
+CATALOGUE = ConsumerMetrics.catalogue()
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -18,11 +22,11 @@ UNBOUNDED = {"id", "record_id", "offset", "key", "pid", "process", "path", "erro
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
+def metrics() -> ConsumerMetrics:
+    return ConsumerMetrics()
 
 
-def families(metrics: Metrics) -> dict[str, tuple[str, str]]:
+def families(metrics: ConsumerMetrics) -> dict[str, tuple[str, str]]:
     """Read the exposition as Prometheus does: kind and help by name, counters with their ``_total``."""
     text = generate_latest(metrics.registry).decode()
     found = {}
@@ -33,7 +37,7 @@ def families(metrics: Metrics) -> dict[str, tuple[str, str]]:
     return found
 
 
-def test_the_catalogue_and_the_exposition_agree(metrics: Metrics) -> None:
+def test_the_catalogue_and_the_exposition_agree(metrics: ConsumerMetrics) -> None:
     assert families(metrics) == {spec.name: (spec.kind, spec.meaning) for spec in CATALOGUE}
 
 
@@ -42,7 +46,7 @@ def test_every_name_is_in_the_catalogue_once() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-def test_labels_are_those_of_the_catalogue(metrics: Metrics) -> None:
+def test_labels_are_those_of_the_catalogue(metrics: ConsumerMetrics) -> None:
     exported = {
         spec.name: set(getattr(collector, "_labelnames", ()))
         for spec in CATALOGUE
@@ -56,7 +60,7 @@ def test_names_carry_the_prefix_but_for_the_two_compatible_ones() -> None:
 
 
 @pytest.mark.parametrize("spec", CATALOGUE, ids=lambda spec: spec.name)
-def test_names_follow_prometheus_conventions(spec: Spec) -> None:
+def test_names_follow_prometheus_conventions(spec: Metric[Any]) -> None:
     assert re.fullmatch(r"[a-z][a-z_]*[a-z]", spec.name)
     assert (spec.kind == "counter") == spec.name.endswith("_total")
     assert (spec.kind == "histogram") == bool(spec.buckets)
@@ -65,29 +69,29 @@ def test_names_follow_prometheus_conventions(spec: Spec) -> None:
 
 
 @pytest.mark.parametrize("spec", CATALOGUE, ids=lambda spec: spec.name)
-def test_labels_are_few_and_never_ids(spec: Spec) -> None:
+def test_labels_are_few_and_never_ids(spec: Metric[Any]) -> None:
     assert len(spec.labels) <= 3
     assert UNBOUNDED.isdisjoint(spec.labels)
 
 
 @pytest.mark.parametrize("spec", CATALOGUE, ids=lambda spec: spec.name)
-def test_every_metric_says_what_it_means_and_what_to_do(spec: Spec) -> None:
+def test_every_metric_says_what_it_means_and_what_to_do(spec: Metric[Any]) -> None:
     assert spec.meaning.endswith(".")
     assert spec.action.endswith(".")
 
 
-def test_the_outcomes_are_there_before_the_first_record(metrics: Metrics) -> None:
+def test_the_outcomes_are_there_before_the_first_record(metrics: ConsumerMetrics) -> None:
     for outcome in ("predicted", "dead_lettered"):
         assert metrics.registry.get_sample_value("velox_records_total", {"outcome": outcome}) == 0
 
 
-def test_the_compatible_counter_is_there_before_the_first_detection(metrics: Metrics) -> None:
+def test_the_compatible_counter_is_there_before_the_first_detection(metrics: ConsumerMetrics) -> None:
     assert metrics.registry.get_sample_value("target_shapes_found_total") == 0
 
 
-def test_two_consumers_in_one_process_share_nothing(metrics: Metrics) -> None:
+def test_two_consumers_in_one_process_share_nothing(metrics: ConsumerMetrics) -> None:
     metrics.targets.inc()
-    assert Metrics().registry.get_sample_value("target_shapes_found_total") == 0
+    assert ConsumerMetrics().registry.get_sample_value("target_shapes_found_total") == 0
 
 
 def test_the_page_is_the_generated_one() -> None:

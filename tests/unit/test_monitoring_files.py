@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from velox.metrics import CATALOGUE
+from velox.metrics.consumer import ConsumerMetrics
+
+CATALOGUE = ConsumerMetrics.catalogue()
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))

@@ -13,7 +13,7 @@ from tests.fakes import FakeClock
 from velox import cli
 from velox.commands.top import _address
 from velox.core.idleness import Cause
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.top import view
 from velox.top.figures import Figures, figures
 from velox.top.history import History
@@ -30,7 +30,7 @@ class Consumer:
         self.start(started)
 
     def start(self, at: float) -> None:
-        self.metrics = Metrics()
+        self.metrics = ConsumerMetrics()
         self.metrics.started.set(at)
         self.metrics.ready.set(1)
         self.metrics.processes.labels("cpu").set(1)

@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 from rich.console import Console
 
 from velox.kafka.lag import Extent
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Partition
 from velox.settings import Settings
 from velox.up import view
@@ -25,7 +25,7 @@ INFINITY = float("inf")
 
 
 def test_a_scrape_reads_what_the_consumer_exports() -> None:
-    metrics = Metrics()
+    metrics = ConsumerMetrics()
     metrics.records.labels("predicted").inc(7)
     metrics.records.labels("dead_lettered").inc(2)
     metrics.detections.labels("red_circle").inc(3)

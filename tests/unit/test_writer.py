@@ -15,7 +15,7 @@ from velox.consumer.writer import BULK, Writer
 from velox.core.deadline import Deadline
 from velox.errors import BadRecordError, Reason
 from velox.kafka.dead_letters import DeadLetters
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.records import ModelInfo, Prediction, Record
 from velox.settings import Settings
 
@@ -46,7 +46,7 @@ class Desk:
         self.blocked_by: list[str | None] = []
         """What the writer said at each try of anything."""
         self.before_try: Callable[[], None] = lambda: None
-        self.metrics = Metrics()
+        self.metrics = ConsumerMetrics()
         self.sinks = sinks
         self.dead_letters = dead_letters or FakeDeadLetters()
         for sink in sinks:

@@ -17,7 +17,7 @@ from velox.consumer.topology import placements, prepare_environment
 from velox.errors import BadRecordError, ModelError
 from velox.loading import load_class
 from velox.models.model import Model
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 _DECODE_SHARE = 0.2
 """Of the time there is; the batch sizes share the rest."""
@@ -54,7 +54,7 @@ def batch_sizes(largest: int) -> list[int]:
     return [*(2**n for n in range(largest.bit_length()) if 2**n < largest), largest]
 
 
-def measure(settings: Settings, payloads: Sequence[bytes], for_s: float) -> list[Measured]:
+def measure(settings: InferenceSettings, payloads: Sequence[bytes], for_s: float) -> list[Measured]:
     """Time all processes for about so long, once their models are loaded.
 
     Raises:
@@ -65,7 +65,9 @@ def measure(settings: Settings, payloads: Sequence[bytes], for_s: float) -> list
     context = get_context("spawn")
     start = context.Barrier(len(devices))
     with ProcessPoolExecutor(len(devices), context, initializer=_prepare, initargs=(start,)) as pool:
-        futures = [pool.submit(_measure, settings, device, payloads, for_s) for device in devices]
+        futures = [
+            pool.submit(_measure, settings.part(InferenceSettings), device, payloads, for_s) for device in devices
+        ]
         wait(futures, return_when=FIRST_EXCEPTION)
         failed = [error for error in (future.exception() for future in futures) if error]
         for failure in sorted(failed, key=lambda error: isinstance(error, BrokenBarrierError)):
@@ -86,7 +88,7 @@ def _prepare(start: Barrier) -> None:
     keep_large_blocks()
 
 
-def _measure(settings: Settings, device: str, payloads: Sequence[bytes], for_s: float) -> Measured:
+def _measure(settings: InferenceSettings, device: str, payloads: Sequence[bytes], for_s: float) -> Measured:
     try:
         model, inputs = _loaded(settings, device, payloads)
     except BaseException:
@@ -100,7 +102,7 @@ def _measure(settings: Settings, device: str, payloads: Sequence[bytes], for_s: 
     return Measured(model.name, model.version, len(payloads) - len(inputs), decode, predict)
 
 
-def _loaded(settings: Settings, device: str, payloads: Sequence[bytes]) -> tuple[Model, list[Any]]:
+def _loaded(settings: InferenceSettings, device: str, payloads: Sequence[bytes]) -> tuple[Model, list[Any]]:
     model: Model = load_class(settings.model)(settings)
     model.load(device)
     if inputs := list(_decoded(model, payloads)):

@@ -29,12 +29,12 @@ def add(commands: Commands) -> None:
 
 def markdown() -> str:
     """Write docs/metrics.md."""
-    from velox.metrics import CATALOGUE
+    from velox.metrics.consumer import ConsumerMetrics
 
     rows = []
-    for spec in CATALOGUE:
-        labels = ", ".join(f"`{label}`" for label in spec.labels)
-        rows.append(f"| `{spec.name}` | {spec.kind} | {labels} | {spec.meaning} | {spec.action} |\n")
+    for metric in ConsumerMetrics.catalogue():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.meaning} | {metric.action} |\n")
     return _INTRO + "".join(rows)
 
 

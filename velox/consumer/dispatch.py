@@ -5,21 +5,20 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import NamedTuple
 
-from velox import __version__
+from velox.consumer import observing
 from velox.consumer.messages import Answers, Ready, Refused, Reply
 from velox.consumer.process import Heard, InferenceProcess
 from velox.core.deadline import Deadline
 from velox.core.idleness import Cause, Idleness, Lack
-from velox.core.targets import TargetRule
+from velox.core.suspicion import Suspicion
 from velox.errors import BadRecordError, InferenceFailedError, ModelError, Reason, VeloxError
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.records import ModelInfo, Prediction, Record
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,11 @@ class Dispatcher:
     """
 
     def __init__(
-        self, settings: Settings, devices: Sequence[str], metrics: Metrics, answered: Callable[[list[Answered]], None]
+        self,
+        settings: InferenceSettings,
+        devices: Sequence[str],
+        metrics: ConsumerMetrics,
+        answered: Callable[[list[Answered]], None],
     ) -> None:
         self.failure: VeloxError | None = None
         """Why no more can be predicted, once that is so; the consumer should end."""
@@ -60,14 +63,13 @@ class Dispatcher:
         self._high = 4 * settings.batch_size
         self._lock = threading.Lock()
         self._waiting: deque[Record] = deque()
-        self._suspects: deque[Record] = deque()
-        self._witness: Record | None = None
+        self._suspicion = Suspicion()
         self._lack = Lack(Cause.FETCH, since=monotonic())
         self._closing = threading.Event()
         self._turned_at = monotonic()
         self._heard: Heard = SimpleQueue()
         self._processes = [InferenceProcess(settings, device, self._heard) for device in devices]
-        self._show_decisions()
+        observing.show_decisions(metrics, lambda: self._processes)
         self._watcher = threading.Thread(target=self._watch, name="dispatch", daemon=True)
         self._watcher.start()
 
@@ -106,7 +108,7 @@ class Dispatcher:
     @property
     def in_hand(self) -> int:
         """Count the records that wait for a process, or for a process's answer."""
-        return len(self._waiting) + len(self._suspects) + sum(len(process.in_flight) for process in self._processes)
+        return len(self._waiting) + len(self._suspicion) + sum(len(process.in_flight) for process in self._processes)
 
     def lacks_because(self, cause: Cause) -> None:
         """Hear why no more is submitted from now on: processes without work are idle for it. For one thread."""
@@ -124,7 +126,7 @@ class Dispatcher:
     def _hand_over(self) -> None:
         for process in self._processes:
             if process.for_suspects and process.model and not process.in_flight:
-                if (record := self._next_alone(process)) is not None:
+                if (record := self._alone(process)) is not None:
                     process.give([record], alone=True)
                 else:
                     process.for_suspects = False
@@ -139,12 +141,8 @@ class Dispatcher:
             share = min(level - len(idlest.in_flight), len(self._waiting))
             idlest.give([self._waiting.popleft() for _ in range(share)])
 
-    def _next_alone(self, process: InferenceProcess) -> Record | None:
-        if process.accused:
-            return self._witness
-        if self._suspects and self._waiting and self._witness is None:
-            return self._waiting.pop()  # far from the suspects, so it may well become a witness
-        return self._suspects.popleft() if self._suspects else None
+    def _alone(self, process: InferenceProcess) -> Record | None:
+        return self._suspicion.witness if process.accused else self._suspicion.next_alone(self._waiting)
 
     def _watch(self) -> None:
         try:
@@ -181,11 +179,11 @@ class Dispatcher:
             if process.accused:
                 matched, process.accused = [process.accused], None  # the answer is the witness's, done long ago
             else:
-                predicted = (record for record, answer in reversed(matched) if isinstance(answer, Prediction))
-                self._witness = next(predicted, self._witness)
+                self._suspicion.predicted(record for record, answer in matched if isinstance(answer, Prediction))
             self._hand_over()
         self._answered([Answered(record, answer, process.model) for record, answer in matched])
-        self._observe(answers)
+        batch_limit = min(process.batch_limit for process in self._processes)
+        observing.observe(self._metrics, answers, batch_limit=batch_limit)
 
     def _note_idle(self) -> None:
         with self._lock:
@@ -196,52 +194,15 @@ class Dispatcher:
     def _idle(self, cause: Cause, seconds: float) -> None:
         self._metrics.idle.labels(cause.value).inc(seconds)
 
-    def _observe(self, answers: Answers) -> None:
-        stage = self._metrics.stage
-        stage.labels("queue").observe(answers.queue_s)
-        stage.labels("decode").observe(answers.decode_s)
-        stage.labels("inference").observe(answers.inference_s)
-        self._metrics.batch_size.observe(len(answers.answers))
-        self._metrics.batch_limit.set(min(process.batch_limit for process in self._processes))
-        if confidences := [a.confidence for _, a in answers.answers if isinstance(a, Prediction)]:
-            self._metrics.confidence.set(sum(confidences) / len(confidences))
-
-    def _show_decisions(self) -> None:
-        """Let those who read the metrics ask what the processes have decided: of unequal ones, the largest."""
-
-        def largest(name: str) -> float:
-            return float(max(getattr(process.decision, name) for process in self._processes))
-
-        self._metrics.batch_aim.set_function(partial(largest, "aim"))
-        self._metrics.batch_wait.set_function(partial(largest, "wait_s"))
-        self._metrics.compute.labels("batch").set_function(partial(largest, "batch_s"))
-        self._metrics.compute.labels("record").set_function(partial(largest, "record_s"))
-        self._metrics.arrival_rate.set_function(lambda: sum(process.decision.rate for process in self._processes))
-
-    def _warn_of_labels(self, labels: Sequence[str]) -> None:
-        """Say it when settings and model do not fit, which shows in nothing else but a lack of detections."""
-        rule = TargetRule(self._settings.target_labels, self._settings.confidence_threshold)
-        if labels and not rule.can_match(labels):
-            log.warning(
-                "TARGET_LABELS=%s matches no label of the model (%s): there will be no detections; "
-                "change it, or train a model for the colours and shapes of these settings",
-                ",".join(self._settings.target_labels),
-                ", ".join(labels),
-            )
-
     def _welcome(self, process: InferenceProcess, model: ModelInfo) -> None:
-        device = "GPU" if model.device.startswith("cuda") else "CPU"
-        log.info(
-            "%s Inference Started (%s %s, process %s, %s)", device, model.name, model.version, process.pid, model.device
-        )
+        observing.announce(model, process.pid, self._metrics)
         if not self.ready_processes:
-            self._warn_of_labels(model.labels)
-        self._metrics.build.labels(__version__, model.name, model.version).set(1)
+            observing.warn_of_labels(model.labels, self._settings)
         with self._lock:
             process.model = model
             process.idleness = Idleness(self._lack, self._idle, since=monotonic())
             self._hand_over()
-        self._count_processes()
+        observing.count_ready(self._metrics, self._processes)
 
     def _replace(self, process: InferenceProcess) -> None:
         was_idle = process.model is not None and not process.in_flight
@@ -265,22 +226,21 @@ class Dispatcher:
         self._metrics.restarts.inc()
         with self._lock:
             accused = process.accused or self._accuse(process, code)
-            for_suspects = bool(self._suspects or accused)
+            for_suspects = bool(self._suspicion or accused)
             fresh = InferenceProcess(self._settings, process.device, self._heard, for_suspects=for_suspects)
             fresh.deaths_in_a_row = deaths
             fresh.accused = accused
             self._processes[self._processes.index(process)] = fresh
         process.close(0)
-        self._count_processes()
+        observing.count_ready(self._metrics, self._processes)
 
     def _accuse(self, process: InferenceProcess, code: int | None) -> tuple[Record, BadRecordError] | None:
         """Name what killed a process, as far as that is certain; else sort its records into suspects and others."""
         in_flight = list(process.in_flight.values())
-        if process.for_suspects and in_flight and self._witness:
+        if process.for_suspects and in_flight and self._suspicion.witness:
             return in_flight[0], BadRecordError(Reason.KILLED_INFERENCE, f"exit code {code}")
         size = len(in_flight) if self._settings.decode_threads > 1 else self._settings.batch_size  # it decodes ahead
-        self._suspects.extend(in_flight[:size])
-        self._waiting.extendleft(reversed(in_flight[size:]))
+        self._waiting.extendleft(reversed(self._suspicion.died_with(in_flight, most=size)))
         return None
 
     def _kill_the_hung(self) -> None:
@@ -292,9 +252,3 @@ class Dispatcher:
             if not is_idle and process.killed_at is None and now - process.active_at > limit_s:
                 log.warning("Inference process %s has not answered for %g s; killing it", process.pid, limit_s)
                 process.kill()
-
-    def _count_processes(self) -> None:
-        self._metrics.processes.clear()
-        for process in self._processes:
-            if process.model is not None:
-                self._metrics.processes.labels(process.device).inc()

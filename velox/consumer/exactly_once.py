@@ -13,7 +13,7 @@ from velox.errors import BrokerUnavailableError, SinkUnavailableError, SystemUna
 from velox.kafka.client import KafkaClient
 from velox.kafka.delivery import Outgoing
 from velox.kafka.transactions import Transaction, TransactionalProducer
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Partition, Result
 from velox.settings import Settings
 from velox.sinks.kafka import ensure_results_topic, outgoing, results_topic
@@ -41,7 +41,7 @@ class ExactlyOnce:
     transaction, one after the other, has a thread of its own, so that polling goes on meanwhile.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, offsets: Offsets) -> None:
+    def __init__(self, settings: Settings, metrics: ConsumerMetrics, offsets: Offsets) -> None:
         self.name = "kafka"
         self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"
         self._settings = settings

@@ -15,7 +15,7 @@ from velox.errors import VeloxError
 from velox.kafka.client import KafkaClient
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.parsing import parse
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Partition
 from velox.settings import Settings
 
@@ -37,7 +37,7 @@ class Fetcher:
     def __init__(
         self,
         settings: Settings,
-        metrics: Metrics,
+        metrics: ConsumerMetrics,
         dispatcher: Dispatcher,
         writer: Writer,
         flight: Flight,

@@ -25,7 +25,7 @@ from velox.errors import BadRecordError, Reason, VeloxError
 from velox.loading import load_class
 from velox.models.model import Model, Sampled
 from velox.records import ModelInfo, Prediction
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ _FETCHER_S = 0.0002
 """What a batch costs the fetcher, however many are in it: about so much, on the same cores."""
 
 
-def serve(settings: Settings, device: str, pipe: "Connection[Reply, Work | None]") -> None:
+def serve(settings: InferenceSettings, device: str, pipe: "Connection[Reply, Work | None]") -> None:
     """Load the model, then answer until the fetcher has no more work. The process's main function.
 
     Records are predicted in the order in which they come: the fetcher relies on it when it looks for the one that
@@ -142,7 +142,7 @@ def answer(
     return Answers(answers, waited_s, decoded - started, now - decoded, portions.limit, now, batch_wait_s)
 
 
-def _pace(settings: Settings) -> Pace:
+def _pace(settings: InferenceSettings) -> Pace:
     if settings.batch_timeout_ms is None:
         return Pace(size=settings.batch_size, target_s=settings.latency_target_ms / 1000)
     return FixedPace(size=settings.batch_size, wait_s=settings.batch_timeout_ms / 1000)

@@ -25,7 +25,7 @@ from velox.core.deadline import Deadline
 from velox.kafka.dead_letters import HEADROOM_BYTES, DeadLetters, dead_letter_topic
 from velox.kafka.topics import ensure_topic
 from velox.loading import load_class
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.settings import Settings
 from velox.signals import StopRequest
 from velox.sinks import paths
@@ -56,7 +56,7 @@ def run(settings: Settings) -> int:
     )
     prepare_environment(len(devices))
     return_large_blocks()
-    metrics = Metrics()
+    metrics = ConsumerMetrics()
     _describe(settings, metrics)
     circuit = Circuit(
         ratio=settings.dead_letter_ratio, window=settings.dead_letter_window, run=settings.dead_letter_run
@@ -102,7 +102,7 @@ def _sinks(settings: Settings, exactly_once: ExactlyOnce | None) -> list[Sink]:
     return [exactly_once if exactly_once and sink.name == exactly_once.name else sink for sink in sinks]
 
 
-def _describe(settings: Settings, metrics: Metrics) -> None:
+def _describe(settings: Settings, metrics: ConsumerMetrics) -> None:
     """Set what does not change while this consumer runs, and have the disk asked by whoever reads the metrics."""
     metrics.started.set_to_current_time()
     metrics.in_flight_limit_records.set(settings.queue_size)
@@ -130,7 +130,7 @@ def _ensure_topics(settings: Settings, stop: StopRequest) -> None:
         )
 
 
-def _summarise(metrics: Metrics, took_s: float, left: int) -> None:
+def _summarise(metrics: ConsumerMetrics, took_s: float, left: int) -> None:
     def total(name: str, **labels: str) -> int:
         return int(metrics.registry.get_sample_value(name, labels) or 0)
 

@@ -14,7 +14,7 @@ from velox.core.idleness import Idleness
 from velox.core.pace import UNDECIDED
 from velox.errors import BadRecordError
 from velox.records import ModelInfo, Prediction, Record
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 _spawn = multiprocessing.get_context("spawn")
 _tickets = count()
@@ -32,7 +32,7 @@ class InferenceProcess:
     blocks nobody else. Otherwise not thread-safe: its Dispatcher's lock guards it.
     """
 
-    def __init__(self, settings: Settings, device: str, heard: Heard, *, for_suspects: bool = False) -> None:
+    def __init__(self, settings: InferenceSettings, device: str, heard: Heard, *, for_suspects: bool = False) -> None:
         self.device = device
         self.model: ModelInfo | None = None
         """None until the model is loaded and warm."""
@@ -54,7 +54,9 @@ class InferenceProcess:
         self._pipe: Connection[Work | None, Reply]
         self._pipe, child_end = _spawn.Pipe()
         self._outbox: SimpleQueue[Work | None] = SimpleQueue()
-        self._process = _spawn.Process(target=inference.serve, args=(settings, device, child_end), daemon=True)
+        self._process = _spawn.Process(
+            target=inference.serve, args=(settings.part(InferenceSettings), device, child_end), daemon=True
+        )
         self._process.start()
         # The only other copy is the child's, so that its death is the end of the pipe.
         child_end.close()

@@ -4,12 +4,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
-def placements(settings: Settings) -> list[str]:
+def placements(settings: InferenceSettings) -> list[str]:
     """Name the device of each inference process: ``cpu``, or ``cuda:0``, ``cuda:1``, … in turn.
 
     Asks the operating system, not torch: the fetcher never imports it.
@@ -21,7 +21,7 @@ def placements(settings: Settings) -> list[str]:
     return ["cuda:0" if settings.device == "cuda" else "cpu"] * count
 
 
-def decode_threads(settings: Settings, devices: Sequence[str]) -> int:
+def decode_threads(settings: InferenceSettings, devices: Sequence[str]) -> int:
     """Say how many threads decode in each inference process; 1 = none but its own.
 
     By itself it is more than one only beside GPUs, which compute meanwhile, and only for the model that is ours: a

@@ -15,7 +15,7 @@ from velox.core.retries import backoff_s
 from velox.core.targets import TargetRule
 from velox.errors import BadRecordError, SystemUnavailableError
 from velox.kafka.dead_letters import DeadLetters
-from velox.metrics import Metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.records import ModelInfo, Prediction, Record, Result
 from velox.settings import Settings
 from velox.sinks.disk import image_path
@@ -45,7 +45,7 @@ class Writer:
         settings: Settings,
         sinks: Sequence[Sink],
         dead_letters: DeadLetters,
-        metrics: Metrics,
+        metrics: ConsumerMetrics,
         done: Callable[[Sequence[Record], Sequence[Record]], None],
     ) -> None:
         self.failure: Exception | None = None

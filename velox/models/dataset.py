@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velox.models.preprocessing import Preprocessor
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 from velox.sources import jpeg
 from velox.sources.drawing import Bgr, draw
 from velox.sources.shapes import REFERENCE_SIDE_PX
@@ -49,7 +49,7 @@ class Dataset:
 
 
 def make(
-    settings: Settings,
+    settings: InferenceSettings,
     *,
     per_label: int,
     seed: Sequence[int],
@@ -81,7 +81,7 @@ def make(
 class _Artist:
     """Draws one image at a time; used by several threads."""
 
-    def __init__(self, settings: Settings, rng: np.random.Generator, *, is_photo_like: bool) -> None:
+    def __init__(self, settings: InferenceSettings, rng: np.random.Generator, *, is_photo_like: bool) -> None:
         self._height, self._width = settings.img_height, settings.img_width
         scale = min(self._height, self._width) / REFERENCE_SIDE_PX
         self._center = (

@@ -17,7 +17,7 @@ from velox.models.architectures import ARCHITECTURES, Architecture
 from velox.models.backends.torch_backend import load_network, normalisation
 from velox.models.card import ModelCard
 from velox.models.measuring import Measured, measure
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 _EXAMPLES: Final = 2
 """Images in the traced batch; a dimension of 1 would be taken for one that never changes."""
@@ -75,7 +75,9 @@ def main(architecture_name: str) -> None:
     """
     given = json.load(sys.stdin)
     paths = {name: Path(given[name]) for name in ("model_path", "classes_path")}
-    settings = Settings.model_construct(**{**given, **paths})  # as the parent has them, whatever the environment says
+    settings = InferenceSettings.model_construct(
+        **{**given, **paths}
+    )  # as the parent has them, whatever the environment says
     try:
         files = card.read(settings.model_path, settings.classes_path)
         architecture = ARCHITECTURES[architecture_name]

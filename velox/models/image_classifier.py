@@ -13,7 +13,7 @@ from velox.models.backends import selection
 from velox.models.backends.backend import Backend, Probabilities
 from velox.models.preprocessing import Pixels, Preprocessor
 from velox.records import Prediction
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 
 class ImageClassifier:
@@ -23,7 +23,7 @@ class ImageClassifier:
     version: str
     labels: Sequence[str]
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: InferenceSettings) -> None:
         """Keep the settings; touch no file and no device yet."""
         self._settings = settings
         self._backend: Backend | None = None

@@ -22,7 +22,7 @@ from velox.models.backends.precision import RUNS
 from velox.models.backends.selection import EXPORTED
 from velox.models.backends.torch_backend import TorchBackend
 from velox.models.preprocessing import Preprocessor, Profile
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def measure(
     architecture: Architecture,
     export: bytes,
     version: str,
-    settings: Settings,
+    settings: InferenceSettings,
     *,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Measured:
@@ -91,7 +91,7 @@ def measure(
     return Measured(quantised, precisions, profiles)
 
 
-def _draw(settings: Settings, count: int, kind: int) -> list[bytes]:
+def _draw(settings: InferenceSettings, count: int, kind: int) -> list[bytes]:
     """Draw half of ``count`` images, of all labels."""
     per_label = math.ceil(count / 2 / len(settings.labels))
     is_photo_like = kind in {_PHOTO_LIKE, _PHOTO_LIKE_CALIBRATION}
@@ -100,12 +100,12 @@ def _draw(settings: Settings, count: int, kind: int) -> list[bytes]:
     return list(made.jpegs)
 
 
-def _pixels(jpegs: list[bytes], profile: Profile, architecture: Architecture, settings: Settings) -> Batch:
+def _pixels(jpegs: list[bytes], profile: Profile, architecture: Architecture, settings: InferenceSettings) -> Batch:
     preprocess = Preprocessor(architecture.input_size, profile, settings.max_image_pixels, settings.max_image_side)
     return np.stack([preprocess(jpeg) for jpeg in jpegs])
 
 
-def _quantised(export: bytes, architecture: Architecture, settings: Settings) -> bytes | None:
+def _quantised(export: bytes, architecture: Architecture, settings: InferenceSettings) -> bytes | None:
     if not is_installed("onnxruntime"):
         log.info("No int8: quantising takes onnxruntime: pip install 'velox[onnxruntime]'")
         return None
@@ -140,7 +140,11 @@ def _predict(backend: Backend, pixels: Batch) -> Probabilities:
 
 
 def _compared_profiles(
-    reference: Backend, served: Probabilities, jpegs: list[bytes], architecture: Architecture, settings: Settings
+    reference: Backend,
+    served: Probabilities,
+    jpegs: list[bytes],
+    architecture: Architecture,
+    settings: InferenceSettings,
 ) -> Agreement:
     """Compare fast preprocessing with exact; ``served`` are the answers with the one of the settings."""
     is_fast = settings.preprocessing == "fast"

@@ -5,7 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from velox.errors import BadRecordError
 from velox.records import Prediction
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 
 @runtime_checkable
@@ -28,7 +28,7 @@ class Model(Protocol):
     """Changes whenever the answers may change; a hash of the weights is a good one."""
     labels: Sequence[str]
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: InferenceSettings) -> None:
         """Keep what is needed; touch no file and no device yet."""
 
     def load(self, device: str) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from velox.errors import BadRecordError, Reason
 from velox.records import Prediction
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 LABELS: Final = ("numbered_detection", "numbered_other")
 _MAGIC: Final = b"\xff\xd8\xff"
@@ -32,7 +32,7 @@ class NumberedModel:
     version = "1"
     labels: Sequence[str] = LABELS
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: InferenceSettings) -> None:
         """Need none of them."""
 
     def load(self, device: str) -> None:

@@ -30,7 +30,7 @@ from velox.models.pretrained import start_from_imagenet
 from velox.models.progress import shown
 from velox.models.recipes import RECIPES
 from velox.models.stopping import Stopped, StopSignals
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 from velox.sources.drawing import check_shapes
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ _GOOD_ACCURACY = 0.99
 _LOG_WIDTH = 160
 
 
-def run(settings: Settings) -> int:
+def run(settings: InferenceSettings) -> int:
     """Train, report, write; answer the exit code: 0, or 128 + the signal that stopped it."""
     keep_large_blocks()
     logs.configure(level=settings.log_level, form=settings.log_format)
@@ -52,7 +52,9 @@ def run(settings: Settings) -> int:
     return 0
 
 
-def train(settings: Settings, *, pretrained: bool = True, check_stop: Callable[[], None] = lambda: None) -> ModelCard:
+def train(
+    settings: InferenceSettings, *, pretrained: bool = True, check_stop: Callable[[], None] = lambda: None
+) -> ModelCard:
     """Train MODEL_ARCH for the settings' labels and replace the model's files at MODEL_PATH and CLASSES_PATH.
 
     Args:
@@ -117,18 +119,18 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _device(settings: Settings) -> str:
+def _device(settings: InferenceSettings) -> str:
     has_cuda = torch.cuda.is_available()
     if settings.device == "cuda" and not has_cuda:
         raise SettingsError("DEVICE=cuda: torch finds no CUDA device; DEVICE=auto takes the CPU then")
     return "cuda" if has_cuda and settings.device != "cpu" else "cpu"
 
 
-def _preprocessor(settings: Settings, size: int) -> Preprocessor:
+def _preprocessor(settings: InferenceSettings, size: int) -> Preprocessor:
     return Preprocessor(size, settings.preprocessing, settings.max_image_pixels, settings.max_image_side)
 
 
-def _evaluate(network: nn.Module, architecture: Architecture, settings: Settings, device: str) -> Evaluation:
+def _evaluate(network: nn.Module, architecture: Architecture, settings: InferenceSettings, device: str) -> Evaluation:
     """Judge the network as it will be served: same preprocessing, same backend."""
     held_out_per_label = min(max(settings.samples_per_class // 4, 20), 100)
     return evaluate(
@@ -140,7 +142,7 @@ def _evaluate(network: nn.Module, architecture: Architecture, settings: Settings
     )
 
 
-def _serve_once(settings: Settings, architecture: Architecture) -> None:
+def _serve_once(settings: InferenceSettings, architecture: Architecture) -> None:
     """Start the model as a consumer will: what it chooses is logged, and how fast all are is known from then on."""
     try:
         selection.start(settings, card.read(settings.model_path, settings.classes_path), architecture, "cpu")
@@ -149,7 +151,11 @@ def _serve_once(settings: Settings, architecture: Architecture) -> None:
 
 
 def _describe(
-    network: nn.Module, architecture: Architecture, settings: Settings, evaluation: Evaluation, starts_from: str
+    network: nn.Module,
+    architecture: Architecture,
+    settings: InferenceSettings,
+    evaluation: Evaluation,
+    starts_from: str,
 ) -> tuple[ModelCard, bytes]:
     # Saved through memory: to a file, torch would store the temporary name too, and equal weights differ in hash.
     buffer = io.BytesIO()
@@ -177,7 +183,7 @@ def _describe(
     ), weights
 
 
-def _report(evaluation: Evaluation, settings: Settings, *, took_s: float) -> None:
+def _report(evaluation: Evaluation, settings: InferenceSettings, *, took_s: float) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = _LOG_WIDTH  # a log has no edge at which labels must break

@@ -37,7 +37,9 @@ class Colors(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         """Merge the default colours with those given; an empty value removes a colour."""
         own = {name: value for name, value in given().items() if name.startswith(COLOR_PREFIX)}
-        if not own or "colors" in self.current_state:  # pydantic would merge these with the constructor's
+        if (
+            not own or "colors" not in self.settings_cls.model_fields or "colors" in self.current_state
+        ):  # pydantic would merge these with the constructor's
             return {}
         colors = dict(self.settings_cls.model_fields["colors"].default)
         for name, value in own.items():

@@ -15,18 +15,8 @@ from rich.table import Table
 from velox.settings.environment import COLOR_PREFIX
 from velox.settings.loading import load, origins
 from velox.settings.secrets import FILE_SUFFIX
-from velox.settings.settings import Settings
+from velox.settings.settings import SECTIONS
 
-SECTIONS: Final = {
-    "kafka_bootstrap_server": "Kafka",
-    "kafka_security_protocol": "Kafka security",
-    "source": "Producer",
-    "samples_per_class": "Training",
-    "model": "Inference",
-    "target_labels": "Sinks",
-    "metrics_port": "Operations",
-}
-"""The field each section starts at, in the order of the settings class."""
 _MASK: Final = "*****"
 _HOST: Final = r"(?:\[[\w:.]+\]|[\w.%-]+)(?::\d+)?"
 _URI: Final = re.compile(
@@ -123,15 +113,8 @@ def masked(uri: str) -> str:
 
 
 def _sections() -> Iterator[tuple[str, list[tuple[str, FieldInfo]]]]:
-    fields: list[tuple[str, FieldInfo]] = []
-    section = ""
-    for name, field in Settings.model_fields.items():
-        if name in SECTIONS:
-            if fields:
-                yield section, fields
-            section, fields = SECTIONS[name], []
-        fields.append((name, field))
-    yield section, fields
+    for section in SECTIONS:
+        yield section.title, list(section.model_fields.items())
 
 
 def _variable(name: str) -> str:

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from velox import metrics
 from velox.core.idleness import Cause
+from velox.metrics.consumer import ConsumerMetrics
 from velox.top.history import History
 
 
@@ -53,12 +53,15 @@ def figures(histories: Sequence[History]) -> Figures:
     """Add up what consumers counted, each in the time since its own first page."""
     known = [history for history in histories if history.is_known]
     seconds = max((history.seconds for history in known), default=0.0)
-    took, count = _grown(known, f"{metrics.STAGE.name}_sum"), _grown(known, f"{metrics.STAGE.name}_count")
-    idle = _grown(known, metrics.IDLE.name)
+    took, count = (
+        _grown(known, f"{ConsumerMetrics.stage.name}_sum"),
+        _grown(known, f"{ConsumerMetrics.stage.name}_count"),
+    )
+    idle = _grown(known, ConsumerMetrics.idle.name)
     processes_s = took["inference"] + sum(idle.values())
-    done_per_s = _per_s(known, metrics.RECORDS.name)
-    lag = sum(history.now(metrics.LAG.name) for history in known)
-    batches = sum(_grown(known, f"{metrics.BATCH_SIZE.name}_count").values())
+    done_per_s = _per_s(known, ConsumerMetrics.records.name)
+    lag = sum(history.now(ConsumerMetrics.lag.name) for history in known)
+    batches = sum(_grown(known, f"{ConsumerMetrics.batch_size.name}_count").values())
     times = {
         "queue": None,
         "decode": processes_s,
@@ -67,14 +70,18 @@ def figures(histories: Sequence[History]) -> Figures:
     }
     return Figures(
         consumers=len(known),
-        inference_processes=int(sum(history.now(metrics.PROCESSES.name) for history in known)),
+        inference_processes=int(sum(history.now(ConsumerMetrics.processes.name) for history in known)),
         seconds=seconds,
         records_per_s=done_per_s,
         lag_records=int(lag),
         drain_s=lag / done_per_s if done_per_s else None,
-        in_flight_records=int(sum(history.now(metrics.IN_FLIGHT_RECORDS.name) for history in known)),
-        in_flight_limit_records=int(sum(history.now(metrics.IN_FLIGHT_LIMIT_RECORDS.name) for history in known)),
-        batch_records=sum(_grown(known, f"{metrics.BATCH_SIZE.name}_sum").values()) / batches if batches else None,
+        in_flight_records=int(sum(history.now(ConsumerMetrics.in_flight_records.name) for history in known)),
+        in_flight_limit_records=int(
+            sum(history.now(ConsumerMetrics.in_flight_limit_records.name) for history in known)
+        ),
+        batch_records=sum(_grown(known, f"{ConsumerMetrics.batch_size.name}_sum").values()) / batches
+        if batches
+        else None,
         predicting=took["inference"] / processes_s if processes_s else 0.0,
         idle={cause: idle[cause] / processes_s if processes_s else 0.0 for cause in Cause},
         stages=[

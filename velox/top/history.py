@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-from velox import metrics
+from velox.metrics.consumer import ConsumerMetrics
 from velox.up.scraping import Page
 
 
@@ -50,4 +50,4 @@ class History:
 
 
 def _start(page: Page) -> float:
-    return sum(page.get(metrics.STARTED.name, {}).values())
+    return sum(page.get(ConsumerMetrics.started.name, {}).values())

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.live import Live
 
-from velox import metrics
 from velox.errors import VeloxError
+from velox.metrics.consumer import ConsumerMetrics
 from velox.top import view
 from velox.top.figures import Figures, figures
 from velox.top.history import History
@@ -57,7 +57,7 @@ class Watch:
             history.saw(probe.page())
             if not history.is_known:
                 absent[str(address)] = "does not answer"
-            elif not history.now(metrics.READY.name) and (why := probe.unready_because()):
+            elif not history.now(ConsumerMetrics.ready.name) and (why := probe.unready_because()):
                 absent[str(address)] = why
         return absent
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from velox import metrics
+from velox.metrics.consumer import ConsumerMetrics
 
 _TIMEOUT_S: Final = 1.0
 
@@ -53,7 +53,7 @@ class Probe:
             page = read(answer[1]) if answer else {}
         except ValueError:
             return None
-        return page if metrics.STARTED.name in page else None
+        return page if ConsumerMetrics.started.name in page else None
 
     def unready_because(self) -> str | None:
         """Say why it is not ready, None when it is."""
@@ -87,9 +87,10 @@ def read(text: str) -> Page:
 def parse(text: str) -> Scrape:
     """Take the numbers that count here out of a page of metrics."""
     page = read(text)
-    outcomes = page.get(metrics.RECORDS.name, {})
+    outcomes = page.get(ConsumerMetrics.records.name, {})
     detections, processes, restarts = (
-        int(sum(page.get(spec.name, {}).values())) for spec in (metrics.DETECTIONS, metrics.PROCESSES, metrics.RESTARTS)
+        int(sum(page.get(spec.name, {}).values()))
+        for spec in (ConsumerMetrics.detections, ConsumerMetrics.processes, ConsumerMetrics.restarts)
     )
     return Scrape(
         predicted=int(outcomes.get("predicted", 0)),
@@ -97,7 +98,7 @@ def parse(text: str) -> Scrape:
         detections=detections,
         inference_processes=processes,
         inference_restarts=restarts,
-        end_to_end={float(bound): n for bound, n in page.get(f"{metrics.END_TO_END.name}_bucket", {}).items()},
+        end_to_end={float(bound): n for bound, n in page.get(f"{ConsumerMetrics.end_to_end.name}_bucket", {}).items()},
     )
 
 

@@ -15,15 +15,10 @@ from velox.loading import is_installed
 from velox.models import card
 from velox.models.architectures import Architecture
 from velox.models.card import ModelFiles
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
 
-NEEDED: Final = {
-    *("model_path", "classes_path", "precision", "preprocessing", "max_image_pixels", "max_image_side"),
-    *("colors", "shapes", "img_height", "img_width", "center", "shape_size", "training_seed", "confidence_threshold"),
-}
-"""The settings that exporting and measuring read: no secret is among them."""
 _EXPORT: Final = "import sys; sys.path[:] = {path!r}; from velox.models.export import main; main({architecture!r})"
 
 
@@ -52,7 +47,7 @@ def alone_with(model_path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def export_unless(load: Callable[[], object], settings: Settings, architecture: Architecture) -> None:
+def export_unless(load: Callable[[], object], settings: InferenceSettings, architecture: Architecture) -> None:
     """Export unless another inference process has while this one waited; in a process that takes its torch with it."""
     try:
         load()
@@ -61,7 +56,7 @@ def export_unless(load: Callable[[], object], settings: Settings, architecture: 
     else:
         return
     command = [sys.executable, "-c", _EXPORT.format(path=sys.path, architecture=architecture.name)]
-    given = settings.model_dump_json(include=NEEDED).encode()
+    given = settings.part(InferenceSettings).model_dump_json().encode()  # all but the secrets
     try:
         subprocess.run(  # noqa: S603 - our own command
             command, check=True, capture_output=True, input=given, timeout=settings.inference_start_timeout_s

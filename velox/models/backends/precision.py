@@ -15,7 +15,7 @@ from velox.models.backends import speed
 from velox.models.backends.backend import PRECISIONS, Backend, Precision, UnsupportedPrecisionError
 from velox.models.backends.exporting import alone_with
 from velox.models.card import ModelFiles
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def fastest(speeds: speed.Speeds) -> Precision:
     return best
 
 
-def start(name: str, load: Load, settings: Settings, files: ModelFiles, *, size: int) -> Started:
+def start(name: str, load: Load, settings: InferenceSettings, files: ModelFiles, *, size: int) -> Started:
     """Start the backend called ``name`` in what PRECISION says.
 
     Args:

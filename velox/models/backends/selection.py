@@ -13,7 +13,7 @@ from velox.models.backends.backend import Backend, Precision, UnsupportedPrecisi
 from velox.models.backends.exporting import alone_with, check_can_export, export_unless
 from velox.models.backends.precision import RUNS, Started
 from velox.models.card import ModelFiles
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,7 +32,7 @@ def needs_weights(backend: str) -> bool:
     return backend not in EXPORTED and is_installed("torch")
 
 
-def lacks_model(settings: Settings) -> bool:
+def lacks_model(settings: InferenceSettings) -> bool:
     """Say whether the model has to be trained first; a class of the user's own takes care of itself."""
     needed = needs_weights(settings.backend)
     return settings.is_model_ours and not card.is_complete(
@@ -40,7 +40,7 @@ def lacks_model(settings: Settings) -> bool:
     )
 
 
-def start(settings: Settings, files: ModelFiles, architecture: Architecture, device: str) -> Backend:
+def start(settings: InferenceSettings, files: ModelFiles, architecture: Architecture, device: str) -> Backend:
     """Start what BACKEND and PRECISION ask for, and log in one line what that is and why.
 
     Raises:
@@ -62,7 +62,7 @@ def start(settings: Settings, files: ModelFiles, architecture: Architecture, dev
     return _torch(settings, files, architecture, device, f"instead of {title}")
 
 
-def choose(settings: Settings, device: str) -> tuple[str, str]:
+def choose(settings: InferenceSettings, device: str) -> tuple[str, str]:
     """Name a backend, and why it is that one; ``auto`` is torch on CUDA, on a CPU the fastest one that is installed."""
     if settings.backend != "auto":
         return settings.backend, f"BACKEND={settings.backend}"
@@ -74,7 +74,9 @@ def choose(settings: Settings, device: str) -> tuple[str, str]:
     return "torch", f"neither {' nor '.join(EXPORTED)} is installed"
 
 
-def _torch(settings: Settings, files: ModelFiles, architecture: Architecture, device: str, why: str) -> Backend:
+def _torch(
+    settings: InferenceSettings, files: ModelFiles, architecture: Architecture, device: str, why: str
+) -> Backend:
     if not is_installed("torch"):
         msg = (
             f"torch would have to run the model ({why}), but is not installed: pip install 'velox[torch]'; "
@@ -98,7 +100,9 @@ def _torch(settings: Settings, files: ModelFiles, architecture: Architecture, de
     return _logged("torch", why, started)
 
 
-def _exported(name: str, settings: Settings, files: ModelFiles, architecture: Architecture, why: str) -> Backend:
+def _exported(
+    name: str, settings: InferenceSettings, files: ModelFiles, architecture: Architecture, why: str
+) -> Backend:
     if not is_installed(name):
         msg = f"BACKEND={name}: {name} is not installed: pip install 'velox[{name}]'"
         raise ModelError(msg)

@@ -1,0 +1,27 @@
+"""A reader gets the settings it needs; an inference process, no secret."""
+
+import pickle
+from typing import Any
+
+from pydantic import SecretStr
+
+from velox.settings import InferenceSettings, Settings
+from velox.settings.secrets import secret_fields
+
+SECRET = "hunter2"  # noqa: S105 - made up
+
+
+def test_what_inference_processes_get_holds_no_secret_and_no_address() -> None:
+    secrets: dict[str, Any] = {name: SecretStr(SECRET) for name in secret_fields(Settings)}
+    part = Settings(**secrets, kafka_bootstrap_server="broker.example:9092").part(InferenceSettings)
+    assert not secret_fields(InferenceSettings)
+    assert SECRET.encode() not in pickle.dumps(part)
+    assert b"broker.example" not in pickle.dumps(part)
+
+
+def test_a_part_has_the_values_of_the_whole_and_what_follows_from_them() -> None:
+    whole = Settings(batch_size=3, colors={"blue": (255, 0, 0)}, shapes=("square",))
+    part = pickle.loads(pickle.dumps(whole.part(InferenceSettings)))  # noqa: S301 - as it comes to a process of ours
+    assert part.batch_size == 3
+    assert part.labels == ("blue_square",)
+    assert part.is_model_ours

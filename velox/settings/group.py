@@ -1,0 +1,40 @@
+"""What every group of settings has in common: where its values come from, and that nobody changes them."""
+
+from typing import ClassVar, TypeVar, cast
+
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from velox.settings.environment import Colors
+from velox.settings.secrets import SecretFiles
+
+MIB = 1024 * 1024
+Part = TypeVar("Part", bound="Group")
+
+
+class Group(BaseSettings):
+    """Some settings that are read together. Each field is the environment variable of the same name in capitals.
+
+    A class with fields of its own is a section of docs/settings.md; one without puts sections together for a reader.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore"
+    )
+    title: ClassVar[str]
+    """Heading of the section."""
+
+    def part(self, kind: type[Part]) -> Part:
+        """Answer these settings without what ``kind`` does not have: fit for a reader that needs no more."""
+        return cast("Part", kind.model_construct(**{name: getattr(self, name) for name in kind.model_fields}))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Add colours, whose names are open, and secrets from files; the environment wins over ``.env``."""
+        return init_settings, Colors(settings_cls), SecretFiles(settings_cls), env_settings, dotenv_settings

@@ -1,0 +1,104 @@
+"""How to reach Kafka, which topic, and how the consumer group reads it."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from velox.core.envelope import Codec
+from velox.settings.group import Group
+
+
+class KafkaSettings(Group):
+    """Where the records are, and how they are written."""
+
+    title: ClassVar = "Kafka"
+
+    kafka_bootstrap_server: str = Field("localhost:9092", min_length=1, description="Kafka brokers, `host:port,…`.")
+    kafka_topic: str = Field("image_data", pattern=r"^[A-Za-z0-9._-]{1,245}$", description="Topic of the records.")
+    kafka_partitions: int = Field(6, ge=1, le=10_000, description="Partitions of a topic that Velox creates.")
+    max_message_bytes: int = Field(
+        10_485_760, ge=1024, le=100_000_000, description="Largest record; governs client, topic and fetch limits."
+    )
+    compression_type: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        "lz4", description="Compression of what is produced."
+    )
+    codec: Codec = Field(
+        Codec.FRAMED, description="Layout of a value: `framed` (length, JSON, payload) or `raw` (payload only)."
+    )
+
+
+class SecuritySettings(Group):
+    """How to prove who we are, and check who they are."""
+
+    title: ClassVar = "Kafka security"
+
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to speak to Kafka: SASL = with user and password, SSL = encrypted."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How the password is proved."
+    )
+    kafka_sasl_username: str = Field("", description="User.")
+    kafka_sasl_password: SecretStr = Field(SecretStr(""), description="Password.")
+    kafka_ssl_ca_location: str = Field(
+        "", description="File of the certificates that brokers' are verified with; empty = the system's."
+    )
+    kafka_ssl_certificate_location: str = Field("", description="Our own certificate, for brokers that ask for one.")
+    kafka_ssl_key_location: str = Field("", description="The key of our own certificate.")
+    kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="What that key is encrypted with, if it is.")
+
+    @model_validator(mode="after")
+    def _security_is_complete(self) -> Self:
+        protocol = self.kafka_security_protocol
+        if protocol.startswith("SASL") and not (self.kafka_sasl_username and self.kafka_sasl_password):
+            msg = f"KAFKA_SECURITY_PROTOCOL={protocol} needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+            raise ValueError(msg)
+        if bool(self.kafka_ssl_certificate_location) != bool(self.kafka_ssl_key_location):
+            msg = "KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION go together: give both or none"
+            raise ValueError(msg)
+        return self
+
+
+class GroupSettings(Group):
+    """How consumers share the partitions, and what they commit."""
+
+    title: ClassVar = "Consumer group"
+
+    kafka_consumer_group: str = Field("gpu_cluster_h100", min_length=1, description="Consumer group.")
+    auto_offset_reset: Literal["earliest", "latest", "error"] = Field(
+        "earliest", description="Where a group without a committed offset starts."
+    )
+    session_timeout_ms: int = Field(
+        6000, ge=6000, le=300_000, description="Silence after which Kafka gives a consumer's partitions to others."
+    )
+    max_poll_interval_ms: int = Field(
+        300_000, ge=6000, le=3_600_000, description="A consumer whose poll loop stands still for longer is replaced."
+    )
+    group_protocol: Literal["cooperative-sticky", "range", "consumer"] = Field(
+        "cooperative-sticky",
+        description="How the group shares partitions: `cooperative-sticky` or `range` (classic protocol), or "
+        "`consumer` (KIP-848: Kafka 4.0 or later, and the broker's time-outs instead of SESSION_TIMEOUT_MS).",
+    )
+    group_instance_id: str = Field(
+        "none",
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="Unique name of this member: it keeps its partitions over a restart; `none` = it has none.",
+    )
+    revoke_wait_s: float = Field(
+        5.0, ge=0, le=60, description="A rebalance waits this long for the records in flight of partitions given up."
+    )
+    fetch_wait_ms: int = Field(500, ge=1, le=10_000, description="A broker holds an empty fetch this long at most.")
+    delivery: Literal["at_least_once", "exactly_once"] = Field(
+        "at_least_once", description="`exactly_once` commits offsets and the results topic in one Kafka transaction."
+    )
+    commit_interval_s: float = Field(1.0, gt=0, le=60, description="Time between offset commits.")
+
+    @model_validator(mode="after")
+    def _times_fit_together(self) -> Self:
+        if self.max_poll_interval_ms < self.session_timeout_ms:
+            msg = (
+                f"MAX_POLL_INTERVAL_MS={self.max_poll_interval_ms} is less than "
+                f"SESSION_TIMEOUT_MS={self.session_timeout_ms}"
+            )
+            raise ValueError(msg)
+        return self

@@ -1,0 +1,74 @@
+"""What becomes of answers: detections, dead letters, and where they go."""
+
+import re
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from velox.settings.group import Group
+from velox.settings.literals import Names
+
+
+class DeadLetterSettings(Group):
+    """When so much is bad that going on makes no sense."""
+
+    title: ClassVar = "Dead letters"
+
+    dead_letter_ratio: float = Field(
+        0.5, ge=0, le=1, description="Consuming stops at this share of bad records in the window; 0 = never."
+    )
+    dead_letter_window: int = Field(
+        1000, ge=10, le=1_000_000, description="The last records, of all partitions, that `DEAD_LETTER_RATIO` is of."
+    )
+    dead_letter_run: int = Field(
+        200,
+        ge=0,
+        le=1_000_000,
+        description="Consuming stops at so many bad records in a row in a partition; 0 = never.",
+    )
+
+
+class DetectionSettings(Group):
+    """Which predictions are looked for."""
+
+    title: ClassVar = "Detections"
+
+    target_labels: Names = Field(("red_circle",), description="Labels or patterns (`blue_*`) that are detections.")
+    confidence_threshold: float = Field(0.90, ge=0, le=1, description="A detection has at least this confidence.")
+
+
+class SinkSettings(Group):
+    """Where results are stored."""
+
+    title: ClassVar = "Sinks"
+
+    sinks: Names = Field(
+        ("mongo", "disk"),
+        min_length=1,
+        description="Where results go: any of `mongo`, `disk`, `sqlite`, `kafka`, or your `package.module:ClassName`.",
+    )
+    store: Literal["detections", "all"] = Field("detections", description="What the database sinks take.")
+    sink_timeout_s: float = Field(10.0, ge=0.1, le=600, description="A write to a sink that takes longer has failed.")
+    mongo_uri: SecretStr = Field(SecretStr("mongodb://mongo:27017/"), description="MongoDB connection string.")
+    db_name: str = Field("lab_discovery_db", pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$', description="MongoDB database.")
+    mongo_collection: str = Field(
+        "shapes_found", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,119}$", description="MongoDB collection."
+    )
+    sqlite_path: Path = Field(Path("velox.db"), description="File of the SQLite sink.")
+    results_topic: str = Field(
+        "auto",
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="Topic of the sink `kafka`; `auto` = `<KAFKA_TOPIC>.results`.",
+    )
+    storage_path: Path = Field(Path("./discoveries"), description="Folder of the detections' images.")
+    max_stored_files: int = Field(0, ge=0, description="Images kept, oldest deleted first; 0 = keep all.")
+
+    @field_validator("sinks")
+    @classmethod
+    def _sinks_exist(cls, sinks: tuple[str, ...]) -> tuple[str, ...]:
+        for name in sinks:
+            if not re.fullmatch(r"mongo|disk|sqlite|kafka|[\w.]+:\w+", name):
+                msg = f"{name!r} is no sink: mongo, disk, sqlite, kafka, or a class as package.module:ClassName"
+                raise ValueError(msg)
+        return sinks
