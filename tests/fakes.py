@@ -1,6 +1,6 @@
 """Stand-ins for what is slow, remote or hard to break: a clock, sinks, a dead-letter topic and a model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from velox.errors import BadRecordError, BrokerUnavailableError, Reason, SinkUnavailableError
@@ -25,22 +25,23 @@ def make_record(
     offset: int = 0,
     *,
     partition: int = 0,
-    value: bytes = b"value",
+    epoch: int = 0,
+    head: bytes = b"",
     payload: bytes = b"payload",
-    metadata: Mapping[str, Any] | None = None,
     headers: Headers = (),
 ) -> Record:
-    """Make a record whose id is its position."""
+    """Make a record whose id is its position, and which counts as 100 bytes."""
     position = Position("image_data", partition, offset)
     return Record(
         id=str(position),
         position=position,
-        key=None,
-        value=value,
-        metadata=metadata or {},
+        epoch=epoch,
+        head=head,
         payload=payload,
         headers=headers,
         produced_at=1700000000.0,
+        timed_from=1700000000.0,
+        size_bytes=100,
     )
 
 

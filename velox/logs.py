@@ -7,6 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import Literal
 
+from velox.core.text import printable
+
 HUMAN = "%(asctime)s - %(levelname)s - %(message)s"
 DATE = "%Y-%m-%d %H:%M:%S"
 
@@ -17,6 +19,11 @@ class _HumanFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__(HUMAN)
         self._second, self._text = 0, ""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Write the line; what a stranger wrote into the message makes no line of its own."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
         """Write local time to the second."""
@@ -36,7 +43,7 @@ class _JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "process": record.process,
-            "message": record.getMessage(),
+            "message": printable(record.getMessage()),
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)

@@ -1,6 +1,7 @@
 """Dead letters on a real topic: they fit whatever its limit, and the producer outlives its own fatal error."""
 
 import uuid
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -27,17 +28,8 @@ def source(kafka: KafkaServer) -> str:
 
 
 def record(source: str, offset: int, *, value: bytes = b"value", headers: Headers = ()) -> Record:
-    made = make_record(offset, value=value, headers=headers)
-    return Record(
-        id=made.id,
-        position=Position(source, 0, offset),
-        key=b"key",
-        value=value,
-        metadata={},
-        payload=b"",
-        headers=headers,
-        produced_at=0,
-    )
+    made = make_record(offset, head=value, payload=b"", headers=headers)
+    return replace(made, position=Position(source, 0, offset), key=b"key")
 
 
 def letters(kafka: KafkaServer, source: str) -> list[tuple[bytes | None, bytes | None, dict[str, bytes]]]:

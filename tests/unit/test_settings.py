@@ -12,8 +12,8 @@ from pydantic import SecretStr, ValidationError
 from velox import settings
 from velox.core.envelope import Codec
 from velox.errors import SettingsError
-from velox.kafka.client import consumer_config
 from velox.kafka.dead_letters import DeadLetters
+from velox.kafka.membership import consumer_config
 from velox.kafka.publisher import Publisher
 from velox.settings import Settings, loading, table
 

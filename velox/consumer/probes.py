@@ -77,6 +77,7 @@ class ProbeServer:
         log.info("Metrics and health on port %d: /metrics /livez /readyz", self.port)
 
     def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
+        """Stop listening; safe also before ``serve``."""
+        if self._probes:  # else nobody serves, and a request to stop would never be heard
+            self._server.shutdown()
         self._server.server_close()

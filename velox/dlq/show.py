@@ -10,8 +10,9 @@ from rich.text import Text
 
 from velox.core.envelope import PARSERS
 from velox.core.letters import Content, Letter
+from velox.core.text import readable
 from velox.dlq.choice import Choice
-from velox.dlq.screen import console, readable, reading, when
+from velox.dlq.screen import console, reading, when
 from velox.errors import BadRecordError, VeloxError
 from velox.kafka.letter_topic import LetterTopic
 from velox.settings import Settings

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from velox.doctor.findings import Finding, error, judged, ok, refusal, skipped, warning
 from velox.errors import VeloxError
-from velox.kafka.dead_letters import HEADROOM_BYTES, dead_letter_topic
+from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.inspection import Backlog, Cluster, Inspector, Topic
+from velox.kafka.topics import HEADROOM_BYTES
 from velox.settings import Settings
 
 _SLOW_S = 0.5

@@ -7,7 +7,11 @@ from math import isfinite
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported at run time only
+    AdminClient,
+    ConfigResource,
+    ResourceType,
+)
 from confluent_kafka.cimpl import NewTopic
 
 from velox.core.deadline import Deadline
@@ -19,8 +23,11 @@ log = logging.getLogger(__name__)
 
 FRAME_BYTES: Final = 64 * 1024
 """A topic takes this much more than MAX_MESSAGE_BYTES: a batch's frame, and the headers that a dead letter adds."""
+HEADROOM_BYTES: Final = 1024 * 1024
+"""What a record may hold in memory beyond MAX_MESSAGE_BYTES, in its key and headers; a dead letter adds some."""
 _TRY_S: Final = 1.0
 _REMOVE_S: Final = 10.0
+_DESCRIBE_S: Final = 3.0
 _ABSENT: Final = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND}
 _REPORT_EVERY_S: Final = 10.0
 _DENIED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
@@ -73,6 +80,18 @@ def ensure_topic(
                 report = Deadline(_REPORT_EVERY_S)
         else:
             return
+
+
+def message_limit(settings: Settings, topic: str) -> int:
+    """Say how large a message a topic takes: MAX_MESSAGE_BYTES, or less where its own limit, if we may know it, is."""
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    admin = AdminClient(connection(settings, "velox-admin"))
+    asked = admin.describe_configs([resource], request_timeout=_DESCRIBE_S)[resource]
+    try:
+        limit = int(asked.result(_DESCRIBE_S + 1)["max.message.bytes"].value or 0)
+    except (KafkaException, TimeoutError, KeyError):  # the embedded broker knows no such question
+        return settings.max_message_bytes
+    return min(limit or settings.max_message_bytes, settings.max_message_bytes)
 
 
 def remove_topics(settings: Settings, topics: Sequence[str]) -> None:

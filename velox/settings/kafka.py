@@ -91,6 +91,11 @@ class GroupSettings(Group):
     delivery: Literal["at_least_once", "exactly_once"] = Field(
         "at_least_once", description="`exactly_once` commits offsets and the results topic in one Kafka transaction."
     )
+    damaged_batches: Literal["wait", "skip"] = Field(
+        "wait",
+        description="A batch in Kafka that cannot be read stops its partition: `wait` for somebody to restore it, or "
+        "`skip` it, which loses and counts its records.",
+    )
     commit_interval_s: float = Field(1.0, gt=0, le=60, description="Time between offset commits.")
 
     @model_validator(mode="after")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from velox.errors import SystemUnavailableError
-from velox.kafka.dead_letters import HEADROOM_BYTES, dead_letter_topic
-from velox.kafka.topics import ensure_topic, remove_topics
+from velox.kafka.dead_letters import dead_letter_topic
+from velox.kafka.topics import HEADROOM_BYTES, ensure_topic, remove_topics
 from velox.loading import load_class
 from velox.models.numbered import LABELS, NumberedModel
 from velox.settings import Settings
