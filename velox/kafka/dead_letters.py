@@ -9,15 +9,14 @@ from velox.kafka.delivery import Delivery, Outgoing
 from velox.records import Headers, Record
 from velox.settings import Settings
 
-SUFFIX = ".dlq"
 HEADROOM_BYTES = 1024 * 1024
 """What a dead letter may be larger than its record: for the headers that are added."""
 _FRAME_BYTES: Final = 1024
 
 
-def dead_letter_topic(topic: str) -> str:
-    """Name the dead-letter topic of a topic."""
-    return topic + SUFFIX
+def dead_letter_topic(settings: Settings) -> str:
+    """Name the topic of the dead letters."""
+    return settings.topics["DEAD_LETTER_TOPIC"]
 
 
 class DeadLetters:
@@ -27,6 +26,7 @@ class DeadLetters:
 
     def __init__(self, settings: Settings) -> None:
         """Make the producer; it connects by itself."""
+        self._topic = dead_letter_topic(settings)
         self._limit_bytes = settings.max_message_bytes + HEADROOM_BYTES
         self._delivery = Delivery(settings, "velox-dead-letters", max_message_bytes=self._limit_bytes)
 
@@ -61,18 +61,17 @@ class DeadLetters:
 
     def _letter(self, record: Record, error: BadRecordError, omitting: int) -> Outgoing:
         """Choose the fullest form, after those to be left out, that our own limit allows."""
-        forms = list(_forms(record, error))[omitting:]
+        forms = list(_forms(record, error, self._topic))[omitting:]
         fitting = (form for form in forms if _size(form["key"], form["value"], form["headers"]) <= self._limit_bytes)
         return next(fitting, forms[-1])
 
 
-def _forms(record: Record, error: BadRecordError) -> Iterator[Outgoing]:
+def _forms(record: Record, error: BadRecordError, topic: str) -> Iterator[Outgoing]:
     """Build what is produced: the record whole, without its value, and at last nothing of it but where it lies."""
     headers = dead_letter_headers(record, error)
     ours = [(name, value) for name, value in headers if name.startswith("velox-dlq-")]
     value_bytes = str(len(record.value)).encode()
     record_bytes = str(_size(record.key, record.value, record.headers)).encode()
-    topic = dead_letter_topic(record.position.topic)
     yield {"topic": topic, "key": record.key, "value": record.value, "headers": headers}
     yield {"topic": topic, "key": record.key, "value": None, "headers": [*headers, (VALUE_OMITTED, value_bytes)]}
     yield {"topic": topic, "key": None, "value": None, "headers": [*ours, (RECORD_OMITTED, record_bytes)]}

@@ -33,7 +33,7 @@ class LetterTopic:
     def __init__(self, settings: Settings) -> None:
         """Make the clients; they connect when first asked."""
         self.source = settings.kafka_topic
-        self.name = dead_letter_topic(settings.kafka_topic)
+        self.name = dead_letter_topic(settings)
         self._letters = Observer(settings)
         self._sources = Observer(settings)
 
