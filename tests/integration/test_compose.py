@@ -172,6 +172,22 @@ def test_the_runtime_file_changes_our_image_and_nothing_else(stack: dict[str, An
     assert light == stack
 
 
+def test_the_dev_file_mounts_the_code_that_the_image_holds_and_changes_nothing_else(stack: dict[str, Any]) -> None:
+    dev = config("docker-compose.yml", "docker-compose.dev.yml")
+    *_, last = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    (workdir,) = re.findall(r"^WORKDIR (/app)$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    copied = {name for line in re.findall(r"^COPY ([^-].*) \S+$", last, flags=re.MULTILINE) for name in line.split()}
+    assert copied >= {"velox", "consumer.py", "producer.py", "train.py"}
+    for name in OURS:
+        before = stack["services"][name]["volumes"]
+        added = [volume for volume in dev["services"][name]["volumes"] if volume not in before]
+        assert all(volume["read_only"] and not volume["bind"].get("create_host_path") for volume in added)
+        places = {Path(volume["source"]): volume["target"] for volume in added}
+        assert places == {ROOT / code: f"{workdir}/{code}" for code in copied - {"start.sh"}}
+        dev["services"][name]["volumes"] = before
+    assert dev == stack
+
+
 def as_compose_reads(env_file: Path, folder: Path) -> dict[str, str]:
     """The values that Compose finds in a file, by the names that Velox finds in it."""
     probe = folder / "compose.json"
