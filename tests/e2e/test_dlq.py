@@ -164,7 +164,7 @@ def test_what_is_nowhere_any_more_is_said_and_not_counted_as_replayed(pipeline: 
     said = dlq(gone, "replay", expect=1)
     assert f"{gone.topic}-0-77: the letter left its value behind, and Kafka no longer has the record" in said
     assert "Replayed 0 of 1" in said
-    assert "1 dead letters, 0 handled already, 1 records that are none" in dlq(gone, "list")
+    assert "1 dead letters, 0 handled already, 1 records that are none of " in dlq(gone, "list")
     assert "Kafka no longer has it" in dlq(gone, "show")
 
 

@@ -24,7 +24,7 @@ class Findings:
     handled: Sequence[Letter]
     """Those that were replayed or discarded already."""
     foreign: int
-    """Records that are no dead letters of Velox."""
+    """Records that are no dead letters of KAFKA_TOPIC; another topic's may lie there too."""
 
 
 class LetterTopic:
