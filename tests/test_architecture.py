@@ -70,7 +70,6 @@ DRIVERS = {
     "prometheus_client": {"velox.metrics", "velox.consumer.probes", "velox.up.scraping"},
     "pydantic": {"velox.settings"},
     "pydantic_settings": {"velox.settings"},
-    "dotenv": {"velox.settings"},
 }
 """Who may import a library: one adapter each, so that the rest of the code never meets its types."""
 

@@ -1,5 +1,6 @@
 """How Velox logs: one configuration for all its processes."""
 
+import io
 import json
 import logging
 import sys
@@ -50,8 +51,18 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+def replace_what_cannot_be_shown() -> None:
+    """Write ``?`` for a character that standard output has no code for: where it is ASCII or Latin-1, and for bytes.
+
+    An environment may hold bytes that are no text; Python hands them on as characters that no encoding has.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 def configure(*, level: str = "INFO", form: Literal["human", "json"] = "human") -> None:
     """Log to standard output, whole lines, in the form of ``LOG_FORMAT``. Call once, at a process's start."""
+    replace_what_cannot_be_shown()  # here too: an inference process begins with this
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonFormatter() if form == "json" else _HumanFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

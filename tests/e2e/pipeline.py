@@ -181,6 +181,14 @@ class Pipeline:
         """Everything that is in a topic now."""
         return read_all(self.bootstrap, topic or self.topic, self.security)
 
+    def topics(self) -> set[str]:
+        """The names of all topics on the broker."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader", **self.security})
+        try:
+            return set(consumer.list_topics(timeout=10).topics)
+        finally:
+            consumer.close()
+
     def dead_letters(self) -> list[tuple[Message, dict[str, str]]]:
         """The dead letters with their headers as text."""
         return [(message, headers(message)) for message in self.records(f"{self.topic}.dlq")]

@@ -20,7 +20,7 @@ from velox.errors import BadRecordError
 from velox.models.preprocessing import Preprocessor
 from velox.settings import Settings
 
-settings = Settings(_env_file=None)
+settings = Settings()
 preprocess = Preprocessor(224, "fast", settings.max_image_pixels, settings.max_image_side)
 payload = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

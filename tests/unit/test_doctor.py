@@ -192,10 +192,21 @@ def test_what_is_wrong_with_a_model_is_found(trained: Settings) -> None:
     assert problems(model.find(changed(trained, target_labels=("blue_*", "red_*")))) == [(Level.ERROR, "labels")]
     assert problems(model.find(changed(trained, shapes=("circle",)))) == [(Level.WARNING, "labels")]
     assert problems(model.find(changed(trained, preprocessing="exact"))) == [(Level.WARNING, "model")]
+    assert "python train.py" in fixes(model.find(changed(trained, target_labels=("blue_*",), shapes=("circle",))))
     card.card_path(trained.model_path).unlink()
     assert problems(model.find(trained)) == [(Level.WARNING, "model")]
     trained.model_path.unlink()
     assert problems(model.find(trained)) == [(Level.ERROR, "model")]
+
+
+def test_nobody_is_told_to_train_over_weights_from_elsewhere(trained: Settings) -> None:
+    card.card_path(trained.model_path).unlink()
+    differing = changed(trained, target_labels=("blue_*",), shapes=("circle",))
+    assert "train" not in fixes(model.find(differing))
+    trained.model_path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    (said,) = [finding for finding in model.find(trained) if finding.level is Level.ERROR]
+    assert said.value.endswith("model.pth is a git-lfs pointer, not the file it stands for")
+    assert said.fix == "fetch that with `git lfs pull`"
 
 
 def test_a_model_of_the_users_own_is_not_judged() -> None:

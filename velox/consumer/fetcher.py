@@ -230,7 +230,7 @@ class Fetcher:
                 "Circuit open: %s. No more is consumed until a restart; what lies behind stays in Kafka. Read some of "
                 "%s, mend the cause, start again (DEAD_LETTER_RATIO=0 and DEAD_LETTER_RUN=0 let all that is bad pass)",
                 self._flight.circuit.cause,
-                dead_letter_topic(self._settings.kafka_topic),
+                dead_letter_topic(self._settings),
             )
 
     def _pause(self, why: str) -> None:

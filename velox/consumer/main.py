@@ -31,6 +31,7 @@ from velox.metrics.consumer import ConsumerMetrics
 from velox.settings import Settings
 from velox.signals import StopRequest
 from velox.sinks import paths
+from velox.sinks.kafka import results_topic
 from velox.sinks.sink import Sink
 
 log = logging.getLogger(__name__)
@@ -129,7 +130,10 @@ def _free_bytes(folder: Path) -> float:
 
 
 def _ensure_topics(settings: Settings, stop: StopRequest) -> None:
-    for topic, extra_bytes in ((settings.kafka_topic, 0), (dead_letter_topic(settings.kafka_topic), HEADROOM_BYTES)):
+    topics = {settings.kafka_topic: 0, dead_letter_topic(settings): HEADROOM_BYTES}
+    if "kafka" in settings.sinks:  # which waits for its topic as for any system that is down: a refusal ends here
+        topics[results_topic(settings)] = 0
+    for topic, extra_bytes in topics.items():
         ensure_topic(
             settings,
             topic,

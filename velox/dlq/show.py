@@ -36,7 +36,7 @@ def list_letters(settings: Settings) -> int:
             example = str(letters[-1].source)
             table.add_row(*map(Text, (readable(reason), str(len(letters)), *times, attempts, example)))
         out.print(table)
-    foreign = f", {findings.foreign} records that are none" if findings.foreign else ""
+    foreign = f", {findings.foreign} records that are none of {topic.source}" if findings.foreign else ""
     out.print(f"{topic.name}: {len(findings.open)} dead letters, {len(findings.handled)} handled already{foreign}")
     return 0
 

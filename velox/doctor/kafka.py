@@ -10,6 +10,7 @@ from velox.kafka.inspection import Backlog, Cluster, Inspector, Topic
 from velox.kafka.topics import HEADROOM_BYTES
 from velox.settings import Settings
 
+_RESULTS = "RESULTS_TOPIC"
 _SLOW_S = 0.5
 _AHEAD_S = 2.0
 _RETENTION_USED = 0.5
@@ -26,10 +27,14 @@ def find(settings: Settings) -> Iterator[Finding]:
         yield skipped("topics, size limits, replication, backlog", "no broker answers")
         return
     yield from brokers(cluster, settings)
-    source = inspector.topic(settings.kafka_topic)
-    yield from topic(source, settings.kafka_topic, cluster, settings)
-    letters = dead_letter_topic(settings.kafka_topic)
-    yield from topic(inspector.topic(letters), letters, cluster, settings)
+    names = settings.topics
+    if "kafka" not in settings.sinks:
+        del names[_RESULTS]
+    found = {name: inspector.topic(name) for name in names.values()}
+    for setting, name in names.items():
+        namesake = inspector.namesake(name) if found[name] is None else None
+        yield from [collision(setting, name, namesake)] if namesake else topic(found[name], name, cluster, settings)
+    source = found[settings.kafka_topic]
     if source is None:
         yield skipped("group and backlog", f"there is no topic {settings.kafka_topic}")
         return
@@ -56,6 +61,12 @@ def brokers(cluster: Cluster, settings: Settings) -> Iterator[Finding]:
         yield error("session time-out", f"SESSION_TIMEOUT_MS={asked}, and brokers take {least} to {most}", fix)
 
 
+def collision(setting: str, name: str, namesake: str) -> Finding:
+    """Find a topic that can never be created."""
+    value = f"not there, and Kafka does not create it beside {namesake}: a dot and _ are the same in its metrics"
+    return error(f"topic {name}", value, f"set {setting} to another name")
+
+
 def topic(found: Topic | None, name: str, cluster: Cluster, settings: Settings) -> Iterator[Finding]:
     """Judge one topic: that it is there, has leaders, takes what is sent, and survives a broker."""
     if found is None:
@@ -68,6 +79,8 @@ def topic(found: Topic | None, name: str, cluster: Cluster, settings: Settings) 
         yield error(f"topic {name}", f"{found.leaderless} of {found.partitions} partitions have no leader", fix)
     else:
         yield ok(f"topic {name}", f"{found.partitions} partitions, {found.replicas} replicas")
+    if name == settings.topics[_RESULTS]:
+        return  # results are small, and their topic may be a compacted one
     if not found.config:
         yield skipped(f"limits of {name}", "we may not describe its configuration")
         return
@@ -114,7 +127,7 @@ def _size(found: Topic, settings: Settings) -> Iterator[Finding]:
     if limit and limit < largest:
         value = f"takes {limit} bytes, and MAX_MESSAGE_BYTES={largest}"
         fix = f"set its max.message.bytes to {largest + HEADROOM_BYTES}, or MAX_MESSAGE_BYTES={limit}"
-        if found.name == dead_letter_topic(settings.kafka_topic):
+        if found.name == dead_letter_topic(settings):
             yield warning(what, f"{value}: larger dead letters leave their value behind", fix)
         else:
             yield error(what, value, fix)

@@ -10,12 +10,10 @@ from velox.kafka.topics import HEADROOM_BYTES
 from velox.records import Omitted, Record
 from velox.settings import Settings
 
-SUFFIX = ".dlq"
 
-
-def dead_letter_topic(topic: str) -> str:
-    """Name the dead-letter topic of a topic."""
-    return topic + SUFFIX
+def dead_letter_topic(settings: Settings) -> str:
+    """Name the topic of the dead letters."""
+    return settings.topics["DEAD_LETTER_TOPIC"]
 
 
 class DeadLetters:
@@ -25,6 +23,7 @@ class DeadLetters:
 
     def __init__(self, settings: Settings) -> None:
         """Make the producer; it connects by itself."""
+        self._topic = dead_letter_topic(settings)
         self._limit_bytes = settings.max_message_bytes + HEADROOM_BYTES
         self._delivery = Delivery(settings, "velox-dead-letters", max_message_bytes=self._limit_bytes)
 
@@ -59,17 +58,16 @@ class DeadLetters:
 
     def _letter(self, record: Record, error: BadRecordError, omitting: int) -> Outgoing:
         """Choose the fullest form, after those to be left out, that our own limit allows."""
-        forms = _forms(record, error)
+        forms = _forms(record, error, self._topic)
         allowed = (form for form in forms[omitting:] if message_bytes(form) <= self._limit_bytes)
         return next(allowed, forms[-1])
 
 
-def _forms(record: Record, error: BadRecordError) -> list[Outgoing]:
+def _forms(record: Record, error: BadRecordError, topic: str) -> list[Outgoing]:
     """Build what may be produced: the record whole, without its value, and at last nothing of it but where it lies.
 
     A record that is not whole itself has only the forms without what it lacks.
     """
-    topic = dead_letter_topic(record.position.topic)
     headers = dead_letter_headers(record, error)
     ours = [(name, content) for name, content in headers if name.startswith("velox-dlq-")]
     value = record.value

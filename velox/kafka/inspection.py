@@ -11,6 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported at
     ConfigResource,
     OffsetSpec,
     ResourceType,
+    TopicMetadata,
 )
 
 from velox.errors import BrokerUnavailableError
@@ -90,10 +91,7 @@ class Inspector:
         Raises:
             BrokerUnavailableError: no answer.
         """
-        try:
-            found = self._admin.client.list_topics(timeout=_TIMEOUT_S).topics.get(name)
-        except KafkaException as error:
-            raise BrokerUnavailableError(self._admin.explain(error.args[0])) from error
+        found = self._topics().get(name)
         if found is None:
             return None
         partitions = list(found.partitions.values())
@@ -104,6 +102,14 @@ class Inspector:
             replicas=min((len(partition.replicas) for partition in partitions), default=0),
             config=self._config(ResourceType.TOPIC, name),
         )
+
+    def namesake(self, name: str) -> str | None:
+        """Name the topic because of which Kafka would not create this one: a dot and _ are the same in its metrics.
+
+        Raises:
+            BrokerUnavailableError: no answer.
+        """
+        return next((other for other in sorted(self._topics()) if _in_metrics(other) == _in_metrics(name)), None)
 
     def members(self) -> int | None:
         """Count the consumers that are in the group now; None when we may not know.
@@ -140,6 +146,12 @@ class Inspector:
         finally:
             observer.close()
 
+    def _topics(self) -> Mapping[str, TopicMetadata]:
+        try:
+            return self._admin.client.list_topics(timeout=_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise BrokerUnavailableError(self._admin.explain(error.args[0])) from error
+
     def _newest_s(self, partitions: list[Partition]) -> float | None:
         latest = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]  # the driver leaves it untyped
         wanted = {TopicPartition(*p): latest for p in partitions}
@@ -152,6 +164,10 @@ class Inspector:
         asked = self._admin.client.describe_configs([ConfigResource(kind, name)], request_timeout=_TIMEOUT_S)
         (described,) = (_answer(future) for future in asked.values())
         return {} if described is None else {entry.name: entry.value for entry in described.values()}
+
+
+def _in_metrics(topic: str) -> str:
+    return topic.replace(".", "_")
 
 
 def _answer(asked: "Future[Any]") -> Any:  # noqa: ANN401 - each question has its own kind of answer

@@ -24,7 +24,7 @@ class Findings:
     handled: Sequence[Letter]
     """Those that were replayed or discarded already."""
     foreign: int
-    """Records that are no dead letters of Velox."""
+    """Records that are no dead letters of KAFKA_TOPIC; another topic's may lie there too."""
 
 
 class LetterTopic:
@@ -33,7 +33,7 @@ class LetterTopic:
     def __init__(self, settings: Settings) -> None:
         """Make the clients; they connect when first asked."""
         self.source = settings.kafka_topic
-        self.name = dead_letter_topic(settings.kafka_topic)
+        self.name = dead_letter_topic(settings)
         self._letters = Observer(settings)
         self._sources = Observer(settings)
 

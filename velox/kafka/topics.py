@@ -31,6 +31,11 @@ _DESCRIBE_S: Final = 3.0
 _ABSENT: Final = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND}
 _REPORT_EVERY_S: Final = 10.0
 _DENIED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+_NOT_CREATED: Final = {
+    KafkaError.TOPIC_EXCEPTION: "set {setting} to another name: for Kafka, a dot and _ are the same",
+    KafkaError.POLICY_VIOLATION: "create it as the cluster's policy asks for, or set {setting} to one that is there",
+}
+"""What a broker may have against a topic, and the remedy."""
 _ACLS: Final = "create it, and let KAFKA_SASL_USERNAME or the certificate's owner read and describe it, or write to it"
 
 
@@ -70,6 +75,11 @@ def ensure_topic(
             bootstrap, why = settings.kafka_bootstrap_server, admin.explain(error)
             if error.code() in _DENIED:
                 msg = f"Kafka topic {topic}: not there, or not ours to see, and not ours to create ({why}); {_ACLS}"
+                raise BrokerUnavailableError(msg) from exception
+            if error.code() in _NOT_CREATED:
+                setting = next((setting for setting, name in settings.topics.items() if name == topic), "topic")
+                remedy = _NOT_CREATED[error.code()].format(setting=setting)
+                msg = f"{setting}={topic}: Kafka does not create this topic ({why}); {remedy}"
                 raise BrokerUnavailableError(msg) from exception
             if deadline.has_passed() or not _may_pass(error):
                 msg = f"KAFKA_BOOTSTRAP_SERVER={bootstrap}: {why}; is Kafka running there, and may we use it?"

@@ -14,7 +14,8 @@ from torch import nn
 from velox.errors import VeloxError
 from velox.models import card
 from velox.models.architectures import ARCHITECTURES, Architecture
-from velox.models.backends.torch_backend import load_network, normalisation
+from velox.models.backends.torch_backend import normalisation
+from velox.models.backends.weights import load_network
 from velox.models.card import ModelCard
 from velox.models.measuring import Measured, measure
 from velox.settings import InferenceSettings

@@ -106,7 +106,7 @@ class KafkaSink:
 
 def results_topic(settings: Settings) -> str:
     """Name the topic of the results."""
-    return f"{settings.kafka_topic}.results" if settings.results_topic == "auto" else settings.results_topic
+    return settings.topics["RESULTS_TOPIC"]
 
 
 def ensure_results_topic(settings: Settings) -> None:

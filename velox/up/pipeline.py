@@ -135,7 +135,7 @@ class Pipeline:
 
     def _dead_letters(self) -> int:
         """Count the records on the dead-letter topic; one that a killed consumer wrote twice counts once."""
-        topic = dead_letter_topic(self._topic)
+        topic = dead_letter_topic(self._settings)
         dropped = sum(extent.low for extent in self._observer.extents(topic).values())
         ids = {dict(m.headers() or []).get("velox-dlq-id") for m in self._observer.read_all(topic, within_s=_READ_S)}
         return dropped + len(ids - {None})  # what `velox dlq` adds has no id

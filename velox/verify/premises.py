@@ -38,7 +38,7 @@ class Premises:
     @property
     def topics(self) -> tuple[str, str]:
         """The topic and its dead-letter topic."""
-        return self.settings.kafka_topic, dead_letter_topic(self.settings.kafka_topic)
+        return self.settings.kafka_topic, dead_letter_topic(self.settings)
 
     @property
     def bootstrap(self) -> str:
@@ -99,6 +99,7 @@ def establish(settings: Settings, plan: Plan, run: str, bootstrap: str | None) -
         "mongo_collection": f"{settings.mongo_collection[:_COLLECTION_LENGTH]}_verify_{run}",
         "sqlite_path": settings.sqlite_path.with_stem(f"{settings.sqlite_path.stem}.verify-{run}"),
         "storage_path": settings.storage_path / f"verify-{run}",
+        "dead_letter_topic": "auto",
         "results_topic": "auto",
         "max_stored_files": 0,
         "store": "all",

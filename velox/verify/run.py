@@ -62,7 +62,7 @@ def run(settings: Settings, plan: Plan) -> int:
         bootstrap = None
         if plan.embedded:
             own = establish(settings, plan, run_id, "none").settings
-            topics = (own.kafka_topic, dead_letter_topic(own.kafka_topic), results_topic(own))
+            topics = (own.kafka_topic, dead_letter_topic(own), results_topic(own))
             bootstrap = stack.enter_context(EmbeddedBroker(topics)).start()
         premises = establish(settings, plan, run_id, bootstrap)
         source = None if premises.is_built_in else open_source(premises.settings, premises.settings.source)

@@ -25,7 +25,8 @@ _EXPORT: Final = "import sys; sys.path[:] = {path!r}; from velox.models.export i
 def check_can_export(path: Path, files: ModelFiles, problem: ModelError) -> None:
     """Raise ``problem``, with its remedy, where no export can be made."""
     if not files.weights or not is_installed("torch"):
-        msg = f"{problem}; `python train.py` writes it beside the weights: copy all files of one training together"
+        otherwise = ", or install torch, which exports the weights" if files.weights else ""
+        msg = f"{problem}; copy all files of one training together{otherwise}"
         raise ModelError(msg) from problem
     if not os.access(path.parent, os.W_OK):
         msg = f"{problem}; and none can be made, as {path.parent.absolute()} cannot be written: change its owner"
