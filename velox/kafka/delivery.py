@@ -87,7 +87,7 @@ class Delivery:
         if not unanswered and all(refusal.code() in _TOO_LARGE for refusal in refusals):
             return False
         self._producer = Producer(self._config)
-        why = refusals[0].str() if refusals else f"no answer within SINK_TIMEOUT_S={self._timeout_s:g}"
+        why = _explain(refusals[0]) if refusals else f"no answer within SINK_TIMEOUT_S={self._timeout_s:g}"
         raise BrokerUnavailableError(why)
 
     def close(self) -> None:
@@ -112,3 +112,9 @@ class Delivery:
                         return len(self._producer)
                     self._producer.poll(0.1)
         return self._producer.flush(deadline.left_s() + 1)
+
+
+def _explain(error: KafkaError) -> str:
+    if error.code() == KafkaError.INVALID_RECORD:
+        return f"{error.str()}: the topic is compacted, and a record has no key; set its cleanup.policy to delete"
+    return error.str()

@@ -1,7 +1,7 @@
 """Topics: made when they are missing."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from math import isfinite
 from typing import Any, Final
@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported at
 from confluent_kafka.cimpl import NewTopic
 
 from velox.core.deadline import Deadline
+from velox.core.retries import backoff_s
 from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import Admin, connection
 from velox.settings import Settings
@@ -25,6 +26,8 @@ FRAME_BYTES: Final = 64 * 1024
 """A topic takes this much more than MAX_MESSAGE_BYTES: a batch's frame, and the headers that a dead letter adds."""
 HEADROOM_BYTES: Final = 1024 * 1024
 """What a record may hold in memory beyond MAX_MESSAGE_BYTES, in its key and headers; a dead letter adds some."""
+KEYLESS: Final = {"cleanup.policy": "delete"}
+"""For a topic whose records may have no key: a compacted one refuses those."""
 _TRY_S: Final = 1.0
 _REMOVE_S: Final = 10.0
 _DESCRIBE_S: Final = 3.0
@@ -46,6 +49,7 @@ def ensure_topic(
     headroom_bytes: int = 0,
     wait_s: float = 60.0,
     is_stopping: Callable[[], bool] = lambda: False,
+    config: Mapping[str, str] = KEYLESS,
 ) -> None:
     """Create the topic unless it is there, and wait for a broker that is not up yet.
 
@@ -58,6 +62,7 @@ def ensure_topic(
         headroom_bytes: what its records may be larger than MAX_MESSAGE_BYTES.
         wait_s: how long to try; infinite = until it answers.
         is_stopping: asked about once a second; true ends the wait silently, with nothing created.
+        config: what of a topic that is created is not left to the broker, besides the size of its records.
 
     Raises:
         BrokerUnavailableError: no broker answered in time, or it refuses; the message says what to do.
@@ -66,10 +71,11 @@ def ensure_topic(
     admin = Admin(settings)
     deadline = Deadline(wait_s)
     report = Deadline(0)
+    waits_s = backoff_s(cap_s=_TRY_S)
     while not is_stopping():
         try:
             if topic not in admin.client.list_topics(timeout=_TRY_S).topics:
-                _create(admin.client, topic, settings, headroom_bytes)
+                _create(admin.client, topic, settings, headroom_bytes, config)
         except KafkaException as exception:
             error: KafkaError = exception.args[0]
             bootstrap, why = settings.kafka_bootstrap_server, admin.explain(error)
@@ -88,6 +94,7 @@ def ensure_topic(
                 how_long = f"for another {deadline.left_s():.0f} s" if isfinite(wait_s) else "until it does"
                 log.warning("Kafka at %s does not answer (%s); trying %s", bootstrap, why, how_long)
                 report = Deadline(_REPORT_EVERY_S)
+            admin.client.poll(next(waits_s))  # a broker may refuse at once
         else:
             return
 
@@ -138,10 +145,10 @@ def _see_removed(name: str, request: "Future[Any]", *, may_be_in_use: bool = Fal
     return True
 
 
-def _create(admin: AdminClient, topic: str, settings: Settings, headroom_bytes: int) -> None:
+def _create(admin: AdminClient, topic: str, settings: Settings, headroom_bytes: int, config: Mapping[str, str]) -> None:
     largest = settings.max_message_bytes + headroom_bytes
     limit, partitions = largest + FRAME_BYTES, settings.kafka_partitions
-    new = NewTopic(topic, num_partitions=partitions, config={"max.message.bytes": str(limit)})
+    new = NewTopic(topic, num_partitions=partitions, config={**config, "max.message.bytes": str(limit)})
     (created,) = admin.create_topics([new], operation_timeout=10.0, request_timeout=10.0).values()
     try:
         created.result()

@@ -115,7 +115,8 @@ def ensure_results_topic(settings: Settings) -> None:
     Raises:
         BrokerUnavailableError: no broker answered, or it refuses.
     """
-    ensure_topic(settings, results_topic(settings), wait_s=0)
+    # Every result has a key: whether older ones go is the broker's and the user's to say.
+    ensure_topic(settings, results_topic(settings), wait_s=0, config={})
 
 
 def outgoing(result: Result, topic: str) -> Outgoing:
