@@ -55,6 +55,8 @@ def ledger(
         chosen: Broker = broker or request.getfixturevalue("kafka")
         if not isinstance(chosen, KafkaServer) or chosen.is_running:
             chosen.create_topic(f"topic-{name}", partitions=partitions)
+        if settings.get("DELIVERY") == "exactly_once":
+            settings = {"SINKS": SETTINGS["SINKS"].replace("sqlite", "sqlite,kafka"), **settings}
         mongo_uri = request.getfixturevalue("mongo").uri if "mongo" in str(settings.get("SINKS")) else ""
         env = {
             "KAFKA_BOOTSTRAP_SERVER": chosen.bootstrap,
