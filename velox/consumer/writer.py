@@ -199,7 +199,7 @@ class Writer:
                 outcome = step()
             except SystemUnavailableError as error:
                 if self.blocked_by != name:
-                    log.warning("%s: %s; trying again", name, error)
+                    log.warning("%s: %s; trying again", name, str(error).removeprefix(f"{name}: "))
                 self.blocked_by = name
                 self._metrics.sink_retries.labels(name).inc()
                 if self._abandon.wait(wait_s):

@@ -1,6 +1,5 @@
 """The consumer's Kafka client: what is fetched, which partitions are owned, what is committed."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -16,8 +15,6 @@ from velox.kafka.membership import consumer_config
 from velox.kafka.standing import Standing
 from velox.records import Partition
 from velox.settings import Settings
-
-log = logging.getLogger(__name__)
 
 _DAMAGED = frozenset({KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG, KafkaError._NOT_IMPLEMENTED})
 _COMMITTED_S = 2.0
@@ -232,7 +229,7 @@ class KafkaClient:
             for partition, offset in starts.items():
                 self._consumer.seek(TopicPartition(*partition, offset))
         except KafkaException as error:
-            log.debug("No beginning yet: %s", error.args[0].str())
+            self._heeding.beginning(error.args[0])
             return
         # A rebalance does not run within these calls: what was new still is.
         for partition in starts:

@@ -92,6 +92,11 @@ class Heeding:
         if self._seldom.is_due(("record", error.code())):
             log.warning("Kafka: %s", problem)
 
+    def beginning(self, error: KafkaError) -> None:
+        """Hear that nobody says where the group is in partitions that are new here; it is asked again."""
+        if not self._reachability.problem and self._seldom.is_due("beginning"):
+            log.warning("Kafka does not say how far the group is: %s; asking again", error.str())
+
     def commit(self, at: TopicPartition, error: KafkaError) -> None:
         """Hear of a commit that was refused; during a rebalance that is nothing to tell of."""
         if error.code() not in _RETRY_AT_NEXT_COMMIT and self._seldom.is_due(("commit", error.code())):
