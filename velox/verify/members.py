@@ -35,7 +35,8 @@ class Member:
         self._full = 0
         """Inference processes it has when nothing is wrong."""
         self._was_ready = False
-        self._restarts = 0
+        self.restarts = 0
+        """Unasked for."""
         self._is_leaving = False
         self.unready_because: str | None = "starting"
 
@@ -83,8 +84,7 @@ class Member:
                 self._full = max(self._full, scrape.inference_processes)
 
     def kill(self) -> None:
-        """Kill it (SIGKILL), and start it again. What it counted is asked for first."""
-        self.look()
+        """Kill it (SIGKILL), and start it again."""
         self._child.close()
         self._begin_again()
 
@@ -109,12 +109,12 @@ class Member:
             self._lives.saw(Scrape(predicted=int(counted["predicted"]), dead_lettered=int(counted["dead_lettered"])))
 
     def _revive(self, code: int) -> None:
-        if not self._was_ready or self._restarts == _MAX_RESTARTS:
+        if not self._was_ready or self.restarts == _MAX_RESTARTS:
             why = "before it was ready" if not self._was_ready else f"after {_MAX_RESTARTS} restarts"
             self._child.close()
             msg = "\n  ".join([f"the consumer ended with exit code {code} {why}; it said:", *self._child.tail])
             raise VeloxError(msg)
-        self._restarts += 1
+        self.restarts += 1
         log.warning("A consumer ended by itself with exit code %s; starting it again", code)
         self._child.close()
         self._begin_again()
@@ -136,7 +136,7 @@ class Members:
 
     @property
     def are_healthy(self) -> bool:
-        """Say whether each is ready with all its inference processes; nobody is, too."""
+        """Say whether each is ready with all its inference processes; true when there is none."""
         return all(member.is_healthy for member in self._present)
 
     @property
@@ -144,6 +144,11 @@ class Members:
         """Results and dead letters that all of them counted, over all their lives."""
         counted = (member.counted for member in [*self._present, *self._gone])
         return sum(count.predicted + count.dead_lettered for count in counted)
+
+    @property
+    def restarts(self) -> int:
+        """Consumers that ended by themselves and were started again."""
+        return sum(member.restarts for member in [*self._present, *self._gone])
 
     def unready_because(self) -> str | None:
         """Say what the first of those that are not ready waits for."""
@@ -188,8 +193,8 @@ class Members:
         return all(member.exit_code is not None for member in self._present)
 
     def ended_badly(self) -> list[str]:
-        """Name those that did not drain and end as they should."""
-        codes = [member.exit_code for member in self._present]
+        """Name those that did not drain and end as they should, of those that left earlier too."""
+        codes = [member.exit_code for member in [*self._gone, *self._present]]
         return [f"a consumer ended with exit code {code} when told to drain" for code in codes if code]
 
     def close(self) -> None:

@@ -66,7 +66,8 @@ def run(settings: Settings, plan: Plan) -> int:
             bootstrap = stack.enter_context(EmbeddedBroker(topics)).start()
         premises = establish(settings, plan, run_id, bootstrap)
         source = None if premises.is_built_in else open_source(premises.settings, premises.settings.source)
-        records = Records(run_id, premises.settings.codec, plan.poison, source)
+        reads_images = premises.settings.is_model_ours
+        records = Records(run_id, premises.settings.codec, plan.poison, source, reads_images=reads_images)
         premises.prepare()
         try:
             with _Run(premises, records, log_file, stop) as one:
@@ -172,7 +173,7 @@ class _Run:
         while not self._members.have_ended:
             if deadline.has_passed():
                 self._problems.append("a consumer did not drain in time")
-                return
+                break
             self._turn()
         self._problems += self._members.ended_badly()
 
@@ -214,6 +215,7 @@ class _Run:
             dead_letters_since=letters_since,
         )
         ledger = reconcile(found.evidence, self._load.records)
+        own = bool(self._plan.consumers)
         outcomes = ledger.acknowledged - self._watch.unread
         circumstances = {
             "run": self._load.records.run,
@@ -227,7 +229,8 @@ class _Run:
             ledger=ledger,
             watch=self._watch,
             circumstances=circumstances,
-            absorbed=max(0, self._members.counted - outcomes) if self._plan.consumers else None,
-            unchecked=found.unchecked,
+            absorbed=max(0, self._members.counted - outcomes) if own else None,
+            restarts=self._members.restarts if own else None,
+            unchecked=[*(f"{name}, which has no method `stored`" for name in found.unchecked), *ledger.unchecked()],
             problems=[*self._problems, *found.problems, *ledger.problems(), *self._faults.not_recovered],
         )

@@ -23,8 +23,8 @@ class Watch:
     """Follows the committed offsets. Pure: it is told what they are, several times a second.
 
     Recovered means: all consumers are healthy again, and every partition in which something was unread at the fault
-    has been committed beyond where it was then. What it answers is as exact as it is told often, and as
-    COMMIT_INTERVAL_S allows.
+    has been committed beyond where it was then. The times are as exact as it is told often, and as COMMIT_INTERVAL_S
+    allows.
     """
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
