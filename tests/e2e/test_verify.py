@@ -202,6 +202,27 @@ def test_records_that_are_never_committed_are_named_and_counted(bench: Bench) ->
     assert program.says("50 records not committed")
 
 
+def test_a_broker_that_never_answers_again_is_a_problem_and_not_a_proof(pipeline: PipelineFactory) -> None:
+    with KafkaServer() as broker:
+        bench = Bench(pipeline(KAFKA_BOOTSTRAP_SERVER=broker.bootstrap))
+        program = bench.verify(
+            *("--count", "3", "--rate", "0.2", "--keep", "--broker-restart", f"sleep 2; kill -STOP {broker.pid}"),
+            impatient={"velox.verify.run._PATIENCE_S": 3.0, "velox.verify.faults.LIMIT_S": 3.0},
+            SINKS="sqlite",
+            DRAIN_S=1,
+        )
+        try:
+            assert program.wait() == 1, program.output
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
+    found = program.figures
+    assert (found["produced"], found["acknowledged"]) == (3, 2), program.output
+    assert "nothing acknowledged by Kafka for 3 s" in found["problems"][0]
+    assert any(problem.startswith("the dead letters cannot be read: ") for problem in found["problems"])
+    assert found["unchecked"] == ["1 record that Kafka did not acknowledge"]
+    assert program.says("NOT every record is accounted for")
+
+
 def test_a_document_and_images_deleted_or_changed_meanwhile_are_found_out(bench: Bench) -> None:
     theft = (
         "import pathlib, pymongo, time; "

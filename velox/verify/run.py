@@ -37,7 +37,7 @@ _POLL_S: Final = 0.01
 _LOOK_S: Final = 0.1
 _READY_MARGIN_S: Final = 60.0
 _PATIENCE_S: Final = 60.0
-"""Nothing committed for so long, with no fault in progress, means that nothing will be."""
+"""Nothing committed or acknowledged for so long, with no fault in progress, means that nothing will be."""
 _EXIT_MARGIN_S: Final = 10.0
 
 
@@ -109,6 +109,9 @@ class _Run:
         self._observer = Observer(settings)
         self._progress = Progress(self._plan.count, what="done")
         self._look = Deadline(0)
+        self._acknowledged = 0
+        self._answer = Deadline(_PATIENCE_S)
+        """By when Kafka has to acknowledge the next record, if one is on its way."""
         self._problems: list[str] = []
         self._took_s = 0.0
 
@@ -159,13 +162,14 @@ class _Run:
         while self._load.publisher.waiting or self._watch.unread or not self._faults.are_over:
             if self._is_stuck():
                 why = self._members.unready_because() or "consumers say that all is well"
-                self._problems.append(f"nothing committed for {_PATIENCE_S:.0f} s: {why}; see {self._plan.log_path}")
+                what = "acknowledged by Kafka" if self._answer.has_passed() else "committed"
+                self._problems.append(f"nothing {what} for {_PATIENCE_S:.0f} s: {why}; see {self._plan.log_path}")
                 return
             self._turn()
 
     def _is_stuck(self) -> bool:
-        """Say whether consuming stands still although no fault is in progress."""
-        return not self._faults.now and self._watch.still_for_s > _PATIENCE_S
+        """Say whether all stands still although no fault is in progress."""
+        return not self._faults.now and (self._answer.has_passed() or self._watch.still_for_s > _PATIENCE_S)
 
     def _stop_consumers(self) -> None:
         self._members.leave()
@@ -191,6 +195,9 @@ class _Run:
         if took_s is not None:
             self._faults.recovered(took_s)
         self._faults.turn(self._load.published, healthy=healthy)
+        acknowledged = len(self._load.acknowledged)
+        if acknowledged > self._acknowledged or not self._load.publisher.waiting or self._faults.now:
+            self._acknowledged, self._answer = acknowledged, Deadline(_PATIENCE_S)
         self._progress.show(max(0, len(self._load.acknowledged) - self._watch.unread), self._load.publisher)
         self._look = Deadline(_LOOK_S)
 
