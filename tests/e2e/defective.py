@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 from velox.errors import BadRecordError, Reason, SinkUnavailableError
 from velox.records import Prediction, Result
@@ -93,6 +94,14 @@ class BufferingSink(OwnFileSink):
         held, self._held = self._held, []
         super().write(held)
         super().close()
+
+
+class SlowSink(OwnFileSink):
+    """Keeps its promise, and takes its time: what is committed before all sinks have it is easily lost."""
+
+    def write(self, batch: Sequence[Result]) -> None:
+        sleep(0.1)
+        super().write(batch)
 
 
 class HopelessSink(OwnFileSink):

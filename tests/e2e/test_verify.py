@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,15 @@ class Bench:
         self.user.programs.append(program)
         return program
 
+    def processes(self) -> list[psutil.Process]:
+        """Those that work in the user's folder, stopped ones too."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.cwd() == str(self.user.folder) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
     def what_is_left(self) -> list[str]:
         """Everything of a run's own that can still be found."""
         admin = AdminClient({"bootstrap.servers": self.user.bootstrap})
@@ -76,6 +86,14 @@ class Bench:
         return [name for name in names if "verify-" in name or "_verify_" in name if name != "verify-output.log"]
 
 
+def numbers(ids: list[str]) -> list[int]:
+    return [int(identity[-8:]) for identity in ids]
+
+
+def sink(name: str) -> str:
+    return f"tests.e2e.defective:{name}"
+
+
 @pytest.fixture
 def bench(pipeline: PipelineFactory) -> Bench:
     """The settings are those of a user whose model and codec are the defaults; INFERENCE_PROCESSES is 1."""
@@ -84,7 +102,8 @@ def bench(pipeline: PipelineFactory) -> Bench:
 
 
 def test_under_kills_and_poison_every_record_is_accounted_for_and_nothing_is_left(bench: Bench) -> None:
-    program = bench.verify("--count", "2000", "--kill-consumer", "2", "--kill-inference", "2", "--poison", "1%")
+    arguments = ("--count", "2000", "--kill-consumer", "2", "--kill-inference", "2", "--poison", "1%")
+    program = bench.verify(*arguments, SINKS=f"mongo,sqlite,disk,{sink('SlowSink')}", COMMIT_INTERVAL_S=0.05)
     assert program.wait() == 0, program.output
     found = program.figures
     assert found["produced"] == found["acknowledged"] == 2000
@@ -96,17 +115,11 @@ def test_under_kills_and_poison_every_record_is_accounted_for_and_nothing_is_lef
     assert found["stored"]["disk"] == found["detections"] > 400
     assert not found["missing"] and not found["doubled"] and not found["uncommitted"]
     assert len(found["recovery_s"]["kill consumer"]) == len(found["recovery_s"]["kill inference"]) == 2
-    assert max(found["recovery_s"]["kill consumer"]) <= found["longest_stall_s"] + 1
+    # Some partitions may be read again sooner than all.
+    assert max(found["recovery_s"]["kill consumer"]) <= 2 * found["longest_stall_s"]
     assert program.says("none lost, none doubled")
     assert bench.what_is_left() == [], program.output
-
-
-def numbers(ids: list[str]) -> list[int]:
-    return [int(identity[-8:]) for identity in ids]
-
-
-def sink(name: str) -> str:
-    return f"tests.e2e.defective:{name}"
+    wait_until(lambda: not bench.processes(), what="no process is left")
 
 
 def test_sinks_that_break_their_promise_are_found_out_each_for_what_it_does(bench: Bench) -> None:

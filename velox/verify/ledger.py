@@ -27,6 +27,7 @@ class Evidence:
     published: int
     """Records handed to the Kafka client, numbered from 0."""
     acknowledged: Places
+    """Where Kafka has put each record that it has acknowledged."""
     sinks: Mapping[str, InSink]
     dead_letters: InDeadLetters
     uncommitted: int

@@ -38,6 +38,8 @@ class Member:
         self.restarts = 0
         """Unasked for."""
         self._is_leaving = False
+        self._held: list[int] = []
+        """Processes that are stopped."""
         self.unready_because: str | None = "starting"
 
     @property
@@ -83,18 +85,31 @@ class Member:
                 self._was_ready = True
                 self._full = max(self._full, scrape.inference_processes)
 
+    def hold(self) -> None:
+        """Stop its inference processes (SIGSTOP) until it or one of them is killed: records wait for them meanwhile."""
+        for pid in _inference_pids(self._child.pid):
+            if _signal(pid, signal.SIGSTOP):
+                self._held.append(pid)
+
+    def release(self) -> None:
+        """Let go on what was held."""
+        for pid in self._held:
+            _signal(pid, signal.SIGCONT)
+        self._held.clear()
+
     def kill(self) -> None:
         """Kill it (SIGKILL), and start it again."""
+        self._child.kill()
+        self.release()  # what is stopped does not notice that the consumer is dead
         self._child.close()
         self._begin_again()
 
     def kill_inference(self) -> bool:
         """Kill one of its inference processes; False when it has none just now."""
         pids = _inference_pids(self._child.pid)
-        if not pids:
-            return False
-        os.kill(random.choice(pids), signal.SIGKILL)  # noqa: S311 - guards no secret
-        return True
+        was_killed = bool(pids) and _signal(random.choice(pids), signal.SIGKILL)  # noqa: S311 - guards no secret
+        self.release()
+        return was_killed
 
     def leave(self) -> None:
         """Tell it to drain and end (SIGTERM), for good."""
@@ -104,6 +119,7 @@ class Member:
     def close(self) -> None:
         """Leave nothing of it behind, and take its last words for what it counted."""
         self._is_leaving = True
+        self.release()
         self._child.close()
         if counted := next((found for line in self._child.tail if (found := _LAST_WORDS.search(line))), None):
             self._lives.saw(Scrape(predicted=int(counted["predicted"]), dead_lettered=int(counted["dead_lettered"])))
@@ -116,6 +132,7 @@ class Member:
             raise VeloxError(msg)
         self.restarts += 1
         log.warning("A consumer ended by itself with exit code %s; starting it again", code)
+        self.release()
         self._child.close()
         self._begin_again()
 
@@ -205,6 +222,15 @@ class Members:
 
 def _no_trouble(_name: str, _message: str) -> None:
     """Leave it in the log: under faults, warnings are to be expected."""
+
+
+def _signal(pid: int, number: signal.Signals) -> bool:
+    """Send a signal; False when the process has ended meanwhile."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _inference_pids(parent_pid: int) -> list[int]:

@@ -105,7 +105,9 @@ class _Run:
         self._watch = Watch()
         self._load = Load(settings, self._plan, records, lambda: self._watch.committed)
         self._members = Members(premises.changed, log_file)
-        self._faults = Faults(self._plan.faults(), self._members, self._watch)
+        self._faults = Faults(
+            self._plan.faults(), self._members, self._watch, commit_interval_s=settings.commit_interval_s
+        )
         self._observer = Observer(settings)
         self._progress = Progress(self._plan.count, what="done")
         self._look = Deadline(0)

@@ -78,6 +78,10 @@ class Watch:
         self._open = None
         return took_s
 
+    def stands_still_on_purpose(self) -> None:
+        """Count the time since the last commit as no stall."""
+        self._moved_at = self._clock()
+
     def give_up(self) -> None:
         """Wait for the end of a fault no longer."""
         self._open = None
