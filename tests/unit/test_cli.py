@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from velox import cli
+from velox.commands import metrics
 from velox.commands.arguments import duration
+from velox.errors import VeloxError
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("up", "produce", "consume", "train", "verify", "dlq", "settings", "metrics")
@@ -44,6 +46,19 @@ def test_the_scripts_answer_for_their_command(name: str) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     command = {"producer.py": "produce", "consumer.py": "consume", "train.py": "train"}[name]
     assert result.stdout.startswith(f"usage: velox {command} ")
+
+
+def test_an_error_is_one_line_and_its_notes_whatever_a_stranger_wrote_into_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_args: object) -> int:
+        error = VeloxError("no topic \x1b[2J\nvelox: all is well")
+        error.add_note("it said\rthis")
+        raise error
+
+    monkeypatch.setattr(metrics, "_run", fail)
+    assert cli.main(["metrics"]) == 2
+    assert capsys.readouterr().err == "velox metrics: no topic \\x1b[2J\\nvelox: all is well\n  it said\\rthis\n"
 
 
 def test_the_module_runs_too() -> None:

@@ -57,7 +57,10 @@ class Standing:
         for partition in [p for p, offset in self._damaged.items() if positions.get(p, offset) > offset]:
             log.info("%s-%d goes on", *partition)
             del self._damaged[partition]
-        standing = self._standstill.look(positions, lag, is_reading=is_reading) - self._damaged.keys()
+        standing = self._standstill.look(positions, lag, is_reading=is_reading)
+        for partition in standing & self._damaged.keys():
+            self._look_for_its_end(partition)
+        standing -= self._damaged.keys()
         stable = self._stable.known(standing)
         for partition in standing & stable.keys():
             position, end = positions[partition], positions[partition] + lag[partition]
@@ -74,10 +77,10 @@ class Standing:
     def take_found(self) -> dict[Partition, tuple[int, int]]:
         """Answer what is to be skipped now: from which offset to which, per partition."""
         found, self._found = self._found, {}
-        for partition in found:
-            self._searching.discard(partition)
-            self._damaged.pop(partition, None)
-        return found
+        # A partition may have gone meanwhile, and come back somewhere else.
+        valid = {p: extent for p, extent in found.items() if self._damaged.get(p) == extent[0]}
+        self.forget(valid)
+        return valid
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop what is known of partitions that are no longer owned."""
@@ -86,20 +89,25 @@ class Standing:
 
     def _note_damage(self, partition: Partition, offset: int, why: str) -> None:
         self._damaged[partition] = offset
-        if self._skips and partition not in self._searching:
-            self._searching.add(partition)
-            threading.Thread(target=self._search, args=(partition, offset), name="damage", daemon=True).start()
+        self._look_for_its_end(partition)
         if self._seldom.is_due((partition, offset)):
             remedy = (
                 "skipping it" if self._skips else "restore it from a replica, or set DAMAGED_BATCHES=skip to lose it"
             )
             log.error("%s-%d stands still at offset %d, a damaged batch: %s; %s", *partition, offset, why, remedy)
 
+    def _look_for_its_end(self, partition: Partition) -> None:
+        if self._skips and partition not in self._searching:
+            self._searching.add(partition)
+            args = (partition, self._damaged[partition])
+            threading.Thread(target=self._search, args=args, name="damage", daemon=True).start()
+
     def _search(self, partition: Partition, offset: int) -> None:
         try:
             end = first_readable(self._settings, partition, offset)
         except SystemUnavailableError as error:
             log.warning("%s-%d: %s; trying again", *partition, error)
-            self._searching.discard(partition)
         else:
             self._found[partition] = (offset, end)
+        finally:
+            self._searching.discard(partition)

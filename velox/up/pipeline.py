@@ -5,7 +5,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, TextIO
 
-from velox.errors import VeloxError
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.lag import Observer
 from velox.settings import Settings
@@ -122,8 +121,7 @@ class Pipeline:
         self.consumer.close()
         if not self.is_ready or self.restarts == MAX_RESTARTS:
             why = "before it was ready" if not self.is_ready else f"after {MAX_RESTARTS} restarts"
-            msg = "\n  ".join([f"the consumer ended with exit code {code} {why}; it said:", *self.consumer.tail])
-            raise VeloxError(msg)
+            raise self.consumer.ended(why)
         self.restarts += 1
         log.warning("The consumer ended with exit code %s: start %d of %d again", code, self.restarts, MAX_RESTARTS)
         self.consumer.start()

@@ -8,7 +8,6 @@ import signal
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from velox.errors import VeloxError
 from velox.up.environment import as_environment, free_port
 from velox.up.processes import Child
 from velox.up.scraping import Probe, Scrape
@@ -128,8 +127,7 @@ class Member:
         if not self._was_ready or self.restarts == _MAX_RESTARTS:
             why = "before it was ready" if not self._was_ready else f"after {_MAX_RESTARTS} restarts"
             self._child.close()
-            msg = "\n  ".join([f"the consumer ended with exit code {code} {why}; it said:", *self._child.tail])
-            raise VeloxError(msg)
+            raise self._child.ended(why)
         self.restarts += 1
         log.warning("A consumer ended by itself with exit code %s; starting it again", code)
         self.release()
