@@ -119,11 +119,12 @@ class Fetcher:
         self._was_warm = self._was_warm or self._dispatcher.is_warm
         if not self._was_warm or not self._dispatcher.ready_processes:
             return "loading the model"
+        if not self._joined and (problem := self.kafka.problem):
+            return f"no partitions assigned: {problem}"
         if held := self._held_back():
             return held
         if not self._joined:
-            problem = self.kafka.problem
-            return f"no partitions assigned: {problem}" if problem else "no partitions assigned"
+            return "no partitions assigned"
         return f"damaged batch: {_places(damaged)}" if (damaged := self.kafka.damaged) else None
 
     def assigned(self, starts: Mapping[Partition, int]) -> None:

@@ -24,6 +24,7 @@ from velox.consumer.topology import decode_threads, placements, prepare_environm
 from velox.consumer.writer import Writer
 from velox.core.circuit import Circuit
 from velox.core.deadline import Deadline
+from velox.kafka.client import KafkaClient
 from velox.kafka.dead_letters import DeadLetters, dead_letter_topic
 from velox.kafka.topics import HEADROOM_BYTES, ensure_topic
 from velox.loading import load_class
@@ -93,7 +94,7 @@ def _consume(
     try:
         probes.serve(live=Liveness(fetcher.live, dispatcher.stuck), ready=fetcher.ready)
         writer.start(dispatcher.is_behind)
-        _ensure_topics(settings, stop)
+        _ensure_topics(settings, fetcher.kafka, stop)
         fetcher.kafka.subscribe(flight.offsets.committed, is_stopping=stop.is_made)
         while not stop.is_made():
             fetcher.step()
@@ -129,7 +130,11 @@ def _free_bytes(folder: Path) -> float:
         return nan
 
 
-def _ensure_topics(settings: Settings, stop: StopRequest) -> None:
+def _ensure_topics(settings: Settings, kafka: KafkaClient, stop: StopRequest) -> None:
+    def is_stopping() -> bool:
+        kafka.listen()
+        return stop.is_made()
+
     topics = {settings.kafka_topic: 0, dead_letter_topic(settings): HEADROOM_BYTES}
     if "kafka" in settings.sinks:  # which waits for its topic as for any system that is down: a refusal ends here
         topics[results_topic(settings)] = 0
@@ -140,7 +145,7 @@ def _ensure_topics(settings: Settings, stop: StopRequest) -> None:
             headroom_bytes=extra_bytes,
             # Not ready, but alive: ending would only be started again, by whatever watches over it.
             wait_s=inf,
-            is_stopping=stop.is_made,
+            is_stopping=is_stopping,
         )
 
 

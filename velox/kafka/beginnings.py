@@ -31,8 +31,8 @@ class Beginnings:
         self._there: frozenset[Partition] = frozenset()
         self._is_at_work = False
 
-    def survey(self, consumer: Consumer, is_stopping: Callable[[], bool]) -> None:
-        """Note what there is before this member joins; waits for a broker that is away."""
+    def survey(self, consumer: Consumer, *, listen: Callable[[float], None], is_stopping: Callable[[], bool]) -> None:
+        """Note what there is before this member joins; waits for a broker that is away, and has ``listen`` hear why."""
         for wait_s in backoff_s(cap_s=_ANSWER_S):
             try:
                 partitions = consumer.list_topics(self._topic, timeout=_ANSWER_S).topics[self._topic].partitions
@@ -42,7 +42,7 @@ class Beginnings:
                 log.debug("Kafka does not say what the group has committed: %s", error.args[0].str())
                 if is_stopping():
                     return
-                consumer.poll(wait_s)  # hears why
+                listen(wait_s)
             else:
                 self._there = frozenset(Partition(at.topic, at.partition) for at in there)
                 # An error says that there is one: a transaction of somebody is about to move it.

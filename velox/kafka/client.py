@@ -66,6 +66,16 @@ class KafkaClient:
         self._standing = Standing(settings, admin)
         self._consumer = Consumer(config)
 
+    def listen(self, timeout_s: float = 0) -> None:
+        """Hear why there is no connection, before there is anything to fetch.
+
+        Raises:
+            VeloxError: the brokers refuse us.
+        """
+        message = self._consumer.poll(timeout_s)
+        if message is not None and (error := message.error()) is not None:
+            self._heeding.record(error)
+
     def subscribe(
         self,
         on_committed: Callable[[Mapping[Partition, int]], None],
@@ -74,7 +84,7 @@ class KafkaClient:
     ) -> None:
         """Join the group; ``on_committed`` hears of the offsets the broker accepted."""
         self._on_committed = on_committed
-        self._beginnings.survey(self._consumer, is_stopping)
+        self._beginnings.survey(self._consumer, listen=self.listen, is_stopping=is_stopping)
         self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def membership(self) -> Any:  # noqa: ANN401 - the driver's own, opaque

@@ -32,7 +32,7 @@ _TRY_S: Final = 1.0
 _REMOVE_S: Final = 10.0
 _DESCRIBE_S: Final = 3.0
 _ABSENT: Final = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND}
-_REPORT_EVERY_S: Final = 10.0
+_REPORT_EVERY_S: Final = 30.0
 _DENIED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _NOT_CREATED: Final = {
     KafkaError.TOPIC_EXCEPTION: "set {setting} to another name: for Kafka, a dot and _ are the same",
