@@ -139,7 +139,10 @@ def answer(
     predictions = portions.predict(model, inputs)
     answers.extend(zip(tickets, map(_checked, predictions), strict=True))
     now = monotonic()
-    return Answers(answers, waited_s, decoded - started, now - decoded, portions.limit, now, batch_wait_s)
+    return Answers(
+        answers, waited_s, decoded - started, now - decoded, portions.limit, now, batch_wait_s,
+        remarks=decoding.take_remarks(),
+    )  # fmt: skip
 
 
 def _pace(settings: InferenceSettings) -> Pace:
