@@ -74,8 +74,8 @@ def serve(settings: InferenceSettings, device: str, pipe: "Connection[Reply, Wor
             pass
     except EOFError:
         pass
-    except Exception:  # noqa: BLE001 - whatever the model raised ends the process, and the fetcher hears of its end
-        traceback.print_exc()
+    except Exception:
+        log.exception("The model failed, which ends this process; its records are predicted by the next")
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
