@@ -89,7 +89,7 @@ def test_a_long_list_is_not_read_to_its_end() -> None:
     assert orientation_of_jpeg(b"\xff\xd8" + b"\xff\xe0\0\x02" * 10**6 + b"\xff\xe1\0\x20Exif\0\0") == 1
 
 
-def test_exif_data_is_found_behind_other_segments_and_not_behind_the_pixels() -> None:
+def test_exif_data_is_found_behind_other_programs_segments_and_not_behind_the_pixels() -> None:
     found, rest = segments(encoded(drawn(), "JPEG", exif=turned_by_exif(6)))
     (place,) = (number for number, (marker, _) in enumerate(found) if marker == 0xE1)
     exif = found.pop(place)

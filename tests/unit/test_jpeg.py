@@ -1,9 +1,10 @@
 """A JPEG that is odd but whole gives the plain one's pixels; one that is cut gives none."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
 
 from tests.pictures import (
@@ -64,6 +65,22 @@ def refusals(payload: bytes) -> list[BadRecordError]:
 
 def is_refused(payload: bytes) -> bool:
     return {refusal.reason for refusal in refusals(payload)} == {Reason.UNDECODABLE}
+
+
+@pytest.mark.parametrize(("change", "decodings"), [(lambda same: same, 1), (without_scan_parameters, 2)])
+def test_a_good_picture_is_decoded_once_and_what_cameras_often_do_costs_one_more(
+    change: Callable[[bytes], bytes], decodings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[int] = []
+    decode_jpeg = simplejpeg.decode_jpeg
+
+    def counted(data: bytes, *args: object, **options: object) -> object:
+        lengths.append(len(data))
+        return decode_jpeg(data, *args, **options)
+
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", counted)
+    decode(change(PLAIN), LIMITS, reduce_to=40)
+    assert len(lengths) == decodings
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -23,11 +23,11 @@ _MOST_ENTRIES: Final = 256
 
 _SEGMENT: Final = struct.Struct(">HH")
 """The beginning of a JPEG's segment: its marker, and the length of what follows that."""
-_LEAST_MARKER: Final = 0xFF00
-_START_OF_SCAN: Final = 0xFFDA
+_FIRST_APPLICATION: Final = 0xFFE0
+"""Markers below it are those of the image itself: what programs have to say of it comes before."""
 _APP1: Final = 0xFFE1
 _MOST_SEGMENTS: Final = 100
-"""EXIF data is in the first or second; so many are passed over."""
+"""EXIF data is mostly in the first or second; so many are passed over."""
 
 _TURNS: Final[dict[int, Callable[[Pixels], cv2.typing.MatLike]]] = {
     2: partial(cv2.flip, flipCode=1),
@@ -42,18 +42,18 @@ _TURNS: Final[dict[int, Callable[[Pixels], cv2.typing.MatLike]]] = {
 
 
 def orientation_of_jpeg(payload: bytes) -> int:
-    """Look for EXIF data before the pixels of a JPEG file; 1 (upright) where there is none that can be read.
+    """Look for EXIF data at the beginning of a JPEG file; 1 (upright) where there is none that can be read.
 
-    Costs a microsecond or two: the segments' lengths are read, not their content.
+    Costs a microsecond: the segments' lengths are read, not their content.
     """
     at = 2
     try:
         for _ in range(_MOST_SEGMENTS):
             marker, length = _SEGMENT.unpack_from(payload, at)
+            if marker < _FIRST_APPLICATION:
+                break
             if marker == _APP1 and payload.startswith(_IDENTIFIER, at + 4):
                 return orientation(payload[at + 4 : at + 2 + length])
-            if marker == _START_OF_SCAN or marker < _LEAST_MARKER:
-                break
             at += 2 + length
     except struct.error:
         pass
