@@ -27,6 +27,7 @@ LAYERS = {
     "velox.loading": FOUNDATION,
     "velox.signals": FOUNDATION,
     "velox.failpoints": FOUNDATION,
+    "velox.images": ADAPTER,
     "velox.kafka": ADAPTER,
     "velox.models": ADAPTER,
     "velox.progress": ADAPTER,
@@ -51,6 +52,8 @@ A module imports from lower layers and from its own package, never from a neighb
 
 NEIGHBOURS = {
     ("velox.models", "velox.sources"): "what is trained on is drawn by the functions the producer draws with",
+    ("velox.models", "velox.images"): "a model's input is an image, decoded",
+    ("velox.sources", "velox.images"): "the producer reads the files that the consumer would",
     ("velox.verify", "velox.up"): "both run the commands as processes, and ask them how they are",
     ("velox.bench", "velox.consumer"): "a model is measured in processes placed as the consumer's",
     ("velox.top", "velox.up"): "both read what consumers serve as metrics",
@@ -66,7 +69,7 @@ DRIVERS = {
     "torchvision": {"velox.models"},
     "openvino": {"velox.models.backends.openvino_backend"},
     "onnxruntime": {"velox.models.backends.onnxruntime_backend", "velox.models.quantisation"},
-    "simplejpeg": {"velox.models"},
+    "simplejpeg": {"velox.images.jpeg", "velox.models.image_classifier"},
     "prometheus_client": {"velox.metrics", "velox.consumer.probes", "velox.up.scraping"},
     "pydantic": {"velox.settings"},
     "pydantic_settings": {"velox.settings"},
@@ -76,6 +79,7 @@ DRIVERS = {
 ENVIRONMENT = {
     "velox.settings.environment": "reads the settings",
     "velox.consumer.topology": "asks for the GPUs that CUDA shows, and sets what inference processes inherit",
+    "velox.sources.video": "silences FFmpeg, which has no other switch",
     "velox.up.environment": "hands the environment on to the processes of `velox up`",
 }
 

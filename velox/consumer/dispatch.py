@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from velox.consumer import observing
 from velox.consumer.messages import Answers, Ready, Refused, Reply
+from velox.consumer.oddities import Oddities
 from velox.consumer.process import Heard, InferenceProcess
 from velox.core.deadline import Deadline
 from velox.core.idleness import Cause, Idleness, Lack
@@ -65,6 +66,7 @@ class Dispatcher:
         self._answered = answered
         self._low = 2 * settings.batch_size
         self._high = 4 * settings.batch_size
+        self._oddities = Oddities(metrics)
         self._lock = threading.Lock()
         self._waiting: deque[Record] = deque()
         self._suspicion = Suspicion()
@@ -190,9 +192,11 @@ class Dispatcher:
 
     def _take_back(self, process: InferenceProcess, answers: Answers) -> None:
         with self._lock:
+            remarked = [(process.in_flight[ticket], remark) for ticket, remark in answers.remarks]
             matched = process.take_back(answers)
             if process.accused:
-                matched, process.accused = [process.accused], None  # the answer is the witness's, done long ago
+                # The answer is the witness's, done long ago.
+                matched, process.accused, remarked = [process.accused], None, []
             else:
                 self._suspicion.predicted(record for record, answer in matched if isinstance(answer, Prediction))
             self._hand_over()
@@ -200,6 +204,7 @@ class Dispatcher:
         self._answered([Answered(record, answer, process.model, now) for record, answer in matched])
         batch_limit = min(process.batch_limit for process in self._processes)
         observing.observe(self._metrics, answers, batch_limit=batch_limit)
+        self._oddities.hear(remarked)
 
     def _note_idle(self) -> None:
         with self._lock:

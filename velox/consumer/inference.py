@@ -76,8 +76,8 @@ def serve(settings: InferenceSettings, device: str, pipe: "Connection[Reply, Wor
             pass
     except EOFError:
         pass
-    except Exception:  # noqa: BLE001 - whatever the model raised ends the process, and the fetcher hears of its end
-        traceback.print_exc()
+    except Exception:
+        log.exception("The model failed, which ends this process; its records are predicted by the next")
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
@@ -141,7 +141,10 @@ def answer(
     predictions = portions.predict(model, inputs)
     answers.extend(zip(tickets, map(_checked, predictions), strict=True))
     now = monotonic()
-    return Answers(answers, waited_s, decoded - started, now - decoded, portions.limit, now, batch_wait_s)
+    return Answers(
+        answers, waited_s, decoded - started, now - decoded, portions.limit, now, batch_wait_s,
+        remarks=decoding.take_remarks(),
+    )  # fmt: skip
 
 
 def _pace(settings: InferenceSettings) -> Pace:

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from time import monotonic
 
-from velox.consumer import inference
+from velox.consumer import inference, last_words
 from velox.consumer.messages import Answers, Reply, Work
 from velox.core.idleness import Idleness
 from velox.core.pace import UNDECIDED
@@ -59,13 +59,18 @@ class InferenceProcess:
         self._heard = heard
         self._pipe: Connection[Work | None, Reply]
         self._pipe, child_end = _spawn.Pipe()
+        ear, mouth = _spawn.Pipe(duplex=False)
         self._outbox: SimpleQueue[Work | None] = SimpleQueue()
         self._process = _spawn.Process(
-            target=inference.serve, args=(settings.part(InferenceSettings), device, child_end), daemon=True
+            target=last_words.speak,
+            args=(mouth, inference.serve, settings.part(InferenceSettings), device, child_end),
+            daemon=True,
         )
         self._process.start()
-        # The only other copy is the child's, so that its death is the end of the pipe.
+        # The only other copies are the child's, so that its death is the end of the pipes.
         child_end.close()
+        mouth.close()
+        last_words.LastWords(ear, self.pid)
         self._threads = [
             threading.Thread(target=target, name=f"{name}-inference-{self.pid}", daemon=True)
             for name, target in (("to", self._send), ("from", self._receive))

@@ -47,6 +47,11 @@ class ConsumerMetrics(Metrics):
         "None to expect on a topic that is not compacted: see what its producers send.",
         labels=("cause",),
     )
+    decode_warnings = counter(
+        "velox_decode_warnings_total",
+        "Records predicted although something is wrong with their payload, such as a JPEG without its end.",
+        "Many: the log names one a minute and what is wrong; mend the camera, or what sends its pictures on.",
+    )
     circuit_open = gauge(
         "velox_circuit_open",
         "1 when too many records were bad and nothing more is consumed (DEAD_LETTER_RATIO, DEAD_LETTER_RUN), else 0.",

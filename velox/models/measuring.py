@@ -5,7 +5,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -101,7 +101,7 @@ def _draw(settings: InferenceSettings, count: int, kind: int) -> list[bytes]:
 
 
 def _pixels(jpegs: list[bytes], profile: Profile, architecture: Architecture, settings: InferenceSettings) -> Batch:
-    preprocess = Preprocessor(architecture.input_size, profile, settings.max_image_pixels, settings.max_image_side)
+    preprocess = replace(Preprocessor.of(settings, architecture.input_size), profile=profile)
     return np.stack([preprocess(jpeg) for jpeg in jpegs])
 
 

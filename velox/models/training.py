@@ -84,7 +84,7 @@ def train(
     )  # fmt: skip
 
     recipe = RECIPES[architecture.name]
-    preprocessor = partial(_preprocessor, settings)
+    preprocessor = partial(Preprocessor.of, settings)
     fitting = Fitting(network, recipe, preprocessor, device=device, seed=settings.training_seed)
     with _threads(recipe.threads):
         for step in shown(fitting.run(training_set, epochs=settings.epochs)):
@@ -126,16 +126,12 @@ def _device(settings: InferenceSettings) -> str:
     return "cuda" if has_cuda and settings.device != "cpu" else "cpu"
 
 
-def _preprocessor(settings: InferenceSettings, size: int) -> Preprocessor:
-    return Preprocessor(size, settings.preprocessing, settings.max_image_pixels, settings.max_image_side)
-
-
 def _evaluate(network: nn.Module, architecture: Architecture, settings: InferenceSettings, device: str) -> Evaluation:
     """Judge the network as it will be served: same preprocessing, same backend."""
     held_out_per_label = min(max(settings.samples_per_class // 4, 20), 100)
     return evaluate(
         TorchBackend(copy.deepcopy(network), device),
-        _preprocessor(settings, architecture.input_size),
+        Preprocessor.of(settings, architecture.input_size),
         settings.labels,
         held_out=dataset.make(settings, per_label=held_out_per_label, seed=[settings.training_seed, 1], plain_share=0),
         plain=dataset.make(settings, per_label=1, seed=[settings.training_seed, 2], plain_share=1),
