@@ -166,12 +166,18 @@ def test_a_message_of_the_largest_size_is_not_too_large() -> None:
 
 
 @pytest.mark.parametrize("codec", list(Codec))
-def test_a_value_that_is_too_large_is_not_kept(codec: Codec) -> None:
-    record, error = bad(b"x" * (MAX_BYTES + 1), codec=codec, headers=[("a", b"1")])
+def test_a_value_that_is_too_large_is_kept_as_far_as_a_dead_letter_has_room(codec: Codec) -> None:
+    for size in (MAX_BYTES + 1, MAX_BYTES + HEADROOM_BYTES):
+        record, error = bad(b"x" * size, codec=codec, headers=[("a", b"1")])
+        assert error.reason is Reason.TOO_LARGE
+        assert error.detail == f"{size} bytes, more than MAX_MESSAGE_BYTES=1000"
+        assert (record.key, record.headers, record.value) == (b"key", [("a", b"1")], b"x" * size)
+        assert record.omitted is None
+    record, error = bad(b"x" * (size + 1), codec=codec, headers=[("a", b"1")])
     assert error.reason is Reason.TOO_LARGE
-    assert "1001 bytes, more than MAX_MESSAGE_BYTES=1000" in error.detail
+    assert error.detail == f"{size + 1} bytes, more than MAX_MESSAGE_BYTES=1000"
     assert (record.key, record.headers, record.value) == (b"key", [("a", b"1")], b"")
-    assert record.omitted == Omitted(MAX_BYTES + 1)
+    assert record.omitted == Omitted(size + 1)
     assert record.size_bytes < MAX_BYTES + 1
 
 

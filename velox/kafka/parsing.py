@@ -44,7 +44,7 @@ def parse_all(
 def parse(message: Message, *, codec: Codec, max_bytes: int, epoch: int = 0) -> tuple[Record, BadRecordError | None]:
     """Take a message apart; when its own data is bad, say why beside a record that has no payload.
 
-    A message that is too large leaves behind what makes it so; the record says how much that was.
+    What no dead letter has room for is left behind; the record says how much that was.
     """
     position = _position(message)
     key, value = message.key(), message.value() or b""
@@ -53,9 +53,9 @@ def parse(message: Message, *, codec: Codec, max_bytes: int, epoch: int = 0) -> 
     problem, omitted = None, None
     try:
         headers = headers_of(message)
-        omitted = _too_large(key, value, headers, max_bytes)
+        omitted = _omitted(key, value, headers, max_bytes)
         if omitted is None:
-            parts = _take_apart(value, headers, codec)
+            parts = _take_apart(value, headers, codec, max_bytes)
     except BadRecordError as error:
         problem = error
     identity = record_id(position, headers)
@@ -112,12 +112,12 @@ def _position(message: Message) -> Position:
     return Position(message.topic() or "", message.partition() or 0, message.offset() or 0)
 
 
-def _too_large(key: bytes | None, value: bytes, headers: Headers, max_bytes: int) -> Omitted | None:
-    """Say what has to go: the value alone, or all."""
+def _omitted(key: bytes | None, value: bytes, headers: Headers, max_bytes: int) -> Omitted | None:
+    """Say what has to go, as no dead letter has room for it: the value alone, or all."""
     beside = beside_bytes(key, headers)
     if beside > HEADROOM_BYTES and len(value) + beside > max_bytes + HEADROOM_BYTES:
         return Omitted(len(value), record_bytes(key, len(value), headers))
-    return Omitted(len(value)) if len(value) > max_bytes else None
+    return Omitted(len(value)) if len(value) > max_bytes + HEADROOM_BYTES else None
 
 
 def record_bytes(key: bytes | None, value_bytes: int, headers: Headers) -> int:
@@ -125,13 +125,19 @@ def record_bytes(key: bytes | None, value_bytes: int, headers: Headers) -> int:
     return len(key or b"") + value_bytes + sum(len(name) + len(content or b"") for name, content in headers)
 
 
+def _too_large(value_bytes: int, max_bytes: int) -> str:
+    return f"{value_bytes} bytes, more than MAX_MESSAGE_BYTES={max_bytes}"
+
+
 def _describe(omitted: Omitted, headers: int, max_bytes: int) -> str:
     if omitted.record_bytes is None:
-        return f"{omitted.value_bytes} bytes, more than MAX_MESSAGE_BYTES={max_bytes}"
+        return _too_large(omitted.value_bytes, max_bytes)
     return f"{omitted.record_bytes} bytes with its key and {headers} headers, for which MAX_MESSAGE_BYTES={max_bytes}"
 
 
-def _take_apart(value: bytes, headers: Headers, codec: Codec) -> _Parts:
+def _take_apart(value: bytes, headers: Headers, codec: Codec, max_bytes: int) -> _Parts:
+    if len(value) > max_bytes:
+        raise BadRecordError(Reason.TOO_LARGE, _too_large(len(value), max_bytes))
     if not value:
         raise BadRecordError(Reason.EMPTY, "the record has no value")
     verify(value, headers)
