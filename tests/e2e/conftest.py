@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.e2e.pipeline import REPOSITORY, Pipeline
+from tests.e2e.pipeline import REPOSITORY, Pipeline, with_results
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
 
@@ -60,7 +60,7 @@ def pipeline(
             "MODEL": "tests.e2e.fragile:FragileModel",
             **{key: str(value) for key, value in settings.items()},
         }
-        made.append(Pipeline(tmp_path, kafka.bootstrap, name, mongo.uri, database, env))
+        made.append(Pipeline(tmp_path, kafka.bootstrap, name, mongo.uri, database, with_results(env)))
         return made[-1]
 
     yield make

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import psutil
+import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
@@ -24,6 +25,15 @@ REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 60.0
 
 Document = dict[str, Any]
+
+BOTH_DELIVERIES = pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+
+
+def with_results(settings: Mapping[str, str]) -> dict[str, str]:
+    """Add the sink that DELIVERY=exactly_once is about, where it is asked for."""
+    if settings.get("DELIVERY") != "exactly_once" or "kafka" in settings.get("SINKS", ""):
+        return dict(settings)
+    return {**settings, "SINKS": f"{settings.get('SINKS', 'disk,mongo')},kafka"}
 
 
 def wait_until(holds: Callable[[], object], *, what: str | Callable[[], str], timeout_s: float = PATIENCE_S) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.pipeline import Pipeline, wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, Pipeline, wait_until
 from tests.servers.kafka import KafkaServer
 from tests.servers.process import HOST, free_port
 
@@ -70,7 +70,7 @@ def misled(misconfigured: MisconfiguredServer, tmp_path: Path) -> Iterator[Misle
     pipeline.end()
 
 
-@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+@BOTH_DELIVERIES
 def test_a_consumer_names_the_address_the_cluster_gave(misled: Misled, delivery: str) -> None:
     sinks = "sqlite,kafka" if delivery == "exactly_once" else "sqlite"
     consumer = misled.pipeline.consume(DELIVERY=delivery, SINKS=sinks)

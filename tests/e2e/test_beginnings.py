@@ -8,13 +8,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import Pipeline, wait_until
-
-BOTH_DELIVERIES = pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
-
-
-def deliveries(delivery: str) -> dict[str, object]:
-    return {"DELIVERY": delivery, "SINKS": "mongo,kafka" if delivery == "exactly_once" else "mongo"}
+from tests.e2e.pipeline import BOTH_DELIVERIES, Pipeline, wait_until
 
 
 def publish_to(pipeline: Pipeline, partition: int, count: int) -> None:
@@ -29,7 +23,7 @@ def publish_to(pipeline: Pipeline, partition: int, count: int) -> None:
 def test_what_came_before_the_first_commit_is_read_after_a_kill(
     pipeline: PipelineFactory, reset: str, delivery: str
 ) -> None:
-    group = pipeline(partitions=1, AUTO_OFFSET_RESET=reset, INFERENCE_TIMEOUT_S=120, **deliveries(delivery))
+    group = pipeline(partitions=1, AUTO_OFFSET_RESET=reset, INFERENCE_TIMEOUT_S=120, DELIVERY=delivery)
     group.publish(b"r before")
     consumer = group.consume()
     consumer.wait_until_ready()
@@ -52,7 +46,7 @@ def test_what_came_before_the_first_commit_is_read_after_a_kill(
 def test_a_partition_that_appears_is_read_from_its_beginning(
     pipeline: PipelineFactory, reset: str, delivery: str
 ) -> None:
-    group = pipeline(partitions=1, AUTO_OFFSET_RESET=reset, **deliveries(delivery))
+    group = pipeline(partitions=1, AUTO_OFFSET_RESET=reset, DELIVERY=delivery)
     consumer = group.consume()
     consumer.wait_until_ready()
     admin = AdminClient({"bootstrap.servers": group.bootstrap})

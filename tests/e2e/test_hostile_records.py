@@ -5,11 +5,10 @@ import time
 from pathlib import Path
 from typing import cast
 
-import pytest
 from confluent_kafka import Producer
 
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import PATIENCE_S, ConsumerProgram, Pipeline, wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, PATIENCE_S, ConsumerProgram, Pipeline, wait_until
 from tests.e2e.pipeline import headers as headers_of
 from tests.servers.librdkafka import Client
 from velox.core.envelope import checksum, frame
@@ -94,7 +93,7 @@ def test_a_value_that_does_not_agree_with_its_checksum_is_never_decoded(pipeline
     assert value == b"die"
 
 
-@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+@BOTH_DELIVERIES
 def test_a_trace_of_ten_megabytes_is_not_handed_on_and_holds_nobody_up(
     pipeline: PipelineFactory, delivery: str
 ) -> None:

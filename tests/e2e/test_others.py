@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported at run time only
     AdminClient,
@@ -17,17 +16,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported at
 )
 
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import Pipeline, wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, Pipeline, wait_until
 from tests.servers.kafka import KafkaServer
-
-BOTH_DELIVERIES = pytest.mark.parametrize(
-    "delivery",
-    [
-        {"DELIVERY": "at_least_once", "SINKS": "mongo"},
-        {"DELIVERY": "exactly_once", "SINKS": "mongo,kafka"},
-    ],
-    ids=["at_least_once", "exactly_once"],
-)
 
 
 def doctor(pipeline: Pipeline) -> dict[str, dict[str, str]]:
@@ -50,9 +40,9 @@ def doctor(pipeline: Pipeline) -> dict[str, dict[str, str]]:
 
 @BOTH_DELIVERIES
 def test_a_topic_that_is_compacted_has_deletions_which_are_no_records(
-    pipeline: PipelineFactory, kafka: KafkaServer, delivery: dict[str, str]
+    pipeline: PipelineFactory, kafka: KafkaServer, delivery: str
 ) -> None:
-    compacted = pipeline(partitions=1, **delivery)
+    compacted = pipeline(partitions=1, DELIVERY=delivery)
     compacted.topic += "-compacted"
     compacted.settings["KAFKA_TOPIC"] = compacted.topic
     kafka.create_topic(compacted.topic, partitions=1, config={"cleanup.policy": "compact"})
@@ -88,10 +78,8 @@ def test_a_record_without_a_time_gets_that_of_its_reading_and_no_latency(pipelin
 
 
 @BOTH_DELIVERIES
-def test_topics_written_in_transactions_are_committed_to_their_end(
-    pipeline: PipelineFactory, delivery: dict[str, str]
-) -> None:
-    marked = pipeline(partitions=2, **delivery)
+def test_topics_written_in_transactions_are_committed_to_their_end(pipeline: PipelineFactory, delivery: str) -> None:
+    marked = pipeline(partitions=2, DELIVERY=delivery)
     producer = Producer({"bootstrap.servers": marked.bootstrap, "transactional.id": f"{marked.topic}-others"})
     producer.init_transactions(10)
     for number in range(3):

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.e2e.pipeline import Pipeline
+from tests.e2e.pipeline import Pipeline, with_results
 from tests.faults import table
 from tests.faults.ledger import Ledger
 from tests.servers.kafka import KafkaServer
@@ -55,10 +55,8 @@ def ledger(
         chosen: Broker = broker or request.getfixturevalue("kafka")
         if not isinstance(chosen, KafkaServer) or chosen.is_running:
             chosen.create_topic(f"topic-{name}", partitions=partitions)
-        if settings.get("DELIVERY") == "exactly_once":
-            settings = {"SINKS": SETTINGS["SINKS"].replace("sqlite", "sqlite,kafka"), **settings}
         mongo_uri = request.getfixturevalue("mongo").uri if "mongo" in str(settings.get("SINKS")) else ""
-        env = {
+        given = {
             "KAFKA_BOOTSTRAP_SERVER": chosen.bootstrap,
             "KAFKA_TOPIC": f"topic-{name}",
             "KAFKA_PARTITIONS": str(partitions),
@@ -68,6 +66,7 @@ def ledger(
             **SETTINGS,
             **{key: str(value) for key, value in settings.items()},
         }
+        env = with_results(given)
         pipeline = Pipeline(tmp_path, chosen.bootstrap, f"topic-{name}", mongo_uri, env["DB_NAME"], env)
         made.append(Ledger(pipeline, record_property))
         return made[-1]

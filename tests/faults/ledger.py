@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.e2e.pipeline import PATIENCE_S, ConsumerProgram, Pipeline, wait_until
 from tests.faults import journal
 from tests.faults.load import Load
-
-BOTH_DELIVERIES = pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 
 
 class Ledger:

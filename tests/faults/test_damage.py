@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from tests.e2e.pipeline import wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, wait_until
 from tests.faults.conftest import LedgerFactory
-from tests.faults.ledger import BOTH_DELIVERIES, Ledger
+from tests.faults.ledger import Ledger
 from tests.servers.kafka import KafkaServer
 
 BATCHES, RECORDS = 3, 20

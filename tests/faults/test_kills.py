@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.e2e.pipeline import wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, wait_until
 from tests.faults.conftest import LedgerFactory
-from tests.faults.ledger import BOTH_DELIVERIES
 
 HAND_OVERS = ("after_fetch:5", "after_dispatch:5", "after_dead_letters:1", "after_sink:4", "after_sinks:4")
 

@@ -6,9 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from tests.e2e.pipeline import wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, wait_until
 from tests.faults.conftest import LedgerFactory
-from tests.faults.ledger import BOTH_DELIVERIES
 from tests.servers.kafka import SETTINGS, KafkaServer
 from tests.servers.process import HOST, free_port
 from tests.servers.proxy import TcpProxy

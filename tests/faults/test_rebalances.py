@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from tests.e2e.pipeline import ConsumerProgram, wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, ConsumerProgram, wait_until
 from tests.faults.conftest import LedgerFactory
-from tests.faults.ledger import BOTH_DELIVERIES, Ledger
+from tests.faults.ledger import Ledger
 
 PROTOCOLS = ["cooperative-sticky", "range", "consumer"]
 

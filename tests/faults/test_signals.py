@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from tests.e2e.pipeline import wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, wait_until
 from tests.faults.conftest import LedgerFactory
-from tests.faults.ledger import BOTH_DELIVERIES, Ledger
+from tests.faults.ledger import Ledger
 from tests.servers.mongo import MongoServer
 from tests.servers.proxy import TcpProxy
 
