@@ -254,6 +254,17 @@ def test_what_is_done_is_counted(desk: Build) -> None:
     assert at.value("velox_end_to_end_seconds_count") == 3
 
 
+def test_of_many_dead_letters_one_of_each_reason_is_logged(desk: Build, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        desk(FakeSink()).write(
+            *map(bad, range(5)), Answered(make_record(7), BadRecordError(Reason.EMPTY, "nothing")), bad(8)
+        )
+    assert [message for message in caplog.messages if message.startswith("Dead letter")] == [
+        "Dead letter image_data-0-0: not_an_image: no",
+        "Dead letter image_data-0-7: empty: nothing",
+    ]
+
+
 @pytest.mark.parametrize(("sent_s_ago", "counted"), [(None, 0), (31 * 86400, 0), (29 * 86400, 1), (-100, 1)])
 def test_a_latency_is_counted_only_where_one_is_known(desk: Build, sent_s_ago: float | None, counted: int) -> None:
     at = desk(FakeSink())

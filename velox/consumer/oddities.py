@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final
 
-from velox.core.deadline import Deadline
+from velox.core.seldom import Seldom
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Record
 
@@ -20,23 +20,18 @@ class Oddities:
 
     def __init__(self, metrics: ConsumerMetrics, *, clock: Callable[[], float] = monotonic) -> None:
         self._metrics = metrics
-        self._clock = clock
-        self._silence = Deadline(0, clock=clock)
-        self._unsaid = 0
+        self._seldom = Seldom(_SILENT_S, clock=clock)
 
     def hear(self, remarked: Sequence[tuple[Record, str]]) -> None:
         """Take in records, each with what its model's ``decode`` has remarked."""
         if not remarked:
             return
         self._metrics.decode_warnings.inc(len(remarked))
-        self._unsaid += len(remarked)
-        if self._silence.has_passed():
-            self._silence = Deadline(_SILENT_S, clock=self._clock)
+        if count := self._seldom.count("decoded", len(remarked)):
             record, remark = remarked[-1]
             log.warning(
                 "Decoded with a warning, as viewers do: %s (%s); %d records since the last such line",
                 record.position,
                 remark,
-                self._unsaid,
+                count,
             )
-            self._unsaid = 0

@@ -13,6 +13,7 @@ from velox import failpoints
 from velox.consumer.dispatch import Answered
 from velox.core.deadline import Deadline
 from velox.core.retries import backoff_s
+from velox.core.seldom import Seldom
 from velox.core.targets import TargetRule
 from velox.errors import BadRecordError, Reason, RefusedResultsError, SystemUnavailableError
 from velox.kafka.dead_letters import DeadLetters
@@ -31,6 +32,8 @@ LINGER_S = 0.05
 _OPENING = "opening the sinks"
 _LONGEST_S = 30 * 86400.0
 """A latency beyond is no latency: the record was dated by a clock that is wrong."""
+_LETTERS_EVERY_S = 5.0
+"""One dead letter of each reason is logged in this time: `velox dlq` shows them all."""
 _MOST_LABELS = 1000
 _OTHER_LABELS = "other"
 Outcome = TypeVar("Outcome")
@@ -70,6 +73,7 @@ class Writer:
         self._gathered = max(1, settings.queue_size // 4)
         """A bulk with so many records waits for no more."""
         self._labels: set[str] = set()
+        self._seldom = Seldom(_LETTERS_EVERY_S)
         self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
@@ -220,7 +224,9 @@ class Writer:
         self._metrics.records.labels("dead_lettered").inc(len(bad))
         for record, error in bad:
             self._metrics.dead_letters.labels(error.reason.value).inc()
-            log.warning("Dead letter %s: %s", record.position, error)
+            if count := self._seldom.count(error.reason):
+                more = f" ({count - 1} more such since the last line)" if count > 1 else ""
+                log.warning("Dead letter %s: %s%s", record.position, error, more)
         labels = [result.prediction.label for result in results if result.is_detection]
         if self._has_database:
             for label in labels:

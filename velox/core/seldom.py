@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -15,16 +16,23 @@ class Seldom:
         """Know of no cause yet; of too many, the one that was told first is forgotten."""
         self._every_s = every_s
         self._clock = clock
-        self._told: OrderedDict[object, float] = OrderedDict()
+        self._told: OrderedDict[object, tuple[float, int]] = OrderedDict()
+        """When each was told last, and how often it has come since."""
 
     def is_due(self, cause: object) -> bool:
         """Answer, and take it for told if it is."""
+        return self.count(cause) > 0
+
+    def count(self, cause: object, more: int = 1) -> int:
+        """Note that it has come so often; if it is due, take it for told, and answer how often since the last time."""
         now = self._clock()
-        told = self._told.get(cause)
-        if told is not None and now - told < self._every_s:
-            return False
-        self._told[cause] = now
+        told_at, unsaid = self._told.get(cause, (-inf, 0))
+        unsaid += more
+        if now - told_at < self._every_s:
+            self._told[cause] = (told_at, unsaid)
+            return 0
+        self._told[cause] = (now, 0)
         self._told.move_to_end(cause)
         if len(self._told) > _MOST_CAUSES:
             self._told.popitem(last=False)
-        return True
+        return unsaid
