@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from tests import small_model as small_model_files
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
 from tests.servers.secure_kafka import SecureKafkaServer
@@ -32,6 +33,14 @@ def has_cuda() -> bool:
     import torch  # noqa: PLC0415 - takes seconds, which the other tests need not wait for
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the small model, trained once for all tests."""
+    folder = tmp_path_factory.mktemp("small-model")
+    small_model_files.train(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -248,9 +248,13 @@ def headers(message: Message) -> dict[str, str]:
 
 def read_all(bootstrap: str, topic: str, security: Mapping[str, str] | None = None) -> list[Message]:
     """Read a topic from its beginning to its present end."""
+    return list(read(bootstrap, topic, security))
+
+
+def read(bootstrap: str, topic: str, security: Mapping[str, str] | None = None) -> Iterator[Message]:
+    """Yield what is in a topic, from its beginning to its present end."""
     config = {"bootstrap.servers": bootstrap, "group.id": "reader", "enable.auto.commit": False}
     consumer = Consumer({**config, **(security or {})})
-    messages: list[Message] = []
     try:
         for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
@@ -258,11 +262,10 @@ def read_all(bootstrap: str, topic: str, security: Mapping[str, str] | None = No
             while low < high:
                 message = consumer.poll(5)
                 assert message is not None and message.error() is None
-                messages.append(message)
+                yield message
                 low = (message.offset() or 0) + 1
     finally:
         consumer.close()
-    return messages
 
 
 def read_committed(bootstrap: str, topic: str) -> list[Message]:

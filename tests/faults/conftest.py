@@ -79,6 +79,8 @@ def ledger(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", action="store_true", help="write what was measured into docs/delivery.md")
+    parser.addoption("--abuse-s", default="60", help="how long strangers send whatever they like")
+    parser.addoption("--abuse-inputs", help="a folder of files: payloads for them to send besides")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
