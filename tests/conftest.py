@@ -1,5 +1,7 @@
 """Marks every test by its folder, and offers real servers: one of each per session, started when first asked for."""
 
+import fcntl
+import os
 import uuid
 from collections.abc import Iterator
 from functools import cache
@@ -37,9 +39,16 @@ def has_cuda() -> bool:
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the small model, trained once for all tests."""
-    folder = tmp_path_factory.mktemp("small-model")
-    small_model_files.train(folder)
+    """A folder with the small model, trained once for all tests: by the first of the processes that run them."""
+    run = tmp_path_factory.getbasetemp()
+    folder = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "small-model"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            unfinished.mkdir(exist_ok=True)
+            small_model_files.train(unfinished)
+            unfinished.rename(folder)
     return folder
 
 
