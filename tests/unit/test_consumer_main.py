@@ -20,6 +20,7 @@ from velox.consumer import fetcher as fetching
 from velox.errors import ModelError, SettingsError
 from velox.records import Partition
 from velox.settings import Settings
+from velox.sinks import kafka as kafka_sink
 
 P0 = Partition("image_data", 0)
 Probe = Callable[[], str | None]
@@ -77,6 +78,8 @@ class House:
             (main, "ProbeServer"): self._probe_server,
             (main, "ensure_topic"): self._ensure_topic,
             (main, "return_large_blocks"): lambda: None,
+            (kafka_sink, "ensure_results_topic"): lambda _settings: None,
+            (kafka_sink, "message_limit"): lambda settings, _topic: settings.max_message_bytes,
             (logs, "configure"): lambda **how: self.log.update(how),
             (logging, "shutdown"): lambda: None,
             (os, "_exit"): self._exit,
