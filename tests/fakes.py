@@ -296,6 +296,8 @@ class ScriptedConsumer:
         """Those that waited for their answer."""
         self.committed_by: int | None = None
         self.sought: list[tuple[int, int]] = []
+        self.given: dict[int, int] = {}
+        """The offsets with which partitions were taken, where the driver was not left to find them."""
         self.still: set[int] = set()
         self.closed = False
         self.during_poll: Callable[[], None] = lambda: None
@@ -311,6 +313,9 @@ class ScriptedConsumer:
         numbers = {at.partition for at in partitions}
         self._assigned = [at for at in self._assigned if at.partition not in numbers]
         self._assigned += partitions if what == "on_assign" else ()
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        self.given |= {at.partition: at.offset for at in partitions}
 
     def poll(self, _timeout_s: float) -> Message | None:
         while self._on_its_way:

@@ -74,6 +74,25 @@ def test_a_partition_that_appears_while_nobody_is_there_is_read_from_its_beginni
     assert again.stop() == 0, again.output
 
 
+@pytest.mark.parametrize("protocol", ["cooperative-sticky", "range", "consumer"])
+def test_a_partition_that_appears_in_a_group_that_is_to_begin_nowhere_is_read_too(
+    pipeline: PipelineFactory, protocol: str
+) -> None:
+    group = pipeline(partitions=1, GROUP_PROTOCOL=protocol)
+    first = group.consume()
+    first.wait_until_ready()
+    wait_until(lambda: group.uncommitted() == 0, what="its beginnings are committed")
+    assert first.stop() == 0, first.output
+    group.settings["AUTO_OFFSET_RESET"] = "error"
+    consumer = group.consume()
+    consumer.wait_until_ready()
+    admin = AdminClient({"bootstrap.servers": group.bootstrap})
+    admin.create_partitions([NewPartitions(group.topic, 2)])[group.topic].result(10)
+    publish_to(group, 1, 20)
+    group.wait_for_documents(20)
+    assert consumer.stop() == 0, consumer.output
+
+
 def test_a_new_group_that_begins_at_the_end_has_said_so_to_the_broker(pipeline: PipelineFactory) -> None:
     group = pipeline(partitions=3, AUTO_OFFSET_RESET="latest")
     group.publish(*(b"r %d" % number for number in range(30)))

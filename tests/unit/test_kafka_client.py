@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 
 from tests.e2e.pipeline import wait_until
 from tests.fakes import FakeAdmin, ScriptedConsumer
@@ -455,12 +455,14 @@ def test_a_damaged_batch_is_skipped_where_that_is_wanted_and_its_records_are_cou
     skipped: dict[Partition, int] = {}
 
     def is_skipped() -> bool:
+        client.look(client.positions(), is_reading=True)
         skipped.update(client.skip())
         return bool(skipped)
 
     wait_until(is_skipped, what="its end is found")
     assert skipped == {AT0: 5}
     assert driver.sought[-1] == (0, 25)
+    assert client.positions() == {AT0: 25, AT1: 3}, "though nothing has come from there yet"
     assert (client.damaged, client.skip()) == ({}, {})
 
 
@@ -468,12 +470,31 @@ def test_a_partition_that_stands_still_is_looked_into(
     driver: ScriptedConsumer, admin: FakeAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standing, "_PATIENCE_S", -1)
+    monkeypatch.setattr(standing, "is_readable", lambda *_: False)
     client = joined(driver)
     client.fetch(10, 0)
     admin.ends = admin.stable = {AT0: 9, AT1: 3}
-    for _ in range(3):
+
+    def is_damaged() -> bool:
         client.look(client.positions(), is_reading=True)
+        return bool(client.damaged)
+
+    wait_until(is_damaged, what="it is found damaged")
     assert client.damaged == {AT0: 3}
+
+
+def test_where_a_group_is_to_begin_nowhere_the_driver_need_not_know_where_a_new_partition_begins(
+    driver: ScriptedConsumer,
+) -> None:
+    listener = Listener()
+    driver.offsets = {0: 7}
+    client = joined(driver, listener, auto_offset_reset="error")
+    client.fetch(10, 0)
+    assert driver.given == {0: OFFSET_END, 1: OFFSET_END}, "or it would ask for the group's, and find none"
+    assert listener.starts == {AT0: 7, AT1: 2}
+    driver.messages = [message(1, 0, error=KafkaError._AUTO_OFFSET_RESET)]
+    with pytest.raises(VeloxError, match="AUTO_OFFSET_RESET=error"):
+        client.fetch(10, 0)
 
 
 def test_what_keeps_it_from_its_group_can_be_asked_for(driver: ScriptedConsumer) -> None:

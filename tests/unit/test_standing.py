@@ -2,8 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import pytest
@@ -11,7 +10,6 @@ from confluent_kafka.admin import AdminClient
 
 from tests.e2e.pipeline import wait_until
 from tests.fakes import FakeAdmin, FakeClock
-from velox.core.standstill import Standstill
 from velox.errors import BrokerUnavailableError
 from velox.kafka import standing
 from velox.kafka.standing import Standing
@@ -27,35 +25,44 @@ class Bench:
     def __init__(self, clock: FakeClock, mode: str) -> None:
         self.clock = clock
         self.admin = FakeAdmin()
-        self.standing = Standing(Settings(damaged_batches=mode), cast("AdminClient", self.admin))
+        self.standing = Standing(Settings(damaged_batches=mode), cast("AdminClient", self.admin), clock=clock)
+        self.unreadable = 5
+        """How many records from the one on that is asked for cannot be read."""
         self.searched: list[tuple[Partition, int]] = []
         self.may_end = threading.Event()
         self.may_end.set()
         self.refusals: list[BrokerUnavailableError] = []
+        self.measured: list[Partition] = []
+        """Of which partitions it was asked how far the damage reaches."""
 
-    def first_readable(self, _settings: Settings, partition: Partition, unreadable: int) -> int:
-        self.searched.append((partition, unreadable))
+    def is_readable(self, _settings: Settings, partition: Partition, offset: int) -> bool:
+        return self._read(partition, offset) == offset
+
+    def first_readable(self, _settings: Settings, partition: Partition, offset: int) -> int:
+        self.measured.append(partition)
+        return self._read(partition, offset)
+
+    def _read(self, partition: Partition, offset: int) -> int:
+        self.searched.append((partition, offset))
         assert self.may_end.wait(60)
         if self.refusals:
             raise self.refusals.pop()
-        return unreadable + 5
+        return offset + self.unreadable
 
-    def look(self, seconds: int, *, position: int = 20, end: int = 50) -> None:
-        """Look once a second at partition 0, which is read; what is asked of the broker is answered a look later."""
+    def look(self, seconds: int, *, position: int = 20, end: int = 50, partitions: Sequence[Partition] = (P0,)) -> None:
+        """Look once a second at partitions, which are read; what is asked of the broker is answered a look later."""
         for _ in range(seconds):
-            self.standing.look({P0: position}, {P0: end - position}, is_reading=True)
+            lag = dict.fromkeys(partitions, end - position)
+            self.standing.look(dict.fromkeys(partitions, position), lag, is_reading=True)
             self.clock.advance(1)
+            if self.may_end.is_set():
+                wait_until(lambda: not self.standing._examining, what="the reader has tried")
 
-    def found(self) -> dict[Partition, tuple[int, int]]:
-        """What is to be skipped, once its end is found."""
-        found: dict[Partition, tuple[int, int]] = {}
-
-        def is_found() -> bool:
-            found.update(self.standing.take_found())
-            return bool(found)
-
-        wait_until(is_found, what="the search ends")
-        return found
+    def found(self, *, position: int = 20) -> dict[Partition, tuple[int, int]]:
+        """What is to be skipped, once the reader has tried."""
+        wait_until(lambda: not self.standing._examining, what="the reader has tried")
+        self.look(2, position=position)
+        return self.standing.take_found()
 
 
 @pytest.fixture
@@ -63,10 +70,9 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Bench]]:
     made: list[Bench] = []
 
     def bench(mode: str) -> Bench:
-        clock = FakeClock()
-        monkeypatch.setattr(standing, "Standstill", partial(Standstill, clock=clock))
-        made.append(Bench(clock, mode))
-        monkeypatch.setattr(standing, "first_readable", made[-1].first_readable)
+        made.append(Bench(FakeClock(), mode))
+        for name in ("is_readable", "first_readable"):
+            monkeypatch.setattr(standing, name, getattr(made[-1], name))
         return made[-1]
 
     yield bench
@@ -84,39 +90,73 @@ def skipping(make: Callable[[str], Bench]) -> Bench:
     return make("skip")
 
 
-def test_records_that_may_be_read_and_do_not_come_are_damaged_and_told_once_with_the_remedy(
+def test_what_a_reader_of_its_own_cannot_read_either_is_damaged_and_told_once_with_the_remedy(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.admin.stable = {P0: 50}
     bench.look(31)
-    assert bench.standing.damaged == {}, "in all that time others may have come first"
-    bench.look(60)
+    assert (bench.standing.damaged, bench.searched) == ({}, []), "in all that time others may have come first"
+    bench.look(10)
     assert bench.standing.damaged == {P0: 20}
+    bench.look(60)
     (told,) = caplog.messages
     assert told == (
-        "image_data-0 stands still at offset 20, a damaged batch: nothing comes of it, and Kafka holds records up to "
-        "50; restore it from a replica, or set DAMAGED_BATCHES=skip to lose it"
+        "image_data-0 stands still at offset 20, a damaged batch: nothing can be read there; restore it from a "
+        "replica, or set DAMAGED_BATCHES=skip to lose it"
     )
     assert caplog.records[0].levelno == logging.ERROR
-    assert (bench.searched, bench.standing.take_found()) == ([], {}), "somebody is waited for"
+    assert (bench.measured, bench.standing.take_found()) == ([], {}), "somebody is waited for"
+
+
+@pytest.mark.parametrize("mode", ["wait", "skip"])
+def test_a_partition_whose_turn_does_not_come_is_not_damaged(
+    make: Callable[[str], Bench], caplog: pytest.LogCaptureFixture, mode: str
+) -> None:
+    bench = make(mode)
+    bench.unreadable = 0
+    bench.admin.stable = {P0: 50, P1: 50}
+    bench.look(300, partitions=[P0, P1])
+    assert {partition for partition, _ in bench.searched} == {P0, P1}
+    assert len(bench.searched) <= 20, "each once in half a minute"
+    assert (bench.standing.damaged, bench.standing.take_found(), caplog.messages) == ({}, {}, [])
+
+
+def test_partitions_are_tried_one_after_the_other_and_none_again_before_the_others(bench: Bench) -> None:
+    bench.unreadable = 0
+    partitions = [Partition("image_data", number) for number in range(40)]
+    bench.admin.stable = dict.fromkeys(partitions, 50)
+    bench.look(31 + 50, partitions=partitions)
+    assert len(bench.searched) > 40
+    assert {partition for partition, _ in bench.searched[:40]} == set(partitions)
+
+
+def test_what_the_reader_found_at_a_place_that_reading_has_left_is_not_damage(bench: Bench) -> None:
+    bench.admin.stable = {P0: 50}
+    bench.may_end.clear()
+    bench.look(40)
+    bench.may_end.set()
+    wait_until(lambda: not bench.standing._examining, what="the reader has tried")
+    bench.look(1, position=21)
+    assert bench.standing.damaged == {}
 
 
 @pytest.mark.parametrize("first_open", [20, 19, 0])
 def test_records_behind_an_open_transaction_are_no_damage_and_told_of_once(
     bench: Bench, caplog: pytest.LogCaptureFixture, first_open: int
 ) -> None:
-    bench.admin.stable = {P0: first_open}
-    bench.look(60)
-    assert bench.standing.damaged == {}
+    bench.admin.stable = {P0: first_open, P1: first_open}
+    bench.look(60, partitions=[P0, P1])
+    assert (bench.standing.damaged, bench.searched) == ({}, [])
     (told,) = caplog.messages
     assert told.startswith(
-        "Records of image_data-0 from offset 20 on wait behind an open transaction of a producer: they are read"
+        "Records wait behind an open transaction of a producer in image_data-0 from offset 20 on, image_data-1 from "
+        "offset 20 on: they are read when it ends"
     )
 
 
 def test_where_nobody_says_why_nothing_is_said(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.look(60)
-    assert (bench.standing.damaged, caplog.messages) == ({}, [])
+    assert (bench.standing.damaged, bench.searched, caplog.messages) == ({}, [], [])
 
 
 def test_a_partition_of_which_something_comes_is_not_asked_about(
@@ -125,7 +165,7 @@ def test_a_partition_of_which_something_comes_is_not_asked_about(
     bench.admin.stable = {P0: 50}
     for position in range(20, 80):
         bench.look(1, position=position, end=100)
-    assert (bench.standing.damaged, caplog.messages) == ({}, [])
+    assert (bench.standing.damaged, bench.searched, caplog.messages) == ({}, [], [])
 
 
 def test_what_the_driver_cannot_read_is_damaged_at_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -155,50 +195,60 @@ def test_the_end_of_a_damaged_batch_is_found_and_skipped_once(
     skipping.standing.refused(P0, 20, "bad compression")
     assert skipping.found() == {P0: (20, 25)}
     assert skipping.standing.damaged == {}
-    assert skipping.standing.take_found() == {}
+    assert skipping.found() == {}
     assert caplog.messages[0].endswith("a damaged batch: bad compression; skipping it")
 
 
-def test_one_search_at_a_time_for_a_partition(skipping: Bench) -> None:
+def test_what_the_driver_cannot_read_and_the_reader_can_is_not_skipped(skipping: Bench) -> None:
+    skipping.unreadable = 0
+    skipping.standing.refused(P0, 20, "bad compression")
+    assert skipping.found() == {}
+
+
+def test_one_reader_at_a_time(skipping: Bench) -> None:
     skipping.may_end.clear()
-    for _ in range(3):
-        skipping.standing.refused(P0, 20, "bad compression")
-        skipping.standing.refused(P1, 7, "bad compression")
+    for partition in (P0, P1):
+        skipping.standing.refused(partition, 20, "bad compression")
+    skipping.look(40, partitions=[P0, P1])
+    assert skipping.searched == [(P0, 20)]
     skipping.may_end.set()
-    wait_until(lambda: len(skipping.standing._found) == 2, what="both are found")
-    assert sorted(skipping.searched) == [(P0, 20), (P1, 7)]
-    assert skipping.standing.take_found() == {P0: (20, 25), P1: (7, 12)}
+    wait_until(lambda: not skipping.standing._examining, what="the reader has tried")
+    skipping.look(2, partitions=[P0, P1])
+    assert skipping.searched == [(P0, 20), (P1, 20)]
+    assert skipping.standing.take_found() == {P0: (20, 25), P1: (20, 25)}
 
 
-def test_a_search_that_fails_is_told_and_tried_again_while_the_partition_stands(
+def test_a_reader_that_hears_nothing_is_told_of_and_tries_again_while_the_partition_stands(
     skipping: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    skipping.refusals = [BrokerUnavailableError("what is damaged cannot be measured")]
+    skipping.refusals = [BrokerUnavailableError("no answer")]
     skipping.standing.refused(P0, 20, "bad compression")
-    wait_until(lambda: not skipping.standing._searching, what="it fails")
-    assert "image_data-0: what is damaged cannot be measured; trying again" in caplog.messages
+    assert skipping.found() == {}
+    assert "Whether image_data-0 can be read is not known: no answer; asking again" in caplog.messages
     assert skipping.standing.damaged == {P0: 20}
     skipping.look(40)
-    assert skipping.found() == {P0: (20, 25)}
+    assert skipping.standing.take_found() == {P0: (20, 25)}
 
 
 def test_a_partition_that_has_gone_meanwhile_is_not_skipped_in(skipping: Bench) -> None:
     skipping.may_end.clear()
     skipping.standing.refused(P0, 20, "bad compression")
+    skipping.look(1)
     skipping.standing.forget([P0])
     skipping.may_end.set()
-    wait_until(lambda: not skipping.standing._searching, what="the search ends")
-    assert skipping.standing.take_found() == {}
+    wait_until(lambda: not skipping.standing._examining, what="the reader has tried")
+    skipping.standing.look({}, {}, is_reading=True)
+    assert (skipping.standing.take_found(), skipping.standing.damaged) == ({}, {})
 
 
 def test_a_partition_that_came_back_and_stands_elsewhere_is_not_skipped_in(skipping: Bench) -> None:
     skipping.may_end.clear()
     skipping.standing.refused(P0, 20, "bad compression")
+    skipping.look(1)
     skipping.standing.forget([P0])
     skipping.standing.refused(P0, 70, "bad compression")
     skipping.may_end.set()
-    wait_until(lambda: not skipping.standing._searching, what="the search ends")
-    assert skipping.standing.take_found() == {}
+    assert skipping.found(position=70) == {}
     assert skipping.standing.damaged == {P0: 70}
     skipping.look(40, position=70, end=90)
-    assert skipping.found() == {P0: (70, 75)}
+    assert skipping.standing.take_found() == {P0: (70, 75)}

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from velox.core.retries import backoff_s
 from velox.errors import VeloxError
@@ -28,6 +28,7 @@ class Beginnings:
         """Know nothing yet."""
         self._reset = settings.auto_offset_reset
         self._topic = settings.kafka_topic
+        self._assigns_anew = settings.group_protocol == "range"
         self._there: frozenset[Partition] = frozenset()
         self._is_at_work = False
 
@@ -48,6 +49,15 @@ class Beginnings:
                 # An error says that there is one: a transaction of somebody is about to move it.
                 self._is_at_work = any(at.offset >= 0 or at.error is not None for at in committed)
                 return
+
+    def await_choice(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Take partitions that come in such a way that the driver does not decide, within ``on_assign``.
+
+        With AUTO_OFFSET_RESET=error it would give up each one in which the group has no offset, before one is chosen.
+        """
+        if self._reset == "error":
+            anywhere = [TopicPartition(at.topic, at.partition, OFFSET_END) for at in partitions]
+            (consumer.assign if self._assigns_anew else consumer.incremental_assign)(anywhere)
 
     def choose(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         """Answer where to begin in each of these, which have no committed offset.

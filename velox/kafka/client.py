@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from velox import failpoints
 from velox.core.offsets import Gap
 from velox.kafka.beginnings import Beginnings
+from velox.kafka.damage import DAMAGED
 from velox.kafka.ends import EndOffsets, lag_client
 from velox.kafka.expiry import Expiry
 from velox.kafka.heeding import Heeding
@@ -16,7 +17,6 @@ from velox.kafka.standing import Standing
 from velox.records import Partition
 from velox.settings import Settings
 
-_DAMAGED = frozenset({KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG, KafkaError._NOT_IMPLEMENTED})
 _COMMITTED_S = 2.0
 """Longest wait for the group's offsets; a signal is noticed after it."""
 
@@ -55,7 +55,7 @@ class KafkaClient:
         self._new: dict[Partition, TopicPartition] = {}
         """Owned, and their beginning is not committed yet."""
         self._starts: dict[Partition, int] = {}
-        """Where those began that are fetched."""
+        """From where on those are fetched that have begun, while the driver does not say."""
         self._paused = False
         self._sync_pause = False
         self._on_committed: Callable[[Mapping[Partition, int]], None] = lambda _offsets: None
@@ -189,6 +189,7 @@ class KafkaClient:
         lost = {}
         for partition, (start, end) in self._standing.take_found().items():
             self._consumer.seek(TopicPartition(*partition, end))
+            self._starts[partition] = end  # the driver has no position before something comes from there
             lost[partition] = end - start
         return lost
 
@@ -213,8 +214,9 @@ class KafkaClient:
         if flowing:
             self._consumer.resume(flowing)
 
-    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._heeding.joined()
+        self._beginnings.await_choice(consumer, partitions)
         self._owned.update(_plain(partitions))
         self._new.update(zip(_plain(partitions), partitions, strict=True))
         # A pause outlives a rebalance, and the client assigns only after this callback: set it straight then.
@@ -279,7 +281,7 @@ class KafkaClient:
         partition = Partition(message.topic() or "", message.partition() or 0)
         if error is None:
             return partition not in self._new
-        if error.code() in _DAMAGED and partition in self._starts:
+        if error.code() in DAMAGED and partition in self._starts:
             self._standing.refused(partition, message.offset() or 0, error.str())
         else:
             self._heeding.record(error)

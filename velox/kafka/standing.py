@@ -2,7 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from math import inf
+from time import monotonic
 from typing import Final
 
 from confluent_kafka import IsolationLevel
@@ -10,8 +13,8 @@ from confluent_kafka.admin import AdminClient
 
 from velox.core.seldom import Seldom
 from velox.core.standstill import Standstill
-from velox.errors import SystemUnavailableError
-from velox.kafka.damage import first_readable
+from velox.errors import VeloxError
+from velox.kafka.damage import first_readable, is_readable
 from velox.kafka.ends import EndOffsets
 from velox.records import Partition
 from velox.settings import Settings
@@ -19,7 +22,8 @@ from velox.settings import Settings
 log = logging.getLogger(__name__)
 
 _PATIENCE_S: Final = 30.0
-"""Reading goes through all partitions in turn, within seconds."""
+"""Reading goes through all partitions in turn, mostly within seconds."""
+_EXAMINE_EVERY_S: Final = 30.0
 _TELL_EVERY_S: Final = 60.0
 
 
@@ -29,19 +33,25 @@ class Standing:
     Two things stop a partition while the broker is well. A producer keeps a transaction open: its records, and all
     behind it, may not be read yet. Or a batch is damaged: what is in it can never be read again, and the driver tries
     the same one for ever; DAMAGED_BATCHES says whether to wait for somebody, or to lose it and go on.
+
+    That nothing comes of a partition proves nothing: its turn may not have come. A reader of its own then tries, one
+    partition after the other; only what it, too, cannot read is damaged, or what the driver says that it cannot read.
     """
 
-    def __init__(self, settings: Settings, admin: AdminClient) -> None:
+    def __init__(self, settings: Settings, admin: AdminClient, *, clock: Callable[[], float] = monotonic) -> None:
         self._settings = settings
         self._skips = settings.damaged_batches == "skip"
-        self._standstill = Standstill(_PATIENCE_S)
+        self._clock = clock
+        self._standstill = Standstill(_PATIENCE_S, clock=clock)
         self._stable = EndOffsets(admin, IsolationLevel.READ_COMMITTED)
         self._damaged: dict[Partition, int] = {}
         """The offset at which each cannot be read on."""
-        self._searching: set[Partition] = set()
-        self._found: dict[Partition, tuple[int, int]] = {}
-        """From which offset to which nothing can be read."""
-        self._seldom = Seldom(_TELL_EVERY_S)
+        self._examining = False
+        self._examined_at: dict[Partition, float] = {}
+        self._examined: deque[tuple[Partition, int, int]] = deque()
+        """What a reader found: from which offset on nothing can be read, as far as it looked; to itself: all can."""
+        self._extents: dict[Partition, tuple[int, int]] = {}
+        self._seldom = Seldom(_TELL_EVERY_S, clock=clock)
 
     @property
     def damaged(self) -> Mapping[Partition, int]:
@@ -56,58 +66,84 @@ class Standing:
         """Find out which partitions stand still, and why; call it about once a second."""
         for partition in [p for p, offset in self._damaged.items() if positions.get(p, offset) > offset]:
             log.info("%s-%d goes on", *partition)
-            del self._damaged[partition]
+            self.forget([partition])
+        self._note_examined(positions)
         standing = self._standstill.look(positions, lag, is_reading=is_reading)
-        for partition in standing & self._damaged.keys():
-            self._look_for_its_end(partition)
-        standing -= self._damaged.keys()
-        stable = self._stable.known(standing)
-        for partition in standing & stable.keys():
-            position, end = positions[partition], positions[partition] + lag[partition]
-            if stable[partition] > position:
-                self._note_damage(partition, position, f"nothing comes of it, and Kafka holds records up to {end}")
-            elif stable[partition] < end and self._seldom.is_due(("transaction", partition)):
-                log.warning(
-                    "Records of %s-%d from offset %d on wait behind an open transaction of a producer: they are read "
-                    "when it ends, at the latest with its time-out (transaction.timeout.ms)",
-                    *partition,
-                    position,
-                )
+        stable = self._stable.known(standing - self._damaged.keys())
+        readable = {p: positions[p] for p in stable.keys() & standing if stable[p] > positions[p]}
+        unmeasured = {p: at for p, at in self._damaged.items() if self._skips and p not in self._extents}
+        self._examine(readable | unmeasured)
+        self._tell_of_transactions(
+            {p: positions[p] for p in stable.keys() & standing if stable[p] <= positions[p] and lag[p] > 0}
+        )
 
     def take_found(self) -> dict[Partition, tuple[int, int]]:
         """Answer what is to be skipped now: from which offset to which, per partition."""
-        found, self._found = self._found, {}
+        found, self._extents = self._extents, {}
         # A partition may have gone meanwhile, and come back somewhere else.
-        valid = {p: extent for p, extent in found.items() if self._damaged.get(p) == extent[0]}
+        valid = {p: extent for p, extent in found.items() if self._skips and self._damaged.get(p) == extent[0]}
         self.forget(valid)
         return valid
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        """Drop what is known of partitions that are no longer owned."""
+        """Drop what is known of partitions that are no longer owned, or go on."""
         for partition in partitions:
             self._damaged.pop(partition, None)
+            self._extents.pop(partition, None)
 
     def _note_damage(self, partition: Partition, offset: int, why: str) -> None:
         self._damaged[partition] = offset
-        self._look_for_its_end(partition)
         if self._seldom.is_due((partition, offset)):
             remedy = (
                 "skipping it" if self._skips else "restore it from a replica, or set DAMAGED_BATCHES=skip to lose it"
             )
             log.error("%s-%d stands still at offset %d, a damaged batch: %s; %s", *partition, offset, why, remedy)
 
-    def _look_for_its_end(self, partition: Partition) -> None:
-        if self._skips and partition not in self._searching:
-            self._searching.add(partition)
-            args = (partition, self._damaged[partition])
-            threading.Thread(target=self._search, args=args, name="damage", daemon=True).start()
+    def _note_examined(self, positions: Mapping[Partition, int]) -> None:
+        while self._examined:
+            partition, start, end = self._examined.popleft()
+            if start == end:
+                log.debug("%s-%d stands still at offset %d and can be read: its turn has not come", *partition, start)
+                continue
+            if start not in {self._damaged.get(partition), positions.get(partition)}:
+                continue  # reading has gone on, or the partition has
+            if partition in self._damaged:
+                self._extents[partition] = (start, end)
+            else:
+                self._note_damage(partition, start, "nothing can be read there")
+                del self._examined_at[partition]  # how far it reaches can be asked at once
 
-    def _search(self, partition: Partition, offset: int) -> None:
+    def _tell_of_transactions(self, waiting: Mapping[Partition, int]) -> None:
+        if waiting and self._seldom.is_due("transactions"):
+            log.warning(
+                "Records wait behind an open transaction of a producer in %s: they are read when it ends, at the "
+                "latest with its time-out (transaction.timeout.ms)",
+                ", ".join(f"{p.topic}-{p.number} from offset {waiting[p]} on" for p in sorted(waiting)),
+            )
+
+    def _examine(self, candidates: Mapping[Partition, int]) -> None:
+        """Have a reader try one of them, of those not examined for a while that which was not for the longest."""
+        now = self._clock()
+        longest = min(candidates, key=lambda p: self._examined_at.get(p, -inf), default=None)
+        if longest is None or self._examining or now - self._examined_at.get(longest, -inf) < _EXAMINE_EVERY_S:
+            return
+        self._examining = True
+        self._examined_at[longest] = now
+        target = self._measure if longest in self._damaged else self._try
+        threading.Thread(
+            target=self._ask, args=(target, longest, candidates[longest]), name="damage", daemon=True
+        ).start()
+
+    def _try(self, partition: Partition, offset: int) -> int:
+        return offset if is_readable(self._settings, partition, offset) else offset + 1
+
+    def _measure(self, partition: Partition, offset: int) -> int:
+        return first_readable(self._settings, partition, offset)
+
+    def _ask(self, reader: Callable[[Partition, int], int], partition: Partition, offset: int) -> None:
         try:
-            end = first_readable(self._settings, partition, offset)
-        except SystemUnavailableError as error:
-            log.warning("%s-%d: %s; trying again", *partition, error)
-        else:
-            self._found[partition] = (offset, end)
+            self._examined.append((partition, offset, reader(partition, offset)))
+        except VeloxError as error:
+            log.warning("Whether %s-%d can be read is not known: %s; asking again", *partition, error)
         finally:
-            self._searching.discard(partition)
+            self._examining = False
