@@ -99,6 +99,16 @@ def test_results_go_with_the_offsets_that_cover_them_and_the_membership(bench: B
     assert bench.offsets.committable() == {}
 
 
+def test_two_records_with_one_id_are_two_messages_with_one_key(bench: Bench) -> None:
+    twins = [replace(RESULTS[at], record=replace(RESULTS[at].record, id="same")) for at in (0, 6)]
+    bench.fetch(0, 0, 6)
+    bench.store(*twins)
+    bench.commit()
+    (transaction,) = bench.broker.committed
+    positions = [dict(message["headers"])["velox-position"] for message in transaction.batch]
+    assert (bench.visible(), positions) == (["same", "same"], [b"image_data-0-0", b"image_data-0-6"])
+
+
 def test_a_result_waits_for_those_before_it(bench: Bench) -> None:
     bench.fetch(0, 0, 6, 12)
     bench.store(RESULTS[6])

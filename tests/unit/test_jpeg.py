@@ -262,3 +262,29 @@ def test_segments_without_end_are_not_read_to_their_end() -> None:
     for count in (10, 1100):
         payload = joined([(0xFE, b"made here")] * count + found, rest)
         assert (is_refused if count > 1000 else lambda odd: is_same(odd, PLAIN))(payload)
+
+
+def with_scans(payload: bytes, more: int) -> bytes:
+    """Repeat the last scan, which adds nothing and costs as much as the others."""
+    at = payload.rindex(b"\xff\xda")
+    return payload[:at] + payload[at:-2] * (1 + more) + payload[-2:]
+
+
+@pytest.mark.parametrize("more", [20, 120])
+def test_a_few_bytes_cannot_have_all_pixels_gone_through_hundreds_of_times(
+    more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs: list[int] = []
+    decode_jpeg = simplejpeg.decode_jpeg
+
+    def counted(data: bytes, *args: object, **options: object) -> object:
+        costs.append(data.count(b"\xff\xda"))
+        return decode_jpeg(data, *args, **options)
+
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", counted)
+    assert "scans" in refusals(with_scans(PROGRESSIVE, more))[0].detail
+    assert sum(costs) <= 2 * 100, "at both scales"
+
+
+def test_what_looks_like_scans_in_a_film_behind_the_picture_does_no_harm() -> None:
+    assert is_same(PROGRESSIVE + b"\xff\xda\0\x0c" * 500, PROGRESSIVE)

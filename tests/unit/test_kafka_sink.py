@@ -103,7 +103,8 @@ def test_a_result_has_a_bounded_size_whatever_its_record_carries() -> None:
 
 
 def test_results_that_are_too_large_for_the_topic_are_named_with_the_reason() -> None:
-    messages = {name: outgoing(make_result(label=label), "seen") for name, label in (("a", "x"), ("b", "x" * 900))}
-    assert list(refusals(messages, 1200)) == ["b"]
-    assert "seen takes 1200" in refusals(messages, 1200)["b"]
+    small, large = (make_result(number, label=label) for number, label in enumerate(("x", "x" * 900)))
+    messages = [outgoing(result, "seen") for result in (small, large)]
+    assert list(refusals(messages, 1200)) == [large.id]
+    assert "seen takes 1200" in refusals(messages, 1200)[large.id]
     assert refusals(messages, 10_000) == {}

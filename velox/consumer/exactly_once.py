@@ -100,15 +100,16 @@ class ExactlyOnce:
 
     def write(self, batch: Sequence[Result]) -> None:
         """Stage the batch, but for what the topic would refuse."""
-        messages = {result.id: outgoing(result, self._topic) for result in batch}
+        # Two records may have one id: each has a message of its own.
+        messages = [outgoing(result, self._topic) for result in batch]
         refused = refusals(messages, self._limit_bytes)
         with self._lock:
-            for result in batch:
+            for result, message in zip(batch, messages, strict=True):
                 at, epoch = result.record.position, result.record.epoch
                 of_partition = self._staged.setdefault(Partition(at.topic, at.partition), {})
                 # The same record may have been fetched again, and be finished before this one of an earlier epoch.
                 if result.id not in refused and epoch >= of_partition.get(at.offset, (epoch,))[0]:
-                    of_partition[at.offset] = (epoch, messages[result.id])
+                    of_partition[at.offset] = (epoch, message)
         if refused:
             raise RefusedResultsError(refused)
 

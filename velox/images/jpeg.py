@@ -16,6 +16,11 @@ _MISSING: Final = ("premature end", "instead of rst")
 _AFTER_THE_LAST: Final = "extraneous bytes before marker 0xd9"
 """And its words for what lies between the last pixel's data and the end; or, if there are, before a restart mark."""
 _ODD_SAMPLING: Final = "its chroma sampling is none that the decoder knows: save it as 4:4:4, 4:2:2 or 4:2:0"
+_SCAN_MARK: Final = b"\xff\xda"
+_MOST_SCANS: Final = 100
+"""Each costs as much as all pixels, and a few bytes. Programs that save space write up to some twenty."""
+_MOST_RESCUED: Final = 25
+"""As it is decoded up to six times then."""
 _FEW: Final = 2
 """So many zeros at the end may well be the last pixels' own; more, of which not all are needed, replace lost data."""
 _FILLER: Final = bytes([0x5A, 0xC3, 0x96, 0x3C, 0xA5, 0x69, 0x87, 0x1E] * 8)
@@ -42,17 +47,26 @@ def decode(payload: bytes, limits: Limits, *, reduce_to: int = 0) -> Decoded:
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(payload)
         limits.check(width, height)
+        if payload.count(_SCAN_MARK) > _MOST_SCANS:  # mostly a film behind the picture, which is not decoded
+            _check_scans(take_apart(payload), _MOST_SCANS)
         return Decoded(_decoded(payload, reduce_to), "", exif.orientation_of_jpeg(payload))
     except ValueError as error:
         remark = f"JPEG: {error}"
     except KeyError:  # it decodes 4:4:1, but has no name for that
         remark = "JPEG: unusual chroma sampling"
     try:
-        pixels = _rescued(take_apart(payload), limits, reduce_to)
+        structure = take_apart(payload)
+        _check_scans(structure, _MOST_RESCUED)
+        pixels = _rescued(structure, limits, reduce_to)
     except ValueError as error:
         why = _ODD_SAMPLING if "subsampling" in str(error) else f"truncated or damaged: {error}"
         raise BadRecordError(Reason.UNDECODABLE, f"JPEG: {why}") from error
     return Decoded(pixels, remark, exif.orientation_of_jpeg(payload))
+
+
+def _check_scans(structure: Structure, most: int) -> None:
+    if structure.scans > most:
+        raise BadRecordError(Reason.UNDECODABLE, f"JPEG: {structure.scans} scans, {most} at most: save it anew")
 
 
 def _rescued(structure: Structure, limits: Limits, reduce_to: int) -> Pixels:

@@ -64,6 +64,11 @@ class Structure:
         return b"".join((b"\xff\xd8", *map(bytes, segments), b"\xff\xd9"))
 
     @property
+    def scans(self) -> int:
+        """Count them; a decoder goes through all pixels in each."""
+        return sum(each.marker == _SCAN for each in self.segments)
+
+    @property
     def is_in_one_piece(self) -> bool:
         """Say whether its data is one scan without restart marks."""
         scans = [each.scan for each in self.segments if each.marker == _SCAN]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from typing import Final, Literal
 
@@ -58,7 +58,7 @@ class KafkaSink:
         if self._delivery is None:
             raise SinkUnavailableError("kafka: not connected")
         messages = {result.id: outgoing(result, self._topic) for result in batch}
-        refused = refusals(messages, self._limit_bytes)
+        refused = refusals(messages.values(), self._limit_bytes)
         try:
             delivered = self._delivery.deliver([m for identity, m in messages.items() if identity not in refused])
         except BrokerUnavailableError as error:
@@ -138,13 +138,12 @@ def outgoing(result: Result, topic: str) -> Outgoing:
     return {"topic": topic, "key": result.id.encode(), "value": value, "headers": [*headers, *_traces(record.headers)]}
 
 
-def refusals(messages: Mapping[str, Outgoing], limit_bytes: int) -> dict[str, str]:
+def refusals(messages: Iterable[Outgoing], limit_bytes: int) -> dict[str, str]:
     """Find the results that a topic with this limit will never take, and say why, by id."""
-    sizes = {identity: message_bytes(message) for identity, message in messages.items()}
     return {
-        identity: f"a result of {size} bytes, and {messages[identity]['topic']} takes {limit_bytes}"
-        for identity, size in sizes.items()
-        if size > limit_bytes
+        (message["key"] or b"").decode(): f"a result of {size} bytes, and {message['topic']} takes {limit_bytes}"
+        for message in messages
+        if (size := message_bytes(message)) > limit_bytes
     }
 
 
