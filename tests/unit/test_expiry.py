@@ -86,3 +86,13 @@ def test_a_question_that_fails_is_asked_again(expiry: Expiry, admin: SlowAdmin) 
     expiry.count([])
     admin.answer(p0=2)
     assert expiry.count([]) == {P0: 2}
+
+
+def test_where_nobody_answers_gaps_do_not_gather_for_ever(expiry: Expiry, admin: SlowAdmin) -> None:
+    admin.is_connected = False
+    for thousand in range(20):
+        expiry.count([Gap(P0, offset, offset + 1) for offset in range(1000 * thousand, 1000 * (thousand + 1))])
+    admin.is_connected = True
+    expiry.count([])
+    admin.answer(p0=100_000)
+    assert expiry.count([]) == {P0: 10_000}

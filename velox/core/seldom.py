@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
+from threading import Lock
 from time import monotonic
 from typing import Final
 
@@ -16,6 +17,7 @@ class Seldom:
         """Know of no cause yet; of too many, the one that was told first is forgotten."""
         self._every_s = every_s
         self._clock = clock
+        self._lock = Lock()
         self._told: OrderedDict[object, tuple[float, int]] = OrderedDict()
         """When each was told last, and how often it has come since."""
 
@@ -26,13 +28,14 @@ class Seldom:
     def count(self, cause: object, more: int = 1) -> int:
         """Note that it has come so often; if it is due, take it for told, and answer how often since the last time."""
         now = self._clock()
-        told_at, unsaid = self._told.get(cause, (-inf, 0))
-        unsaid += more
-        if now - told_at < self._every_s:
-            self._told[cause] = (told_at, unsaid)
-            return 0
-        self._told[cause] = (now, 0)
-        self._told.move_to_end(cause)
-        if len(self._told) > _MOST_CAUSES:
-            self._told.popitem(last=False)
-        return unsaid
+        with self._lock:
+            told_at, unsaid = self._told.get(cause, (-inf, 0))
+            unsaid += more
+            if now - told_at < self._every_s:
+                self._told[cause] = (told_at, unsaid)
+                return 0
+            self._told[cause] = (now, 0)
+            self._told.move_to_end(cause)
+            if len(self._told) > _MOST_CAUSES:
+                self._told.popitem(last=False)
+            return unsaid

@@ -1,6 +1,6 @@
 """Records that Kafka removed before they were read, told from gaps where nothing was."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -13,6 +13,8 @@ from velox.core.offsets import Gap
 from velox.records import Partition
 
 _ANSWER_S = 10.0
+_MOST_GAPS = 10_000
+"""Marks of transactions leave many; where we may not ask, they would gather for ever, and the oldest go."""
 
 
 class Expiry:
@@ -20,7 +22,7 @@ class Expiry:
 
     def __init__(self, admin: AdminClient) -> None:
         self._admin = admin
-        self._gaps: list[Gap] = []
+        self._gaps: deque[Gap] = deque(maxlen=_MOST_GAPS)
         self._asked: dict[Partition, Future[Any]] = {}
 
     def count(self, gaps: Sequence[Gap]) -> Mapping[Partition, int]:
@@ -37,7 +39,8 @@ class Expiry:
             for gap in self._gaps:
                 if gap.start < beginnings.get(gap.partition, -1):
                     lost[gap.partition] += gap.stop - gap.start
-            self._gaps = [gap for gap in self._gaps if gap.partition not in beginnings]
+            unknown = [gap for gap in self._gaps if gap.partition not in beginnings]
+            self._gaps = deque(unknown, maxlen=_MOST_GAPS)
         if self._gaps and not self._asked:
             with suppress(KafkaException):  # no connection now; the next call asks again
                 self._ask({gap.partition for gap in self._gaps})
