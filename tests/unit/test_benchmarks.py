@@ -1,13 +1,16 @@
 """What the benchmarks compute and check, on figures made up here."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import report, soak
+from benchmarks import latency_table, processor, report, scale_out, scale_table, soak
 from benchmarks.document import read_section, write_section
 from benchmarks.figures import Growth, Spread, agreement, pairwise_ratios
 from benchmarks.memory import grown
+from benchmarks.peers import outcomes
+from benchmarks.report import Circumstances
 
 
 def test_a_spread_is_least_median_and_most() -> None:
@@ -80,3 +83,90 @@ def test_what_is_recorded_is_read_again(tmp_path: Path) -> None:
     found = report.recorded("speed", folder=tmp_path)
     assert found is not None
     assert (found["images_per_s"], found["circumstances"]["cpu"]) == (5, "a processor")
+
+
+PROCESSORS = {
+    "Zen 2": ("fma avx2 sha_ni", ["AVX2"]),
+    "Skylake": ("avx2 avx512f avx512dq avx512bw avx512vl", ["AVX2", "AVX-512"]),
+    "Zen 4": ("avx2 avx512f avx512bw avx512_vnni avx512_bf16", ["AVX2", "AVX-512", "VNNI", "bf16"]),
+    "Sapphire Rapids": (
+        "avx2 avx_vnni avx512f avx512bw avx512_vnni avx512_bf16 amx_bf16 amx_tile amx_int8",
+        ["AVX2", "AVX-512", "VNNI", "bf16", "AMX"],
+    ),
+    "Alder Lake": ("avx2 avx_vnni", ["AVX2", "VNNI"]),
+    "too old": ("sse4_2 avx", []),
+}
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_a_processor_is_known_by_what_it_has_instructions_for(kind: str, tmp_path: Path) -> None:
+    flags, expected = PROCESSORS[kind]
+    info = tmp_path / "cpuinfo"
+    core = f"processor\t: 0\nmodel name\t: {kind} CPU @ 2 GHz: fast\nflags\t\t: {flags}\nbugs\t\t: avx512_bf16_bug\n"
+    info.write_text(f"{core}\n{core}")
+    assert processor.capabilities(info) == tuple(expected)
+    assert processor.name(info) == f"{kind} CPU @ 2 GHz: fast"
+
+
+def test_an_arm_processor_too(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor\t: 0\nFeatures\t: fp asimd asimddp sve i8mm bf16\nCPU part\t: 0xd40\n")
+    assert processor.capabilities(info) == ("NEON", "dotprod", "SVE", "bf16")
+    assert processor.name(info) == ""
+
+
+def test_where_linux_does_not_tell_nothing_is_made_up(tmp_path: Path) -> None:
+    assert processor.capabilities(tmp_path / "none") == ()
+    (tmp_path / "empty").write_text("")
+    assert processor.capabilities(tmp_path / "empty") == ()
+
+
+def test_a_new_record_says_what_the_processor_can_compute_with(tmp_path: Path) -> None:
+    where = report.circumstances()
+    report.record("speed", where, {}, folder=tmp_path)
+    found = report.recorded("speed", folder=tmp_path)
+    assert found is not None
+    assert found["circumstances"]["capabilities"] == list(processor.capabilities())
+    assert f"{where.cores} cores of {where.cpu}" in where.text()
+    assert all(capability in where.text() for capability in where.capabilities)
+
+
+@pytest.mark.parametrize("name", ["throughput", "latency", "scale", "peers"])
+def test_every_record_says_what_its_processor_can_compute_with_and_its_page_too(name: str) -> None:
+    where = recorded(name)["circumstances"]
+    assert where["capabilities"]
+    assert f"({', '.join(where['capabilities'])})" in read_section(name)
+
+
+def recorded(name: str) -> dict[str, Any]:
+    found = report.recorded(name)
+    assert found is not None
+    return found
+
+
+def test_the_page_shows_the_recorded_latencies() -> None:
+    found = recorded("latency")
+    measured = [latency_table.Measured(**one) for one in found["measured"]]
+    where = Circumstances(**found["circumstances"])
+    assert read_section("latency") == latency_table.markdown(where, found, measured), "run `make bench-latency`"
+
+
+def test_the_page_shows_what_was_recorded_of_growth() -> None:
+    found = recorded("scale")
+    points = [
+        scale_table.Point(**{**point, "rounds": [scale_table.Cost(**cost) for cost in point["rounds"]]})
+        for point in found["points"]
+    ]
+    where = Circumstances(**found["circumstances"])
+    assert read_section("scale") == scale_table.markdown(where, found, points, plot="scale.svg"), "make bench-scale"
+
+
+def test_the_page_shows_the_recorded_peers() -> None:
+    found = recorded("peers")
+    rows = [outcomes.Row(**{**row, "runs": tuple(outcomes.Run(**run) for run in row["runs"])}) for row in found["rows"]]
+    assert read_section("peers") == outcomes.section(found["introduction"], rows).strip(), "run `make bench-peers`"
+
+
+def test_the_page_shows_what_follows_from_the_recorded_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert scale_out.main([]) == 0
+    assert capsys.readouterr().out.strip() == read_section("scale-out"), "python -m benchmarks.scale_out --write"
