@@ -26,6 +26,7 @@ LAYERS = {
     "velox.logs": FOUNDATION,
     "velox.loading": FOUNDATION,
     "velox.signals": FOUNDATION,
+    "velox.tether": FOUNDATION,
     "velox.failpoints": FOUNDATION,
     "velox.kafka": ADAPTER,
     "velox.models": ADAPTER,

@@ -1,7 +1,7 @@
 """Run a command that dies with the process that started it: ``python tether.py PARENT_PID COMMAND…``.
 
-Whatever kills ``velox up`` must not leave a producer and a consumer behind. The kernel is asked from a fresh
-interpreter, which then becomes the command: after a fork, a process with threads may not run Python code.
+Whatever kills a process must not leave behind what it has started. The kernel is asked from a fresh interpreter, which
+then becomes the command: after a fork, a process with threads may not run Python code.
 """
 
 import ctypes
@@ -10,6 +10,11 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+
+
+def tethered(*command: str) -> list[str]:
+    """Write the command line that runs ``command`` tied to this process. For the main thread, to which the tie is."""
+    return [sys.executable, "-IS", __file__, str(os.getpid()), *command]
 
 
 def main() -> None:
