@@ -15,10 +15,16 @@ def add(commands: Commands) -> None:
         description="Trains MODEL_ARCH on drawn shapes; writes MODEL_PATH, CLASSES_PATH, the model card model.json, "
         "and model.onnx and model.int8.onnx, which run without torch.",
     )
+    train.add_argument(
+        "--all-precisions",
+        action="store_true",
+        help="measure how every precision of every installed backend agrees with fp32, for a model that will run "
+        "elsewhere or with other settings; by default only what a start here with these settings may choose",
+    )
     train.set_defaults(run=_run)
 
 
-def _run(_args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> int:
     from velox import settings
 
     loaded = settings.load()  # a mistake in it need not wait for torch, which takes seconds
@@ -26,4 +32,4 @@ def _run(_args: argparse.Namespace) -> int:
         raise ModelError("training needs torch, which is not installed: pip install 'velox[torch]'")
     from velox.models import training
 
-    return training.run(loaded)
+    return training.run(loaded, all_precisions=args.all_precisions)
