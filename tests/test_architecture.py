@@ -78,6 +78,7 @@ DRIVERS = {
 ENVIRONMENT = {
     "velox.settings.environment": "reads the settings",
     "velox.consumer.topology": "asks for the GPUs that CUDA shows, and sets what inference processes inherit",
+    "velox.commands.train": "sets how torch's threads wait, before there is torch",
     "velox.up.environment": "hands the environment on to the processes of `velox up`",
 }
 
