@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import processor
+from velox import processor
 from velox.consumer.topology import core_count
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -53,7 +53,7 @@ def circumstances() -> Circumstances:
     return Circumstances(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         commit=_commit(),
-        cpu=processor.name() or platform.processor() or platform.machine(),
+        cpu=processor.name(),
         cores=core_count(),
         load=os.getloadavg()[0],
         python=platform.python_version(),

@@ -25,6 +25,7 @@ LAYERS = {
     "velox.heartbeat": FOUNDATION,
     "velox.logs": FOUNDATION,
     "velox.loading": FOUNDATION,
+    "velox.processor": FOUNDATION,
     "velox.signals": FOUNDATION,
     "velox.tether": FOUNDATION,
     "velox.failpoints": FOUNDATION,

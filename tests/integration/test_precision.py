@@ -19,6 +19,7 @@ from tests.e2e.pipeline import wait_until
 from tests.models import lively, save_exported, save_untrained
 from velox.errors import ModelError
 from velox.models import card, held_out, quantisation
+from velox.models.agreement import Agreement, way
 from velox.models.architectures import ARCHITECTURES
 from velox.models.backends import preparing, selection, speed
 from velox.models.backends.backend import Backend, Precision, UnsupportedPrecisionError
@@ -96,7 +97,7 @@ def test_auto_takes_an_int8_that_agrees(
 ) -> None:
     caplog.set_level(logging.INFO)
     made = save(lively("tiny_cnn"))
-    assert made.precisions[f"{backend} int8"].least >= 0.9
+    assert made.precisions[way(backend, "int8")].least >= 0.9
     start(settings, backend=backend)
     assert f"runs the model (BACKEND={backend}) in int8 (1.00 ms an image here, fp32 4.00 ms" in caplog.text
     assert "agrees with fp32 in" in caplog.text
@@ -108,7 +109,7 @@ def test_auto_refuses_an_int8_that_disagrees_and_a_forced_one_is_doubted(
 ) -> None:
     caplog.set_level(logging.INFO)
     made = save(hard_to_quantise())
-    assert made.precisions[f"{backend} int8"].least < 0.9
+    assert made.precisions[way(backend, "int8")].least < 0.9
     start(settings, backend=backend)
     assert f"runs the model (BACKEND={backend}) in fp32 (" in caplog.text
     assert "int8 refused: it agrees with fp32 in " in caplog.text
@@ -167,7 +168,7 @@ def test_weights_of_the_users_own_are_measured_once_with_their_export(
     files = card.read(settings.model_path, settings.classes_path)
     assert files.card is not None
     assert files.card.version == made.version
-    assert files.card.precisions["openvino int8"].images >= 400
+    assert files.card.precisions[way("openvino", "int8")].images >= 400
     caplog.clear()
     start(settings, min_agreement=0)
     assert "exporting" not in caplog.text
@@ -182,10 +183,11 @@ def test_what_was_not_measured_is_measured_when_first_chosen_and_never_again(
     before = save_exported("tiny_cnn", settings)
     start(settings, backend="onnxruntime")
     assert "Measuring int8 against fp32 on onnxruntime" in caplog.text
-    assert re.search(r"Measured in \d+ s: onnxruntime int8 agrees with fp32 in .* of 400 images", caplog.text)
+    what = re.escape(way("onnxruntime", "int8"))
+    assert re.search(rf"Measured in \d+ s: {what} agrees with fp32 in .* of 400 images", caplog.text)
     written = card.read(settings.model_path, settings.classes_path).card
     assert written is not None
-    assert written.precisions.keys() == {"onnxruntime int8"}
+    assert written.precisions.keys() == {way("onnxruntime", "int8")}
     assert replace(written, precisions={}) == before, "all else on the card stays"
 
     caplog.clear()
@@ -198,6 +200,20 @@ def test_what_was_not_measured_is_measured_when_first_chosen_and_never_again(
     start(settings, backend="openvino", precision="int8")
     assert "Measuring int8 against fp32 on openvino" in caplog.text
     assert card.quantised_path(settings.model_path).stat() == int8, "made once, for whoever runs it"
+
+
+@pytest.mark.timeout(300)
+def test_on_a_processor_that_computes_otherwise_it_is_measured_again_and_both_are_kept(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    elsewhere = {"onnxruntime int8 (none such)": Agreement(0.5, 0.1, 0.2, 0, 0.9, 400)}
+    describe(settings, replace(save_exported("tiny_cnn", settings), precisions=elsewhere))
+    start(settings, backend="onnxruntime")
+    assert "Measuring int8 against fp32 on onnxruntime" in caplog.text
+    written = card.read(settings.model_path, settings.classes_path).card
+    assert written is not None
+    assert written.precisions.keys() == {*elsewhere, way("onnxruntime", "int8")}
 
 
 START = """

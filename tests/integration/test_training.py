@@ -20,6 +20,7 @@ import torch
 from tests.models import untrained
 from velox.errors import BadRecordError, ModelError, SettingsError
 from velox.models import card, held_out, pretrained, training, trial
+from velox.models.agreement import way
 from velox.models.architectures import ARCHITECTURES
 from velox.models.backends import selection
 from velox.models.backends.backend import RUNS, Runner
@@ -107,15 +108,16 @@ def test_with_all_precisions_the_card_says_what_each_and_fast_preprocessing_chan
     trained: tuple[Settings, ModelCard],
 ) -> None:
     settings, card = trained
-    ways = {f"{backend} {precision}" for backend, runs in RUNS.items() for precision in runs}
-    assert {"openvino int8", "onnxruntime int8"} <= card.precisions.keys() <= ways - {"torch fp32"}
+    ways = {way(backend, precision) for backend, runs in RUNS.items() for precision in runs}
+    always = {way("openvino", "int8"), way("onnxruntime", "int8")}
+    assert always <= card.precisions.keys() <= ways - {way("torch", "fp32")}
     for name, agreement in (*card.precisions.items(), *card.profiles.items()):
         assert agreement.images >= 400
         assert agreement.threshold == settings.confidence_threshold
         assert agreement.top1 > 0.95, name
         assert agreement.mean_difference <= agreement.max_difference <= 1
     for backend in ("openvino", "onnxruntime"):
-        exact, int8 = card.precisions[f"{backend} fp32"], card.precisions[f"{backend} int8"]
+        exact, int8 = card.precisions[way(backend, "fp32")], card.precisions[way(backend, "int8")]
         assert exact.top1 == 1
         assert exact.max_difference < 1e-4 < int8.max_difference
     assert card.profiles.keys() == {"fast"}
@@ -139,7 +141,7 @@ def test_by_default_only_what_a_start_here_may_choose_is_measured(
     card = training.train(settings)
     backend, _ = selection.choose(settings, "cpu")
     here = {f"{backend} {precision}" for precision in runner_of(backend, settings).precisions}
-    assert card.precisions.keys() == measured & here
+    assert card.precisions.keys() == {way(*name.split()) for name in measured & here}
     assert card.profiles == {}
     assert (tmp_path / "model.int8.onnx").exists() == any(name.endswith("int8") for name in measured)
 

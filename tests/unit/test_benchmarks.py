@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks import latency_table, processor, report, scale_out, scale_table, soak
+from benchmarks import latency_table, report, scale_out, scale_table, soak
 from benchmarks.document import read_section, write_section
 from benchmarks.figures import Growth, Spread, agreement, pairwise_ratios
 from benchmarks.memory import grown
 from benchmarks.peers import outcomes
 from benchmarks.report import Circumstances
+from velox import processor
 
 
 def test_a_spread_is_least_median_and_most() -> None:
@@ -83,42 +84,6 @@ def test_what_is_recorded_is_read_again(tmp_path: Path) -> None:
     found = report.recorded("speed", folder=tmp_path)
     assert found is not None
     assert (found["images_per_s"], found["circumstances"]["cpu"]) == (5, "a processor")
-
-
-PROCESSORS = {
-    "Zen 2": ("fma avx2 sha_ni", ["AVX2"]),
-    "Skylake": ("avx2 avx512f avx512dq avx512bw avx512vl", ["AVX2", "AVX-512"]),
-    "Zen 4": ("avx2 avx512f avx512bw avx512_vnni avx512_bf16", ["AVX2", "AVX-512", "VNNI", "bf16"]),
-    "Sapphire Rapids": (
-        "avx2 avx_vnni avx512f avx512bw avx512_vnni avx512_bf16 amx_bf16 amx_tile amx_int8",
-        ["AVX2", "AVX-512", "VNNI", "bf16", "AMX"],
-    ),
-    "Alder Lake": ("avx2 avx_vnni", ["AVX2", "VNNI"]),
-    "too old": ("sse4_2 avx", []),
-}
-
-
-@pytest.mark.parametrize("kind", PROCESSORS)
-def test_a_processor_is_known_by_what_it_has_instructions_for(kind: str, tmp_path: Path) -> None:
-    flags, expected = PROCESSORS[kind]
-    info = tmp_path / "cpuinfo"
-    core = f"processor\t: 0\nmodel name\t: {kind} CPU @ 2 GHz: fast\nflags\t\t: {flags}\nbugs\t\t: avx512_bf16_bug\n"
-    info.write_text(f"{core}\n{core}")
-    assert processor.capabilities(info) == tuple(expected)
-    assert processor.name(info) == f"{kind} CPU @ 2 GHz: fast"
-
-
-def test_an_arm_processor_too(tmp_path: Path) -> None:
-    info = tmp_path / "cpuinfo"
-    info.write_text("processor\t: 0\nFeatures\t: fp asimd asimddp sve i8mm bf16\nCPU part\t: 0xd40\n")
-    assert processor.capabilities(info) == ("NEON", "dotprod", "SVE", "bf16")
-    assert processor.name(info) == ""
-
-
-def test_where_linux_does_not_tell_nothing_is_made_up(tmp_path: Path) -> None:
-    assert processor.capabilities(tmp_path / "none") == ()
-    (tmp_path / "empty").write_text("")
-    assert processor.capabilities(tmp_path / "empty") == ()
 
 
 def test_a_new_record_says_what_the_processor_can_compute_with(tmp_path: Path) -> None:

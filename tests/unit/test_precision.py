@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from velox import processor
 from velox.models import card
-from velox.models.agreement import Agreement
+from velox.models.agreement import Agreement, way
 from velox.models.backends import precision, speed
 from velox.models.backends.backend import (
     RUNS,
@@ -139,6 +140,36 @@ def test_only_what_precision_may_choose_here_is_to_be_measured(
     assert unmeasured(runner(backend, Fake(), lacks=lacks), chosen_settings, known) == missing
 
 
+def test_an_agreement_is_measured_again_on_a_processor_that_computes_otherwise(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(measured: str) -> list[Precision]:
+        known = ModelCard("tiny_cnn", ("a", "b"), 8, "1", precisions={measured: agreeing(1)})
+        return unmeasured(runner("onnxruntime", Fake()), settings, known)
+
+    monkeypatch.setattr(processor, "capabilities", lambda: ("AVX2", "VNNI"))
+    assert missing(way("onnxruntime", "int8")) == missing("onnxruntime int8 (AVX2, VNNI)") == []
+    assert missing("onnxruntime int8 (AVX2)") == ["int8"]
+    assert missing("onnxruntime int8") == [], "an older card, which tells of no processor"
+    monkeypatch.setattr(processor, "capabilities", lambda: ())
+    assert missing(way("onnxruntime", "int8")) == []
+
+
+def test_where_it_cannot_be_measured_again_another_processors_agreement_counts_and_the_log_says_so(
+    settings: Settings,
+) -> None:
+    for top1, precision_, said in (
+        (1.0, "int8", "agrees with fp32 in 100.00% of 400 images on another processor"),
+        (0.9, "fp32", "int8 refused: it agrees with fp32 in 90.00% of 400 images on another processor, MIN_AGREEMENT"),
+    ):
+        elsewhere = ModelCard(
+            "tiny_cnn", ("a", "b"), 8, "1", precisions={"onnxruntime int8 (none such)": agreeing(top1)}
+        )
+        started = start(settings, ModelFiles(b"", ("a", "b"), "1", elsewhere), Fake())
+        assert started.precision == precision_
+        assert said in started.why
+
+
 def test_an_int8_that_can_neither_be_made_nor_is_there_is_not_to_be_measured(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +215,7 @@ def test_speeds_are_measured_once_for_a_model_a_backend_and_a_processor(
         assert start(settings, model, Fake()).precision == "int8"
     assert measured == [{"fp32", "int8"}]
     assert speed.recall(settings.model_path, "2", "onnxruntime 1") == {}
-    monkeypatch.setattr(speed, "processor", lambda: "another")
+    monkeypatch.setattr(processor, "identity", lambda: "another")
     start(settings, model, Fake())
     assert len(measured) == 2
 
@@ -254,16 +285,6 @@ def test_a_forced_precision_that_the_backend_lacks_is_an_error_with_the_remedy(s
     forced = settings.model_copy(update={"precision": "bf16"})
     with pytest.raises(UnsupportedPrecisionError, match=r"onnxruntime cannot .*set BACKEND=openvino or BACKEND=torch"):
         start(forced, files(), Fake())
-
-
-def test_the_processor_is_named_with_what_it_can_do(tmp_path: Path) -> None:
-    info = tmp_path / "cpuinfo"
-    info.write_text("processor\t: 0\nmodel name\t: Fast CPU\nflags\t\t: avx2 amx_int8\n\nprocessor\t: 1\n")
-    with_amx = speed.processor(info)
-    assert with_amx.startswith("Fast CPU ")
-    info.write_text("model name\t: Fast CPU\nflags\t\t: avx2\n")
-    assert speed.processor(info) != with_amx
-    assert speed.processor(tmp_path / "nowhere")
 
 
 def test_agreements_survive_the_card(settings: Settings) -> None:

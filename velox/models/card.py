@@ -37,7 +37,8 @@ class ModelCard:
     """``imagenet`` or ``scratch``."""
     dataset: Mapping[str, Any] = field(default_factory=dict)
     precisions: Mapping[str, Agreement] = field(default_factory=dict)
-    """Agreement with float32 by backend and precision, such as ``openvino int8``: those that were measured."""
+    """Agreement with float32, where it was measured, by backend, precision and what the processor computed with, like
+    ``openvino int8 (AVX2)``; older cards leave the last out."""
     profiles: Mapping[str, Agreement] = field(default_factory=dict)
     """Agreement of ``fast`` preprocessing with ``exact``, both in float32."""
 

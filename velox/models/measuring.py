@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from velox.errors import ModelError, VeloxError
 from velox.models import card
-from velox.models.agreement import Agreement, compare
+from velox.models.agreement import Agreement, compare, way
 from velox.models.architectures import ARCHITECTURES
 from velox.models.backends import selection
 from velox.models.backends.backend import Precision, Probabilities, Runner
@@ -124,7 +124,7 @@ class Measurement:
         # One after the other: OpenVINO's bindings can lock each other up when two threads make their first tensors.
         for precision in precisions:
             self._check_stop()
-            name = f"{runner.name} {precision}"
+            name = way(runner.name, precision)
             try:
                 answers = self._images.answers(runner.load(precision))
             except ModelError as error:

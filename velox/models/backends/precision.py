@@ -11,7 +11,7 @@ from typing import Final
 from velox.errors import ModelError
 from velox.loading import is_installed
 from velox.models import card
-from velox.models.agreement import Agreement
+from velox.models.agreement import Agreement, measured_elsewhere, measured_here
 from velox.models.backends import speed
 from velox.models.backends.alone import alone_with
 from velox.models.backends.backend import (
@@ -59,7 +59,7 @@ def unmeasured(runner: Runner, settings: InferenceSettings, known: ModelCard | N
         for precision in wanted
         if precision != "fp32"
         and precision in RUNS[runner.name]
-        and f"{runner.name} {precision}" not in agreements
+        and measured_here(agreements, runner.name, precision) is None
         and (precision != "int8" or can_quantise() or card.quantised_path(settings.model_path).exists())
     ]
 
@@ -76,7 +76,7 @@ def judge(
     admitted: list[Precision] = []
     refused: list[str] = []
     for precision in RUNS[backend]:
-        agreement = agreements.get(f"{backend} {precision}")
+        agreement, where = _known(agreements, backend, precision)
         if runs is not None and precision not in runs:
             refused.append(f"{precision}: not on this processor")
         elif precision == "fp32" or (agreement is not None and agreement.least >= minimum):
@@ -84,7 +84,7 @@ def judge(
         elif agreement is None:
             refused.append(f"{precision}: no agreement in the model card")
         else:
-            refused.append(f"{precision} refused: it {agreement}, MIN_AGREEMENT={minimum:g}")
+            refused.append(f"{precision} refused: it {agreement}{where}, MIN_AGREEMENT={minimum:g}")
     return Verdict(tuple(admitted), tuple(refused))
 
 
@@ -182,5 +182,12 @@ def _timed(chosen: Precision, speeds: speed.Speeds) -> str:
 
 
 def _agreed(name: str, precision: Precision, agreements: Mapping[str, Agreement]) -> str:
-    agreement = agreements.get(f"{name} {precision}")
-    return str(agreement) if agreement and precision != "fp32" else ""
+    agreement, where = _known(agreements, name, precision)
+    return f"{agreement}{where}" if agreement and precision != "fp32" else ""
+
+
+def _known(agreements: Mapping[str, Agreement], backend: str, precision: Precision) -> tuple[Agreement | None, str]:
+    """Find an agreement, if need be that on another processor: then it could not be measured here."""
+    if here := measured_here(agreements, backend, precision):
+        return here, ""
+    return measured_elsewhere(agreements, backend, precision), " on another processor"

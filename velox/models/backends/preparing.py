@@ -13,6 +13,7 @@ from velox.core.deadline import Deadline
 from velox.errors import ModelError
 from velox.loading import is_installed
 from velox.models import card
+from velox.models.agreement import way
 from velox.models.architectures import Architecture
 from velox.models.backends.alone import alone_with
 from velox.models.backends.backend import Load, Runner
@@ -85,7 +86,7 @@ class Preparing:
             log.warning("Not measured %s: %s; `python train.py --all-precisions` measures all at once", what, reason)
         else:
             known = files.card.precisions if files.card else {}
-            found = (f"{name} {known[name]}" for name in (f"{runner.name} {each}" for each in missing) if name in known)
+            found = (f"{name} {known[name]}" for name in (way(runner.name, each) for each in missing) if name in known)
             log.info("Measured in %.0f s: %s", monotonic() - started, "; ".join(found))
         return files
 
