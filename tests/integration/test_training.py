@@ -23,7 +23,8 @@ from velox.models import card, held_out, pretrained, training, trial
 from velox.models.agreement import way
 from velox.models.architectures import ARCHITECTURES
 from velox.models.backends import selection
-from velox.models.backends.backend import RUNS, Runner
+from velox.models.backends.backend import RUNS, Precision, Runner
+from velox.models.backends.openvino_backend import OpenVinoBackend
 from velox.models.card import ModelCard
 from velox.models.image_classifier import ImageClassifier
 from velox.models.stopping import Stopped
@@ -149,6 +150,23 @@ def test_by_default_only_what_a_start_here_may_choose_is_measured(
 def runner_of(backend: str, settings: Settings) -> Runner:
     files = card.read(settings.model_path, settings.classes_path)
     return selection.runner(backend, settings, files, ARCHITECTURES[settings.model_arch])
+
+
+@pytest.mark.parametrize("all_precisions", [False, True])
+def test_a_training_loads_each_precision_that_it_judges_and_starts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, all_precisions: bool
+) -> None:
+    loaded: list[str] = []
+    load = OpenVinoBackend.__init__
+
+    def counted(self: OpenVinoBackend, path: Path, identity: str, precision: Precision = "fp32") -> None:
+        load(self, path, identity, precision)
+        loaded.append(precision)
+
+    monkeypatch.setattr(OpenVinoBackend, "__init__", counted)
+    settings = settings_in(tmp_path, samples_per_class=8, epochs=1, min_agreement=0)
+    training.train(settings, all_precisions=all_precisions)
+    assert sorted(loaded) == sorted(runner_of("openvino", settings).precisions)
 
 
 def test_what_is_not_installed_measures_nothing_and_the_model_is_written(

@@ -20,6 +20,7 @@ from velox.errors import ModelError, SettingsError
 from velox.models import card, dataset
 from velox.models.architectures import ARCHITECTURES, Architecture
 from velox.models.backends import selection
+from velox.models.backends.backend import Runner
 from velox.models.card import ModelCard
 from velox.models.dataset import Dataset
 from velox.models.evaluation import Evaluation
@@ -106,9 +107,9 @@ def train(
             trial.card, weights, export=export, quantised=trial.quantised,
             model_path=settings.model_path, classes_path=settings.classes_path,
         )  # fmt: skip
-    _report(evaluation, settings, took_s=monotonic() - started)
-    if device == "cpu":
-        _serve_once(settings, architecture)
+        _report(evaluation, settings, took_s=monotonic() - started)
+        if device == "cpu":
+            _serve_once(settings, architecture, trial.runner)
     if not all_precisions:
         log.info("Other backends and precisions are measured when first chosen; --all-precisions measures them now")
     return trial.card
@@ -145,10 +146,11 @@ def _preprocessor(settings: InferenceSettings, size: int) -> Preprocessor:
     return Preprocessor(size, settings.preprocessing, settings.max_image_pixels, settings.max_image_side)
 
 
-def _serve_once(settings: InferenceSettings, architecture: Architecture) -> None:
+def _serve_once(settings: InferenceSettings, architecture: Architecture, loaded: Runner | None) -> None:
     """Start the model as a consumer will: what it chooses is logged, and how fast all are is known from then on."""
+    files = card.read(settings.model_path, settings.classes_path)
     try:
-        selection.start(settings, card.read(settings.model_path, settings.classes_path), architecture, "cpu")
+        selection.start(settings, files, architecture, "cpu", loaded=loaded)
     except ModelError as error:
         log.warning("A consumer with these settings will not start: %s", error)
 

@@ -39,6 +39,8 @@ class Trial:
         model_path, classes_path = folder / "model.pth", folder / "classes.json"
         card.write(made, weights, export=export, model_path=model_path, classes_path=classes_path)
         self.card = made
+        self.runner: Runner | None = None
+        """What will run it here, once that is judged."""
         self._settings = settings.model_copy(update={"model_path": model_path, "classes_path": classes_path})
         self._architecture = ARCHITECTURES[made.architecture]
         self._files = ModelFiles(weights, made.labels, made.version, made)
@@ -53,13 +55,15 @@ class Trial:
     def judge(self, images: HeldOut, *, all_precisions: bool, check_stop: CheckStop) -> Evaluation:
         """Count how often it is right; measure what a start with these settings here may choose, or all there is."""
         measurement = Measurement(self._settings, self.card, images, check_stop=check_stop)
+        self.runner = self._chosen()
         if all_precisions:
-            runners = [self._runner(name) for name in (*filter(is_installed, selection.EXPORTED), "torch")]
-            self.card, exact = measurement.of_all(runners)
-            served = runners[-1].load("fp32")
-        elif runner := self._chosen():
-            self.card, exact = measurement.of_missing(runner)
-            served = runner.load("fp32")
+            others = {name: self._runner(name) for name in (*filter(is_installed, selection.EXPORTED), "torch")}
+            runners = others | ({self.runner.name: self.runner} if self.runner else {})
+            self.card, exact = measurement.of_all([*runners.values()])
+            served = runners["torch"].load("fp32")
+        elif self.runner:
+            self.card, exact = measurement.of_missing(self.runner)
+            served = self.runner.load("fp32")
         else:
             served = self._on_gpu()
             exact = images.answers(served)

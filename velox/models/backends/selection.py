@@ -37,10 +37,18 @@ def lacks_model(settings: InferenceSettings) -> bool:
     )
 
 
-def start(settings: InferenceSettings, files: ModelFiles, architecture: Architecture, device: str) -> Backend:
+def start(
+    settings: InferenceSettings,
+    files: ModelFiles,
+    architecture: Architecture,
+    device: str,
+    *,
+    loaded: Runner | None = None,
+) -> Backend:
     """Start what BACKEND and PRECISION ask for, and log in one line what that is and why.
 
-    What is missing is made and measured first: see ``preparing``.
+    What is missing is made and measured first: see ``preparing``. What ``loaded`` has of this very model is not loaded
+    again.
 
     Raises:
         ModelError: the files are damaged or do not fit together, what should run them is not installed, or it cannot
@@ -51,7 +59,7 @@ def start(settings: InferenceSettings, files: ModelFiles, architecture: Architec
         return _on_gpu(settings, files, architecture, device, why)
     if choice != "torch":
         try:
-            return _on_cpu(choice, settings, files, architecture, why)
+            return _on_cpu(choice, settings, files, architecture, why, loaded=loaded)
         except UnsupportedPrecisionError:
             raise
         except ModelError as error:
@@ -59,7 +67,7 @@ def start(settings: InferenceSettings, files: ModelFiles, architecture: Architec
                 raise
             log.warning("%s cannot run the model: %s", title(choice), error)
         why = f"instead of {title(choice)}"
-    return _on_cpu("torch", settings, files, architecture, why)
+    return _on_cpu("torch", settings, files, architecture, why, loaded=loaded)
 
 
 def choose(settings: InferenceSettings, device: str) -> tuple[str, str]:
@@ -115,10 +123,18 @@ def _on_gpu(
     return backend
 
 
-def _on_cpu(name: str, settings: InferenceSettings, files: ModelFiles, architecture: Architecture, why: str) -> Backend:
+def _on_cpu(
+    name: str,
+    settings: InferenceSettings,
+    files: ModelFiles,
+    architecture: Architecture,
+    why: str,
+    *,
+    loaded: Runner | None,
+) -> Backend:
     _check_installed(name, why)
     preparing = Preparing(settings, architecture)
-    run = runner(name, settings, files, architecture)
+    run = loaded if loaded and loaded.name == name else runner(name, settings, files, architecture)
 
     def begin(files: ModelFiles) -> Started:
         files = preparing.measure_missing(run, files)
