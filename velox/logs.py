@@ -9,6 +9,7 @@ from typing import Literal
 
 HUMAN = "%(asctime)s - %(levelname)s - %(message)s"
 DATE = "%Y-%m-%d %H:%M:%S"
+Form = Literal["human", "json"]
 
 
 class _HumanFormatter(logging.Formatter):
@@ -43,7 +44,7 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def configure(*, level: str = "INFO", form: Literal["human", "json"] = "human") -> None:
+def configure(*, level: str = "INFO", form: Form = "human") -> None:
     """Log to standard output, whole lines, in the form of ``LOG_FORMAT``. Call once, at a process's start."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonFormatter() if form == "json" else _HumanFormatter())

@@ -17,13 +17,18 @@ def tethered(*command: str) -> list[str]:
     return [sys.executable, "-IS", __file__, str(os.getpid()), *command]
 
 
-def main() -> None:
-    """Tie this process to its parent, then replace it with the command."""
-    parent_pid, command = int(sys.argv[1]), sys.argv[2:]
+def tie_to(parent_pid: int) -> None:
+    """Let this process die with the one that has started it, or end if that is gone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # it died before the kernel knew
         sys.exit("the parent is gone")
+
+
+def main() -> None:
+    """Tie this process to its parent, then replace it with the command."""
+    parent_pid, command = int(sys.argv[1]), sys.argv[2:]
+    tie_to(parent_pid)
     os.execvp(command[0], command)  # noqa: S606 - the point of this file
 
 

@@ -24,12 +24,12 @@ _BATCH: Final = 8
 class HeldOut:
     """The images for one model; the same settings give the same images."""
 
-    def __init__(self, settings: InferenceSettings, architecture: Architecture) -> None:
-        """Draw and decode them."""
+    def __init__(self, settings: InferenceSettings, architecture: Architecture, least: int = LEAST) -> None:
+        """Draw and decode them; ``least`` is for tests."""
         self._settings = settings
         self._size = architecture.input_size
-        self._noisy = self._drawn(_NOISY, LEAST, per_label=min(settings.samples_per_class // 4, 100))
-        self._photo_like = self._drawn(_PHOTO_LIKE, LEAST)
+        self._noisy = self._drawn(_NOISY, least, per_label=min(settings.samples_per_class // 4, 100))
+        self._photo_like = self._drawn(_PHOTO_LIKE, least)
         self._pixels = self._decoded(settings.preprocessing, self._noisy, self._photo_like)
 
     def __len__(self) -> int:

@@ -2,8 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from velox.errors import ModelError, VeloxError
@@ -16,6 +15,7 @@ from velox.models.backends.precision import can_quantise, unmeasured
 from velox.models.backends.preparing import handed_over
 from velox.models.card import ModelCard
 from velox.models.held_out import HeldOut
+from velox.models.other_core import OtherCore
 from velox.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
@@ -48,8 +48,12 @@ class Measurement:
         self._images = images
         self._check_stop = check_stop
 
-    def of_missing(self, runner: Runner) -> tuple[ModelCard, Probabilities]:
+    def of_missing(self, runner: Runner, *, other_core: OtherCore | None = None) -> tuple[ModelCard, Probabilities]:
         """Measure what PRECISION may choose with a backend and the card does not tell.
+
+        Args:
+            runner: the backend.
+            other_core: where all but float32 is tried meanwhile, if there is one.
 
         Returns:
             The card as it is then, and what float32 answers.
@@ -59,15 +63,14 @@ class Measurement:
         """
         missing = unmeasured(runner, self._settings, self._card)
         exact_one = runner.load("fp32")
-        if missing:
-            log.info("Measuring %s against fp32 on %d images", " and ".join(missing), len(self._images))
-        with ThreadPoolExecutor(1) as other_core:
-            quantising = other_core.submit(self._quantise_unless, runner) if "int8" in missing else None
-            exact = self._images.answers(exact_one)
-        if quantising:
-            quantising.result()
-        if missing:
-            self._note(self._agreements(runner, missing, exact))
+        if not missing:
+            return self._card, self._images.answers(exact_one)
+        log.info("Measuring %s against fp32 on %d images", " and ".join(missing), len(self._images))
+        given = (self._settings, self._card, runner.name, missing, self._images)
+        there = other_core.begin(answers_of, *given) if other_core else None
+        exact = self._images.answers(exact_one)
+        self._check_stop()
+        self._note(self._agreements(runner, exact, there() if there else self.answers(runner, missing)))
         return self._card, exact
 
     def of_all(self, runners: Sequence[Runner]) -> tuple[ModelCard, Probabilities]:
@@ -84,10 +87,8 @@ class Measurement:
         exact = self._images.answers(reference)
         found: dict[str, Agreement] = {}
         for runner in runners:
-            if "int8" in runner.precisions:
-                self._quantise_unless(runner)
             rest = [precision for precision in runner.precisions if (runner, precision) != (runners[-1], "fp32")]
-            found |= self._agreements(runner, rest, exact)
+            found |= self._agreements(runner, exact, self.answers(runner, rest))
         self._check_stop()
         is_fast = self._settings.preprocessing == "fast"
         other = self._images.answers_after("exact" if is_fast else "fast", reference)
@@ -95,6 +96,19 @@ class Measurement:
         log.info("fast preprocessing agrees with exact in %.2f%% of %d images", 100 * fast.top1, fast.images)
         self._note(found, profiles={"fast": fast})
         return self._card, exact
+
+    def answers(self, runner: Runner, precisions: Sequence[Precision]) -> dict[Precision, Probabilities]:
+        """Have the images predicted in some precisions, as far as they run; int8 takes a file that is made first."""
+        found: dict[Precision, Probabilities] = {}
+        for precision in precisions:
+            self._check_stop()
+            try:
+                if precision == "int8":
+                    self._quantise_unless(runner)
+                found[precision] = self._images.answers(runner.load(precision))
+            except ModelError as error:
+                log.warning("%s not measured: %s", way(runner.name, precision), error)
+        return found
 
     def _quantise_unless(self, runner: Runner) -> None:
         """Make the int8 file, unless there is one of this model."""
@@ -118,20 +132,11 @@ class Measurement:
             return None
 
     def _agreements(
-        self, runner: Runner, precisions: Sequence[Precision], exact: Probabilities
+        self, runner: Runner, exact: Probabilities, answers: Mapping[Precision, Probabilities]
     ) -> dict[str, Agreement]:
-        found: dict[str, Agreement] = {}
-        # One after the other: OpenVINO's bindings can lock each other up when two threads make their first tensors.
-        for precision in precisions:
-            self._check_stop()
-            name = way(runner.name, precision)
-            try:
-                answers = self._images.answers(runner.load(precision))
-            except ModelError as error:
-                log.warning("%s: not measured: %s", name, error)
-                continue
-            found[name] = self._compared(exact, answers)
-            log.info("%s %s", name, found[name])
+        found = {way(runner.name, precision): self._compared(exact, other) for precision, other in answers.items()}
+        for name, agreement in found.items():
+            log.info("%s %s", name, agreement)
         return found
 
     def _compared(self, exact: Probabilities, other: Probabilities) -> Agreement:
@@ -145,6 +150,15 @@ class Measurement:
             profiles={**self._card.profiles, **(profiles or {})},
         )
         card.amend(self._card, self._settings.model_path, self._settings.classes_path)
+
+
+def answers_of(
+    settings: InferenceSettings, made: ModelCard, backend: str, precisions: Sequence[Precision], images: HeldOut
+) -> dict[Precision, Probabilities]:
+    """Have the model at MODEL_PATH answer in some precisions; all that is given can go to another process."""
+    files = card.read(settings.model_path, settings.classes_path)
+    runner = selection.runner(backend, settings, files, ARCHITECTURES[made.architecture])
+    return Measurement(settings, made, images).answers(runner, precisions)
 
 
 def main(backend: str, architecture_name: str) -> None:

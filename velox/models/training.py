@@ -4,7 +4,6 @@ import io
 import logging
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import nn
 from velox import logs
 from velox.allocator import keep_large_blocks
 from velox.errors import ModelError, SettingsError
-from velox.models import card, dataset
+from velox.models import card, dataset, held_out
 from velox.models.architectures import ARCHITECTURES, Architecture
 from velox.models.backends import selection
 from velox.models.backends.backend import Runner
@@ -28,6 +27,7 @@ from velox.models.export import to_onnx
 from velox.models.fitting import Fitting
 from velox.models.held_out import HeldOut
 from velox.models.measuring import CheckStop
+from velox.models.other_core import OtherCore
 from velox.models.preprocessing import Preprocessor
 from velox.models.pretrained import start_from_imagenet
 from velox.models.progress import shown
@@ -92,16 +92,16 @@ def train(
         architecture.name, device, starts_from, len(settings.labels), len(training_set), settings.epochs,
     )  # fmt: skip
 
-    with _threads(RECIPES[architecture.name].threads), tempfile.TemporaryDirectory() as folder:
+    threads = _threads(RECIPES[architecture.name].threads)
+    with threads, tempfile.TemporaryDirectory() as folder, OtherCore(settings) as other_core:
         _fit(network, training_set, settings, device=device, check_stop=check_stop)
         made, weights = _describe(network, architecture, settings, starts_from)
         log.info("Exporting the model, so that it runs without torch")
-        with ThreadPoolExecutor(1) as other_core:
-            drawing = other_core.submit(HeldOut, settings, architecture)
-            export = to_onnx(network, architecture, made.version)
+        images = other_core.begin(HeldOut, settings, architecture, held_out.LEAST)
+        export = to_onnx(network, architecture, made.version)
         check_stop()
         trial = Trial(Path(folder), made, weights, export, settings, device=device)
-        evaluation = trial.judge(drawing.result(), all_precisions=all_precisions, check_stop=check_stop)
+        evaluation = trial.judge(images(), other_core, all_precisions=all_precisions, check_stop=check_stop)
         check_stop()
         card.write(
             trial.card, weights, export=export, quantised=trial.quantised,

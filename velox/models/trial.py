@@ -15,6 +15,7 @@ from velox.models.card import ModelCard, ModelFiles
 from velox.models.evaluation import Evaluation
 from velox.models.held_out import HeldOut
 from velox.models.measuring import CheckStop, Measurement
+from velox.models.other_core import OtherCore
 from velox.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,9 @@ class Trial:
         path = card.quantised_path(self._settings.model_path)
         return path.read_bytes() if path.exists() else None
 
-    def judge(self, images: HeldOut, *, all_precisions: bool, check_stop: CheckStop) -> Evaluation:
+    def judge(
+        self, images: HeldOut, other_core: OtherCore, *, all_precisions: bool, check_stop: CheckStop
+    ) -> Evaluation:
         """Count how often it is right; measure what a start with these settings here may choose, or all there is."""
         measurement = Measurement(self._settings, self.card, images, check_stop=check_stop)
         self.runner = self._chosen()
@@ -62,7 +65,7 @@ class Trial:
             self.card, exact = measurement.of_all([*runners.values()])
             served = runners["torch"].load("fp32")
         elif self.runner:
-            self.card, exact = measurement.of_missing(self.runner)
+            self.card, exact = measurement.of_missing(self.runner, other_core=other_core)
             served = self.runner.load("fp32")
         else:
             served = self._on_gpu()
