@@ -65,7 +65,7 @@ def save(settings: Settings) -> Save:
         images = HeldOut(settings, TINY)
         for name in selection.EXPORTED:
             runner = selection.runner(name, settings, ModelFiles(b"", made.labels, "1", made), TINY)
-            made, _ = Measurement(settings, made, images).of_missing(runner)
+            made = Measurement(settings, made, images).of_missing(runner)
         return made
 
     return write
@@ -318,7 +318,7 @@ def test_a_network_that_cannot_be_quantised_costs_a_warning_and_nothing_else(
     made = save_exported("tiny_cnn", settings)
     files = card.read(settings.model_path, settings.classes_path)
     runner = selection.runner("onnxruntime", settings, files, TINY)
-    noted, _ = Measurement(settings, made, HeldOut(settings, TINY)).of_missing(runner)
+    noted = Measurement(settings, made, HeldOut(settings, TINY)).of_missing(runner)
     assert "No int8: the network cannot be quantised: this operator is unknown" in caplog.text
     assert noted.precisions == {}
 

@@ -4,6 +4,7 @@ import math
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from velox.models import dataset
 from velox.models.architectures import Architecture
@@ -14,10 +15,11 @@ from velox.models.preprocessing import Preprocessor, Profile
 from velox.settings import InferenceSettings
 
 LEAST: Final = 200
-"""Noisy images, as most of those learned from, at least; and so many photo-like ones."""
+"""Images of each kind that precisions are compared over, at least: noisy ones, as most of those learned from, and
+photo-like ones."""
 _CALIBRATION: Final = 16
 """Of each kind; nothing is judged by these."""
-_NOISY, _PLAIN, _PHOTO_LIKE, _NOISY_CALIBRATION, _PHOTO_LIKE_CALIBRATION = 1, 2, 4, 5, 6
+_MORE_NOISY, _PLAIN, _NOISY, _PHOTO_LIKE, _NOISY_CALIBRATION, _PHOTO_LIKE_CALIBRATION = range(1, 7)
 _BATCH: Final = 8
 
 
@@ -25,44 +27,55 @@ class HeldOut:
     """The images for one model; the same settings give the same images."""
 
     def __init__(self, settings: InferenceSettings, architecture: Architecture, least: int = LEAST) -> None:
-        """Draw and decode them; ``least`` is for tests."""
+        """Draw and decode those that are compared; fewer of them for tests."""
         self._settings = settings
         self._size = architecture.input_size
-        self._noisy = self._drawn(_NOISY, least, per_label=min(settings.samples_per_class // 4, 100))
-        self._photo_like = self._drawn(_PHOTO_LIKE, least)
+        self._noisy = self._drawn(_NOISY, math.ceil(least / len(settings.labels)))
+        self._photo_like = self._drawn(_PHOTO_LIKE, math.ceil(least / len(settings.labels)))
         self._pixels = self._decoded(settings.preprocessing, self._noisy, self._photo_like)
 
     def __len__(self) -> int:
-        """Count them."""
+        """Count those that are compared."""
         return len(self._pixels)
 
     def answers(self, backend: Backend) -> Probabilities:
-        """Have them predicted, the noisy ones first."""
+        """Have those predicted."""
         return _predicted(backend, self._pixels)
 
     def answers_after(self, profile: Profile, backend: Backend) -> Probabilities:
-        """Have them predicted after another preprocessing than that of the settings."""
+        """Have those predicted after another preprocessing than that of the settings."""
         return _predicted(backend, self._decoded(profile, self._noisy, self._photo_like))
 
     def evaluation(self, backend: Backend, answers: Probabilities) -> Evaluation:
-        """Count how many of the noisy ones it has answered right; and have it predict a plain one of each label."""
-        labels = self._settings.labels
-        plain = self._drawn(_PLAIN, 1)
-        confusion = np.zeros((len(labels), len(labels)), np.int64)
+        """Count how many noisy ones it answers right, more of them than are compared; try a plain one of each label.
+
+        Args:
+            backend: what is judged.
+            answers: its answers for those that are compared.
+        """
+        settings = self._settings
+        confusion = np.zeros((len(settings.labels), len(settings.labels)), np.int64)
         np.add.at(confusion, (self._noisy.targets, answers[: len(self._noisy)].argmax(1)), 1)
-        probabilities = _predicted(backend, self._decoded(self._settings.preprocessing, plain))
-        confidences = probabilities[np.arange(len(plain)), plain.targets]
-        return Evaluation(labels, confusion, float(confidences.min()))
+        per_label = len(self._noisy) // len(settings.labels)
+        if (more := min(max(settings.samples_per_class // 4, 20), 100) - per_label) > 0:
+            targets, found = self._tried(self._drawn(_MORE_NOISY, more), backend)
+            np.add.at(confusion, (targets, found.argmax(1)), 1)
+        targets, found = self._tried(self._drawn(_PLAIN, 1), backend)
+        return Evaluation(settings.labels, confusion, float(found[np.arange(len(targets)), targets].min()))
 
     def for_calibration(self) -> Batch:
         """Draw some that nothing is judged by, of both kinds."""
         kinds = (_NOISY_CALIBRATION, _PHOTO_LIKE_CALIBRATION)
-        return self._decoded(self._settings.preprocessing, *(self._drawn(kind, _CALIBRATION) for kind in kinds))
+        per_label = math.ceil(_CALIBRATION / len(self._settings.labels))
+        return self._decoded(self._settings.preprocessing, *(self._drawn(kind, per_label) for kind in kinds))
 
-    def _drawn(self, kind: int, least: int, *, per_label: int = 0) -> Dataset:
+    def _tried(self, images: Dataset, backend: Backend) -> tuple[npt.NDArray[np.int64], Probabilities]:
+        return images.targets, _predicted(backend, self._decoded(self._settings.preprocessing, images))
+
+    def _drawn(self, kind: int, per_label: int) -> Dataset:
         return dataset.make(
             self._settings,
-            per_label=max(per_label, math.ceil(least / len(self._settings.labels))),
+            per_label=per_label,
             seed=[self._settings.training_seed, kind],
             plain_share=1 if kind == _PLAIN else 0,
             is_photo_like=kind in {_PHOTO_LIKE, _PHOTO_LIKE_CALIBRATION},

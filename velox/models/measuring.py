@@ -15,7 +15,6 @@ from velox.models.backends.precision import can_quantise, unmeasured
 from velox.models.backends.preparing import handed_over
 from velox.models.card import ModelCard
 from velox.models.held_out import HeldOut
-from velox.models.other_core import OtherCore
 from velox.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
@@ -48,30 +47,21 @@ class Measurement:
         self._images = images
         self._check_stop = check_stop
 
-    def of_missing(self, runner: Runner, *, other_core: OtherCore | None = None) -> tuple[ModelCard, Probabilities]:
-        """Measure what PRECISION may choose with a backend and the card does not tell.
-
-        Args:
-            runner: the backend.
-            other_core: where all but float32 is tried meanwhile, if there is one.
-
-        Returns:
-            The card as it is then, and what float32 answers.
+    def of_missing(self, runner: Runner) -> ModelCard:
+        """Measure what PRECISION may choose with a backend and the card does not tell; answer the card as it is then.
 
         Raises:
             ModelError: float32 does not run, or a file cannot be written.
         """
         missing = unmeasured(runner, self._settings, self._card)
-        exact_one = runner.load("fp32")
-        if not missing:
-            return self._card, self._images.answers(exact_one)
-        log.info("Measuring %s against fp32 on %d images", " and ".join(missing), len(self._images))
-        given = (self._settings, self._card, runner.name, missing, self._images)
-        there = other_core.begin(answers_of, *given) if other_core else None
-        exact = self._images.answers(exact_one)
-        self._check_stop()
-        self._note(self._agreements(runner, exact, there() if there else self.answers(runner, missing)))
-        return self._card, exact
+        exact = self._images.answers(runner.load("fp32"))
+        return self.compared(runner, exact, self.answers(runner, missing))
+
+    def compared(self, runner: Runner, exact: Probabilities, answers: Mapping[Precision, Probabilities]) -> ModelCard:
+        """Compare a backend's answers in some precisions with the exact ones; answer the card, which tells it then."""
+        if answers:
+            self._note(self._agreements(runner, exact, answers))
+        return self._card
 
     def of_all(self, runners: Sequence[Runner]) -> tuple[ModelCard, Probabilities]:
         """Measure all these backends in all precisions, and fast preprocessing; the last one's float32 is exact.
@@ -82,7 +72,6 @@ class Measurement:
         Raises:
             ModelError: that does not run, or a file cannot be written.
         """
-        log.info("Measuring every precision of every backend against fp32 on %d images", len(self._images))
         reference = runners[-1].load("fp32")
         exact = self._images.answers(reference)
         found: dict[str, Agreement] = {}
@@ -92,13 +81,14 @@ class Measurement:
         self._check_stop()
         is_fast = self._settings.preprocessing == "fast"
         other = self._images.answers_after("exact" if is_fast else "fast", reference)
-        fast = self._compared(*((other, exact) if is_fast else (exact, other)))
+        fast = self._compare(*((other, exact) if is_fast else (exact, other)))
         log.info("fast preprocessing agrees with exact in %.2f%% of %d images", 100 * fast.top1, fast.images)
         self._note(found, profiles={"fast": fast})
         return self._card, exact
 
     def answers(self, runner: Runner, precisions: Sequence[Precision]) -> dict[Precision, Probabilities]:
         """Have the images predicted in some precisions, as far as they run; int8 takes a file that is made first."""
+        log.info("Measuring %s of %s on %d images", " and ".join(precisions), runner.name, len(self._images))
         found: dict[Precision, Probabilities] = {}
         for precision in precisions:
             self._check_stop()
@@ -134,12 +124,12 @@ class Measurement:
     def _agreements(
         self, runner: Runner, exact: Probabilities, answers: Mapping[Precision, Probabilities]
     ) -> dict[str, Agreement]:
-        found = {way(runner.name, precision): self._compared(exact, other) for precision, other in answers.items()}
+        found = {way(runner.name, precision): self._compare(exact, other) for precision, other in answers.items()}
         for name, agreement in found.items():
             log.info("%s %s", name, agreement)
         return found
 
-    def _compared(self, exact: Probabilities, other: Probabilities) -> Agreement:
+    def _compare(self, exact: Probabilities, other: Probabilities) -> Agreement:
         return compare(exact, other, threshold=self._settings.confidence_threshold)
 
     def _note(self, precisions: dict[str, Agreement], *, profiles: dict[str, Agreement] | None = None) -> None:
@@ -171,7 +161,7 @@ def main(backend: str, architecture_name: str) -> None:
         # Weights from elsewhere come without a card; from now on they have one.
         made = files.card or ModelCard(architecture.name, files.labels, architecture.input_size, files.version)
         runner = selection.runner(backend, settings, files, architecture)
-        made, _ = Measurement(settings, made, HeldOut(settings, architecture)).of_missing(runner)
+        made = Measurement(settings, made, HeldOut(settings, architecture)).of_missing(runner)
     except VeloxError as error:
         sys.exit(str(error))
     if unmeasured(runner, settings, made):

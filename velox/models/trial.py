@@ -1,6 +1,7 @@
 """A network that was just trained, in a folder of its own: judged as it will be served, before it replaces another."""
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from velox.models import card
 from velox.models.architectures import ARCHITECTURES
 from velox.models.backends import selection
 from velox.models.backends.backend import Backend, Runner
+from velox.models.backends.precision import unmeasured
 from velox.models.backends.torch_backend import TorchBackend, load_network
 from velox.models.card import ModelCard, ModelFiles
 from velox.models.evaluation import Evaluation
 from velox.models.held_out import HeldOut
-from velox.models.measuring import CheckStop, Measurement
+from velox.models.measuring import CheckStop, Measurement, answers_of
 from velox.models.other_core import OtherCore
 from velox.settings import InferenceSettings
 
@@ -63,16 +65,28 @@ class Trial:
             others = {name: self._runner(name) for name in (*filter(is_installed, selection.EXPORTED), "torch")}
             runners = others | ({self.runner.name: self.runner} if self.runner else {})
             self.card, exact = measurement.of_all([*runners.values()])
-            served = runners["torch"].load("fp32")
+            evaluation = images.evaluation(runners["torch"].load("fp32"), exact)
         elif self.runner:
-            self.card, exact = measurement.of_missing(self.runner, other_core=other_core)
-            served = self.runner.load("fp32")
+            evaluation = self._judge(self.runner, images, measurement, other_core)
         else:
-            served = self._on_gpu()
-            exact = images.answers(served)
-        evaluation = images.evaluation(served, exact)
+            backend = self._on_gpu()
+            evaluation = images.evaluation(backend, images.answers(backend))
         rates = evaluation.accuracy_by_label
         self.card = replace(self.card, accuracy=evaluation.accuracy, accuracy_by_label=rates)
+        return evaluation
+
+    def _judge(self, runner: Runner, images: HeldOut, measurement: Measurement, other_core: OtherCore) -> Evaluation:
+        """Have the other process try what is not exact, and do the rest here meanwhile."""
+        missing = unmeasured(runner, self._settings, self.card)
+        given = (self._settings, self.card, runner.name, missing, images)
+        answers = other_core.begin(answers_of, *given) if missing else dict
+        backend = runner.load("fp32")
+        exact = images.answers(backend)
+        evaluation = images.evaluation(backend, exact)
+        for precision in missing:
+            with suppress(ModelError):  # the other process says what is wrong, or has not made the file yet
+                runner.load(precision)  # the first start will need it
+        self.card = measurement.compared(runner, exact, answers())
         return evaluation
 
     def _chosen(self) -> Runner | None:
