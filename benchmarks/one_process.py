@@ -86,7 +86,8 @@ def of_process(settings: Settings, device: str, payloads: Sequence[bytes]) -> fl
     """Time a process as the fetcher runs it: bytes through a pipe, answers back; in images a second."""
     answered: SimpleQueue[int] = SimpleQueue()
     dispatcher = Dispatcher(settings, [device], ConsumerMetrics(), lambda answers: answered.put(len(answers)))
-    records = cycle(Record("", Position("", 0, 0), None, payload, {}, payload, (), 0.0) for payload in payloads)
+    nowhere = Position("", 0, 0)
+    records = cycle(Record(id="", position=nowhere, payload=payload, produced_at=0.0) for payload in payloads)
     try:
         deadline = Deadline(_START_S)
         while not dispatcher.is_warm and dispatcher.failure is None and not deadline.has_passed():

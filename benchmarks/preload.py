@@ -90,6 +90,6 @@ def results(count: int) -> Iterator[Result]:
     began = time.time() - count
     for number in range(count):
         position = Position("old", number % 6, number)
-        record = Record(str(position), position, None, b"", {}, b"", (), began + number)
+        record = Record(id=str(position), position=position, produced_at=began + number)
         prediction = Prediction(LABELS[number % 2], 1.0)
         yield Result(record, prediction, _MODEL, is_detection=False, predicted_at=began + number, file_path="")

@@ -1,6 +1,7 @@
 """A model that was never trained: as fast as one that was."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +60,7 @@ def _calibrate(network: nn.Module, size: int) -> None:
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = None  # the mean of all that is seen
     settings = Settings.model_construct()
-    preprocess = Preprocessor(size, "fast", settings.max_image_pixels, settings.max_image_side)
+    preprocess = replace(Preprocessor.of(settings, size), profile="fast")
     images = dataset.make(settings, per_label=_SEEN_PER_LABEL, seed=[_SEED])
     pixels, _ = images.batch(np.arange(len(images)), preprocess)
     scale, shift = normalisation(torch.device("cpu"), torch.float32)

@@ -83,7 +83,8 @@ def balance(at: Rig, records: int) -> list[str]:
     try:
         extents = observer.extents(TOPIC)
         committed = observer.committed(list(extents))
-        dead = sum(extent.high for extent in observer.extents(dead_letter_topic(TOPIC)).values())
+        letters = dead_letter_topic(Settings.model_construct(kafka_topic=TOPIC))
+        dead = sum(extent.high for extent in observer.extents(letters).values())
     finally:
         observer.close()
     documents = at.documents(_GROUP)

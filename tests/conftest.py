@@ -1,5 +1,7 @@
 """Marks every test by its folder, and offers real servers: one of each per session, started when first asked for."""
 
+import fcntl
+import os
 import uuid
 from collections.abc import Iterator
 from functools import cache
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from tests import small_model as small_model_files
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
 from tests.servers.secure_kafka import SecureKafkaServer
@@ -32,6 +35,21 @@ def has_cuda() -> bool:
     import torch  # noqa: PLC0415 - takes seconds, which the other tests need not wait for
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the small model, trained once for all tests: by the first of the processes that run them."""
+    run = tmp_path_factory.getbasetemp()
+    folder = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "small-model"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            unfinished.mkdir(exist_ok=True)
+            small_model_files.train(unfinished)
+            unfinished.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

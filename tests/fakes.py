@@ -1,10 +1,10 @@
 """Stand-ins for what is slow, remote or hard to break: a clock, sinks, a dead-letter topic and a model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from velox.errors import BadRecordError, BrokerUnavailableError, Reason, SinkUnavailableError
-from velox.records import Headers, Position, Prediction, Record, Result
+from velox.records import Headers, Partition, Position, Prediction, Record, Result
 from velox.settings import Settings
 
 
@@ -25,22 +25,23 @@ def make_record(
     offset: int = 0,
     *,
     partition: int = 0,
-    value: bytes = b"value",
+    epoch: int = 0,
+    head: bytes = b"",
     payload: bytes = b"payload",
-    metadata: Mapping[str, Any] | None = None,
     headers: Headers = (),
 ) -> Record:
-    """Make a record whose id is its position."""
+    """Make a record whose id is its position, and which counts as 100 bytes."""
     position = Position("image_data", partition, offset)
     return Record(
         id=str(position),
         position=position,
-        key=None,
-        value=value,
-        metadata=metadata or {},
+        epoch=epoch,
+        head=head,
         payload=payload,
         headers=headers,
         produced_at=1700000000.0,
+        timed_from=1700000000.0,
+        size_bytes=100,
     )
 
 
@@ -108,6 +109,36 @@ class FakeDeadLetters:
 
     def close(self) -> None:
         self.closed = True
+
+
+class FakePublisher:
+    """Takes every record; the broker's answers are the test's to give."""
+
+    def __init__(self, _settings: Settings | None = None, *, backlog: object = None) -> None:
+        self.sent: list[bytes] = []
+        self._unanswered: dict[int, Callable[[Partition, int], None]] = {}
+
+    @property
+    def waiting(self) -> int:
+        return len(self._unanswered)
+
+    def publish(
+        self, value: bytes, *, key: bytes | None, headers: Headers, acknowledged: Callable[[Partition, int], None]
+    ) -> bool:
+        self._unanswered[len(self.sent)] = acknowledged
+        self.sent.append(value)
+        return True
+
+    def poll(self, timeout_s: float) -> None:
+        """Nothing comes by itself."""
+
+    def answer(self, number: int, partition: int, offset: int) -> None:
+        """Acknowledge the record that was taken as the ``number``-th, from 0."""
+        self._unanswered.pop(number)(Partition("image_data", partition), offset)
+
+    def refuse(self, number: int) -> None:
+        """Take it for lost, as a broker does with what is too large for its topic."""
+        del self._unanswered[number]
 
 
 class FakeModel:

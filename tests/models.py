@@ -11,7 +11,7 @@ from torch import nn
 
 from velox.models import card
 from velox.models.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD
-from velox.models.backends.torch_backend import load_network
+from velox.models.backends.weights import load_network
 from velox.models.card import ModelCard
 from velox.models.export import to_onnx
 from velox.settings import Settings

@@ -1,12 +1,8 @@
 """Makes results for tests of what stores them."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from velox.records import ModelInfo, Position, Prediction, Record, Result
 
 MODEL = ModelInfo(name="mobilenet_v2", version="4f1c", labels=("red_circle", "green_square"), device="cpu")
-LABELLED = {"timestamp": 1700000000.5, "color_label": "red", "shape_label": "circle", "dtype": "jpeg"}
 
 
 def make_result(
@@ -15,7 +11,7 @@ def make_result(
     record_id: str | None = None,
     label: str = "red_circle",
     payload: bytes | None = None,
-    metadata: Mapping[str, Any] = LABELLED,
+    ground_truth: str = "red_circle",
     produced_at: float = 1700000000.5,
 ) -> Result:
     """Make a detection; its id is its position unless given, its payload differs with its offset."""
@@ -23,11 +19,8 @@ def make_result(
     record = Record(
         id=record_id or str(position),
         position=position,
-        key=None,
-        value=b"",
-        metadata=metadata,
         payload=f"payload {offset}".encode() if payload is None else payload,
-        headers=(),
+        ground_truth=ground_truth,
         produced_at=produced_at,
     )
     return Result(

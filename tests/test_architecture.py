@@ -29,6 +29,7 @@ LAYERS = {
     "velox.signals": FOUNDATION,
     "velox.tether": FOUNDATION,
     "velox.failpoints": FOUNDATION,
+    "velox.images": ADAPTER,
     "velox.kafka": ADAPTER,
     "velox.models": ADAPTER,
     "velox.progress": ADAPTER,
@@ -53,6 +54,8 @@ A module imports from lower layers and from its own package, never from a neighb
 
 NEIGHBOURS = {
     ("velox.models", "velox.sources"): "what is trained on is drawn by the functions the producer draws with",
+    ("velox.models", "velox.images"): "a model's input is an image, decoded",
+    ("velox.sources", "velox.images"): "the producer reads the files that the consumer would",
     ("velox.verify", "velox.up"): "both run the commands as processes, and ask them how they are",
     ("velox.bench", "velox.consumer"): "a model is measured in processes placed as the consumer's",
     ("velox.top", "velox.up"): "both read what consumers serve as metrics",
@@ -68,11 +71,10 @@ DRIVERS = {
     "torchvision": {"velox.models"},
     "openvino": {"velox.models.backends.openvino_backend"},
     "onnxruntime": {"velox.models.backends.onnxruntime_backend", "velox.models.quantisation"},
-    "simplejpeg": {"velox.models"},
+    "simplejpeg": {"velox.images.jpeg", "velox.models.image_classifier"},
     "prometheus_client": {"velox.metrics", "velox.consumer.probes", "velox.up.scraping"},
     "pydantic": {"velox.settings"},
     "pydantic_settings": {"velox.settings"},
-    "dotenv": {"velox.settings"},
 }
 """Who may import a library: one adapter each, so that the rest of the code never meets its types."""
 
@@ -80,6 +82,7 @@ ENVIRONMENT = {
     "velox.settings.environment": "reads the settings",
     "velox.consumer.topology": "asks for the GPUs that CUDA shows, and sets what inference processes inherit",
     "velox.commands.train": "sets how torch's threads wait, before there is torch",
+    "velox.sources.video": "silences FFmpeg, which has no other switch",
     "velox.up.environment": "hands the environment on to the processes of `velox up`",
 }
 

@@ -6,16 +6,21 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from velox.commands import bench, consume, dlq, doctor, metrics, produce, settings, top, train, up, verify
+from velox.core.text import printable
 from velox.errors import VeloxError
+from velox.logs import replace_what_cannot_be_shown
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; an expected error is one line on standard error."""
+    """Run one command and return its exit code; an expected error is one line on standard error, and its notes."""
+    replace_what_cannot_be_shown()
     args = _parser().parse_args(argv)
     try:
         return int(args.run(args))
     except VeloxError as error:
-        print(f"velox {args.command}: {error}", file=sys.stderr)
+        print(f"velox {args.command}: {printable(str(error))}", file=sys.stderr)
+        for line in getattr(error, "__notes__", ()):
+            print(f"  {printable(line)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

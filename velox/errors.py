@@ -8,10 +8,12 @@ VeloxError
 ├── SystemUnavailableError   a system is failing: wait and try again, never dead-letter
 │   ├── BrokerUnavailableError
 │   └── SinkUnavailableError
+├── RefusedResultsError      a sink will never take some results: their records are dead-lettered
 ├── RewoundError             a partition began anew while its records were in flight
 └── InferenceFailedError     inference processes keep dying: the consumer gives up and exits
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -35,6 +37,7 @@ class Reason(StrEnum):
     IMAGE_TOO_LARGE = "image_too_large"
     UNDECODABLE = "undecodable"
     BAD_PREDICTION = "bad_prediction"
+    RESULT_REFUSED = "result_refused"
     OUT_OF_MEMORY = "out_of_memory"
     KILLED_INFERENCE = "killed_inference"
 
@@ -71,6 +74,19 @@ class BrokerUnavailableError(SystemUnavailableError):
 
 class SinkUnavailableError(SystemUnavailableError):
     """A sink cannot take predictions for now."""
+
+
+class RefusedResultsError(VeloxError):
+    """A sink has stored a batch but for some results, which it will never take, whatever is done about the sink."""
+
+    def __init__(self, refused: Mapping[str, str]) -> None:
+        """Say why, by the results' ids."""
+        super().__init__(refused)
+        self.refused = refused
+
+    def __str__(self) -> str:
+        """Read as one line."""
+        return "; ".join(f"{identity}: {why}" for identity, why in self.refused.items())
 
 
 class RewoundError(VeloxError):

@@ -1,11 +1,14 @@
 """How Velox logs: one configuration for all its processes."""
 
+import io
 import json
 import logging
 import sys
 import time
 from datetime import UTC, datetime
 from typing import Literal
+
+from velox.core.text import printable
 
 HUMAN = "%(asctime)s - %(levelname)s - %(message)s"
 DATE = "%Y-%m-%d %H:%M:%S"
@@ -18,6 +21,11 @@ class _HumanFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__(HUMAN)
         self._second, self._text = 0, ""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Write the line; what a stranger wrote into the message makes no line of its own."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
         """Write local time to the second."""
@@ -37,15 +45,25 @@ class _JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "process": record.process,
-            "message": record.getMessage(),
+            "message": printable(record.getMessage()),
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
 
 
+def replace_what_cannot_be_shown() -> None:
+    """Write ``?`` for a character that standard output has no code for: where it is ASCII or Latin-1, and for bytes.
+
+    An environment may hold bytes that are no text; Python hands them on as characters that no encoding has.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 def configure(*, level: str = "INFO", form: Form = "human") -> None:
     """Log to standard output, whole lines, in the form of ``LOG_FORMAT``. Call once, at a process's start."""
+    replace_what_cannot_be_shown()  # here too: an inference process begins with this
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonFormatter() if form == "json" else _HumanFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

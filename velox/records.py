@@ -9,6 +9,8 @@ Headers = Sequence[tuple[str, bytes | None]]
 Metadata = Mapping[str, Any]
 
 ID_HEADER = "velox-id"
+UNLABELLED = "unknown_unknown"
+"""The ground truth of a record whose producer says nothing of it."""
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -31,25 +33,43 @@ class Position(NamedTuple):
         return f"{self.topic}-{self.partition}-{self.offset}"
 
 
-@dataclass(frozen=True, slots=True)
+class Omitted(NamedTuple):
+    """What of a record was too large to be kept."""
+
+    value_bytes: int
+    record_bytes: int | None = None
+    """Key, value and headers together, when key and headers are not kept either."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One Kafka message, taken apart. ``payload`` is what the model reads (JPEG bytes, text)."""
+    """One Kafka message, taken apart, with no more of it than is read or has to be handed on."""
 
     id: str
     position: Position
-    key: bytes | None
-    value: bytes
-    """The raw value, as it was in Kafka: what a dead letter carries."""
-    metadata: Metadata
-    payload: bytes
-    headers: Headers
+    epoch: int = 0
+    """During which ownership of its partition it was fetched: what comes of it later than that counts for nothing."""
+    key: bytes | None = None
+    head: bytes = b""
+    """The raw value up to the payload; all of it when there is no payload."""
+    payload: bytes = b""
+    """What the model reads: JPEG bytes, text."""
+    headers: Headers = ()
+    ground_truth: str = UNLABELLED
+    """``color_shape`` as the producer labelled it."""
     produced_at: float
-    """Unix seconds at which the producer made it: its metadata's ``timestamp``, else Kafka's."""
+    """Unix seconds at which the producer made it: as it says, else as Kafka does."""
+    timed_from: float | None = None
+    """Unix seconds from which its latency counts; None when nobody says so credibly."""
+    size_bytes: int = 0
+    """Memory that it holds while it is in flight."""
+    omitted: Omitted | None = None
+    """What is missing here, and can be read again only at its position."""
 
     @property
-    def ground_truth(self) -> str:
-        """``color_shape`` as the producer labelled it, ``unknown_unknown`` without labels."""
-        return f"{self.metadata.get('color_label', 'unknown')}_{self.metadata.get('shape_label', 'unknown')}"
+    def value(self) -> bytes:
+        """Put the raw value together as it was in Kafka: what a dead letter carries."""
+        return self.head + self.payload if self.payload else self.head
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +99,7 @@ class Result:
     model: ModelInfo
     is_detection: bool
     predicted_at: float
-    """Unix seconds at which the prediction reached the fetcher."""
+    """Unix seconds at which the prediction came to the fetcher; not yet stored then."""
     file_path: str
     """Where the disk sink keeps the payload; empty when it does not."""
 

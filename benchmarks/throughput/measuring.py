@@ -121,7 +121,8 @@ def _records_for(at: Rig, job: Job) -> Iterator[dict[str, str]]:
     if job.scene.broker == "Kafka":
         yield {}
         return
-    with EmbeddedBroker([job.scene.images, dead_letter_topic(job.scene.images)]) as broker:
+    letters = dead_letter_topic(Settings.model_construct(kafka_topic=job.scene.images))
+    with EmbeddedBroker([job.scene.images, letters]) as broker:
         settings = {
             "KAFKA_BOOTSTRAP_SERVER": broker.start(),
             "KAFKA_TOPIC": job.scene.images,

@@ -187,13 +187,16 @@ class _Assignments:
 
     began_s = 0.0
 
-    def assigned(self, partitions: Sequence[Partition], committed: Mapping[Partition, int]) -> None:
+    def assigned(self, starts: Mapping[Partition, int]) -> None:
         self.began_s = time.process_time()
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Nothing was committed, nothing has to be."""
 
     def lost(self, partitions: Sequence[Partition]) -> None:
+        """As above."""
+
+    def refused(self, error: str) -> None:
         """As above."""
 
 

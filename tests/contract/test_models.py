@@ -6,9 +6,11 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from PIL import Image
 
 from examples.mean_color import MeanColorModel
 from tests.models import save_exported, save_untrained
+from tests.pictures import encoded, turned_by_exif
 from velox.errors import BadRecordError
 from velox.models.architectures import ARCHITECTURES
 from velox.models.image_classifier import ImageClassifier
@@ -100,6 +102,19 @@ def test_predictions_come_in_the_order_of_the_inputs(model: Model) -> None:
 
 def test_jpeg_and_png_are_read(model: Model) -> None:
     assert len(model.predict([model.decode(image("red", form)) for form in (".jpg", ".png")])) == 2
+
+
+@pytest.mark.parametrize(("orientation", "top"), [("exif", "red"), ("stored", "both")])
+def test_an_image_is_turned_as_the_settings_say(tmp_path: Path, orientation: str, top: str) -> None:
+    paths = {"model_path": tmp_path / "model.pth", "classes_path": tmp_path / "classes.json"}
+    settings = Settings.model_validate({"image_orientation": orientation, "backend": "torch", **paths})
+    save_untrained("tiny_cnn", settings)
+    model = ImageClassifier(settings)
+    model.load("cpu")
+    red_left = Image.new("RGB", (64, 64), "blue")
+    red_left.paste("red", (0, 0, 32, 64))
+    row = model.decode(encoded(red_left, "PNG", exif=turned_by_exif(6)))[0]
+    assert ("both" if (row[0] != row[-1]).any() else "red") == top
 
 
 @pytest.mark.parametrize("payload", [b"", b"<html>", image("red")[:400]], ids=["empty", "html", "truncated"])

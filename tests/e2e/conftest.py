@@ -1,9 +1,5 @@
-"""A pipeline for each test, and one small model trained for all of them."""
+"""A pipeline for each test."""
 
-import os
-import shutil
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,25 +7,10 @@ from typing import Protocol
 
 import pytest
 
-from tests.e2e.pipeline import REPOSITORY, Pipeline
+from tests.e2e.pipeline import Pipeline, with_results
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
-
-MODEL_FILES = ("model.pth", "classes.json", "model.json", "model.onnx", "model.int8.onnx")
-"""What a training writes."""
-SMALL_MODEL = {"MODEL_ARCH": "tiny_cnn", "SAMPLES_PER_CLASS": "100", "EPOCHS": "6"}
-
-
-@pytest.fixture(scope="session")
-def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the model that `train.py` makes of the default shapes in a few seconds."""
-    folder = tmp_path_factory.mktemp("small-model")
-    env = {**os.environ, **SMALL_MODEL, "PYTHONPATH": str(REPOSITORY)}
-    trained = subprocess.run(
-        [sys.executable, str(REPOSITORY / "train.py")], cwd=folder, env=env, capture_output=True, text=True, check=False
-    )
-    assert trained.returncode == 0, trained.stdout + trained.stderr
-    return folder
+from tests.small_model import install
 
 
 class PipelineFactory(Protocol):
@@ -60,7 +41,7 @@ def pipeline(
             "MODEL": "tests.e2e.fragile:FragileModel",
             **{key: str(value) for key, value in settings.items()},
         }
-        made.append(Pipeline(tmp_path, kafka.bootstrap, name, mongo.uri, database, env))
+        made.append(Pipeline(tmp_path, kafka.bootstrap, name, mongo.uri, database, with_results(env)))
         return made[-1]
 
     yield make
@@ -71,6 +52,5 @@ def pipeline(
 @pytest.fixture
 def shapes(pipeline: PipelineFactory, small_model: Path, tmp_path: Path) -> Pipeline:
     """A pipeline as users run it: framed JPEGs and the small trained model."""
-    for name in MODEL_FILES:
-        shutil.copy(small_model / name, tmp_path / name)
+    install(small_model, tmp_path)
     return pipeline(CODEC="framed", MODEL="velox.models.image_classifier:ImageClassifier", MODEL_ARCH="tiny_cnn")

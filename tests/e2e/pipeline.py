@@ -9,14 +9,15 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import psutil
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 
@@ -24,6 +25,15 @@ REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 60.0
 
 Document = dict[str, Any]
+
+BOTH_DELIVERIES = pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+
+
+def with_results(settings: Mapping[str, str]) -> dict[str, str]:
+    """Add the sink that DELIVERY=exactly_once is about, where it is asked for."""
+    if settings.get("DELIVERY") != "exactly_once" or "kafka" in settings.get("SINKS", ""):
+        return dict(settings)
+    return {**settings, "SINKS": f"{settings.get('SINKS', 'disk,mongo')},kafka"}
 
 
 def wait_until(holds: Callable[[], object], *, what: str | Callable[[], str], timeout_s: float = PATIENCE_S) -> None:
@@ -181,6 +191,14 @@ class Pipeline:
         """Everything that is in a topic now."""
         return read_all(self.bootstrap, topic or self.topic, self.security)
 
+    def topics(self) -> set[str]:
+        """The names of all topics on the broker."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader", **self.security})
+        try:
+            return set(consumer.list_topics(timeout=10).topics)
+        finally:
+            consumer.close()
+
     def dead_letters(self) -> list[tuple[Message, dict[str, str]]]:
         """The dead letters with their headers as text."""
         return [(message, headers(message)) for message in self.records(f"{self.topic}.dlq")]
@@ -190,21 +208,32 @@ class Pipeline:
 
     def uncommitted(self) -> int:
         """Records after the committed offsets, over all partitions."""
+        waiting: list[int] = []
+
+        def is_answered() -> bool:
+            with suppress(KafkaException):  # a broker that has just started may still look for its coordinator
+                waiting.append(self._uncommitted())
+            return bool(waiting)
+
+        wait_until(is_answered, what="the committed offsets")
+        return waiting[0]
+
+    def _uncommitted(self) -> int:
         group = self.settings["KAFKA_CONSUMER_GROUP"]
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group, **self.security})
+        # One for each try: the driver may go on asking a coordinator that is no more.
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group, "log_level": 0, **self.security})
         try:
             partitions = consumer.list_topics(self.topic, timeout=10).topics[self.topic].partitions
-            committed: list[TopicPartition] = []
-
-            def is_answered() -> bool:
-                with suppress(KafkaException):  # a broker that has just started may still look for its coordinator
-                    committed[:] = consumer.committed([TopicPartition(self.topic, n) for n in partitions], timeout=5)
-                return bool(committed)
-
-            wait_until(is_answered, what="the committed offsets")
+            committed = consumer.committed([TopicPartition(self.topic, n) for n in partitions], timeout=5)
+            if refusal := next((at.error for at in committed if at.error is not None), None):
+                raise KafkaException(refusal)
             return sum(consumer.get_watermark_offsets(at, timeout=10)[1] - max(0, at.offset) for at in committed)
         finally:
             consumer.close()
+
+    def visible(self) -> list[Message]:
+        """What a reader with read_committed finds on the results topic, up to the first transaction that is open."""
+        return read_committed(self.bootstrap, f"{self.topic}.results")
 
     def end(self) -> None:
         for program in self.programs:
@@ -219,9 +248,13 @@ def headers(message: Message) -> dict[str, str]:
 
 def read_all(bootstrap: str, topic: str, security: Mapping[str, str] | None = None) -> list[Message]:
     """Read a topic from its beginning to its present end."""
+    return list(read(bootstrap, topic, security))
+
+
+def read(bootstrap: str, topic: str, security: Mapping[str, str] | None = None) -> Iterator[Message]:
+    """Yield what is in a topic, from its beginning to its present end."""
     config = {"bootstrap.servers": bootstrap, "group.id": "reader", "enable.auto.commit": False}
     consumer = Consumer({**config, **(security or {})})
-    messages: list[Message] = []
     try:
         for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
@@ -229,8 +262,35 @@ def read_all(bootstrap: str, topic: str, security: Mapping[str, str] | None = No
             while low < high:
                 message = consumer.poll(5)
                 assert message is not None and message.error() is None
-                messages.append(message)
+                yield message
                 low = (message.offset() or 0) + 1
+    finally:
+        consumer.close()
+
+
+def read_committed(bootstrap: str, topic: str) -> list[Message]:
+    """Read what a topic shows to a reader with read_committed, up to the first transaction that is open."""
+    config = {
+        "bootstrap.servers": bootstrap,
+        "group.id": "reader",
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+    }
+    consumer = Consumer(config)
+    messages: list[Message] = []
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+        unread = set(partitions)
+        while unread:
+            message = consumer.poll(PATIENCE_S)
+            assert message is not None
+            if (error := message.error()) is None:
+                messages.append(message)
+            else:
+                assert error.code() == KafkaError._PARTITION_EOF
+                unread.discard(message.partition() or 0)
     finally:
         consumer.close()
     return messages

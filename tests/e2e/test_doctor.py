@@ -90,6 +90,19 @@ def test_a_topic_that_is_missing_is_found(healthy: Pipeline) -> None:
     assert levels(findings)["group and backlog"] == "skipped"
 
 
+@pytest.mark.parametrize("setting", ["KAFKA_TOPIC", "DEAD_LETTER_TOPIC", "RESULTS_TOPIC"])
+def test_a_topic_that_kafka_will_not_create_beside_another_is_found(
+    healthy: Pipeline, kafka: KafkaServer, setting: str
+) -> None:
+    name = f"taken-{uuid.uuid4().hex[:8]}"
+    kafka.create_topic(f"{name}_here")
+    code, findings = examine(healthy, SINKS="disk,kafka", **{setting: f"{name}.here"})
+    assert code == 1
+    (said,) = errors(findings)
+    assert said.startswith(f"topic {name}.here: not there, and Kafka does not create it beside {name}_here: ")
+    assert f"set {setting} to another name" in {finding["fix"] for finding in findings}
+
+
 def test_size_limits_that_do_not_agree_are_found(healthy: Pipeline, kafka: KafkaServer) -> None:
     small = f"small-{uuid.uuid4().hex[:8]}"
     kafka.create_topic(small, config={"max.message.bytes": "1048588"})

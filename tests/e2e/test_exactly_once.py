@@ -7,7 +7,6 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
 from tests.e2e.conftest import PipelineFactory
 from tests.e2e.pipeline import PATIENCE_S, Pipeline, wait_until
@@ -19,35 +18,6 @@ ONCE: dict[str, Any] = {
     "QUEUE_SIZE": 32,
     "BATCH_SIZE": 4,
 }
-
-
-def visible(pipeline: Pipeline) -> list[Message]:
-    """What a reader with read_committed finds on the results topic, up to the first transaction that is open."""
-    topic = f"{pipeline.topic}.results"
-    config = {
-        "bootstrap.servers": pipeline.bootstrap,
-        "group.id": "reader",
-        "isolation.level": "read_committed",
-        "enable.auto.commit": False,
-        "enable.partition.eof": True,
-    }
-    consumer = Consumer(config)
-    messages: list[Message] = []
-    try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
-        unread = set(partitions)
-        while unread:
-            message = consumer.poll(PATIENCE_S)
-            assert message is not None
-            if (error := message.error()) is None:
-                messages.append(message)
-            else:
-                assert error.code() == KafkaError._PARTITION_EOF
-                unread.discard(message.partition() or 0)
-    finally:
-        consumer.close()
-    return messages
 
 
 def labels(count: int, *, first: int = 0) -> list[str]:
@@ -62,7 +32,7 @@ def publish(pipeline: Pipeline, texts: list[str]) -> None:
 def each_is_visible_once(pipeline: Pipeline) -> None:
     """The ledger: every record's id exactly once, all offsets committed."""
     wait_until(lambda: pipeline.uncommitted() == 0, what="all committed")
-    ids = Counter((message.key() or b"").decode() for message in visible(pipeline))
+    ids = Counter((message.key() or b"").decode() for message in pipeline.visible())
     expected = {f"{m.topic()}-{m.partition()}-{m.offset()}" for m in pipeline.records()}
     assert {identity: count for identity, count in ids.items() if count > 1} == {}
     assert set(ids) == expected
@@ -74,17 +44,17 @@ def test_results_become_visible_with_their_offsets(pipeline: PipelineFactory) ->
     consumer = once.consume()
     consumer.wait_until_ready()
     wait_until(lambda: once.uncommitted() == 0, what="all committed")
-    assert len(visible(once)) == 200
+    assert len(once.visible()) == 200
     assert once.count() == 200
     assert len(once.dead_letters()) == 1
     publish(once, labels(50, first=200))
-    wait_until(lambda: len(visible(once)) == 250, what="the new ones too")
+    wait_until(lambda: len(once.visible()) == 250, what="the new ones too")
     publish(once, labels(50, first=250))
     assert consumer.stop() == 0
     restarted = once.consume()
     wait_until(lambda: once.uncommitted() == 0, what="all committed")
     assert restarted.stop() == 0
-    assert once.count() == len(visible(once)) == 300
+    assert once.count() == len(once.visible()) == 300
     assert len(once.dead_letters()) == 1
 
 
@@ -96,7 +66,7 @@ def test_a_consumer_killed_in_the_middle_of_a_transaction_leaves_nothing_of_it_v
     publish(once, labels(200))
     killed = once.consume(VELOX_FAILPOINT=f"{where}:3:kill")
     assert killed.process.wait(PATIENCE_S) == -signal.SIGKILL
-    assert len(visible(once)) < 200
+    assert len(once.visible()) < 200
     publish(once, labels(100, first=200))
     consumer = once.consume()
     each_is_visible_once(once)
@@ -144,5 +114,5 @@ def test_kills_joins_and_departures_double_and_lose_nothing(pipeline: PipelineFa
         consumer = once.consume()
         consumer.wait_until_it_says("Assigned")
     each_is_visible_once(once)
-    assert len(visible(once)) == sent
+    assert len(once.visible()) == sent
     assert consumer.stop() == 0

@@ -1,13 +1,20 @@
 """Records that are odd as Kafka records, on a real broker: each costs only itself, and its dead letter is complete."""
 
+import struct
+import time
+from pathlib import Path
 from typing import cast
 
+from confluent_kafka import Producer
+
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import Pipeline, wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, PATIENCE_S, ConsumerProgram, Pipeline, wait_until
+from tests.e2e.pipeline import headers as headers_of
 from tests.servers.librdkafka import Client
-from velox.core.envelope import checksum
+from velox.core.envelope import checksum, frame
 
 GOOD = b"good"
+MIB = 1024 * 1024
 
 
 Headers = list[tuple[str, bytes | None]]
@@ -84,3 +91,97 @@ def test_a_value_that_does_not_agree_with_its_checksum_is_never_decoded(pipeline
     damaged.publish(GOOD, headers=[("velox-crc32", checksum(GOOD))])
     value, _ = letters_after(damaged, results=1, dead_letters=1)["checksum_mismatch"]
     assert value == b"die"
+
+
+@BOTH_DELIVERIES
+def test_a_trace_of_ten_megabytes_is_not_handed_on_and_holds_nobody_up(
+    pipeline: PipelineFactory, delivery: str
+) -> None:
+    odd = pipeline(partitions=1, SINKS="mongo,kafka", DELIVERY=delivery)
+    trace: list[tuple[str, str | bytes | None]] = [("tracestate", b"a" * 10_485_400), ("traceparent", b"no trace")]
+    odd.publish(GOOD, headers=trace)
+    odd.publish(*[GOOD] * 50)
+    consumer = odd.consume()
+    odd.wait_for_documents(51)
+    wait_until(lambda: odd.uncommitted() == 0, what="everything committed")
+    assert consumer.stop() == 0, consumer.output
+    assert (odd.count(), len(odd.visible())) == (51, 51)
+    assert not odd.dead_letters()
+    names = {name for message in odd.visible() for name in headers_of(message)}
+    assert names.isdisjoint({"tracestate", "traceparent"})
+
+
+def publish_compressed(pipeline: Pipeline, *values: bytes) -> None:
+    config = {"bootstrap.servers": pipeline.bootstrap, "compression.type": "zstd", "message.max.bytes": 1_000_000_000}
+    producer = Producer(config)
+    for value in values:
+        producer.produce(pipeline.topic, value)
+        assert producer.flush(PATIENCE_S) == 0
+
+
+def highest_memory(consumer: ConsumerProgram) -> int:
+    """The most bytes that the consumer's own process ever had in memory."""
+    status = Path(f"/proc/{consumer.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def test_metadata_of_ten_megabytes_takes_neither_memory_nor_the_probes_time(pipeline: PipelineFactory) -> None:
+    odd = pipeline(partitions=1, CODEC="framed")
+    consumer = odd.consume()
+    consumer.wait_until_ready()
+    before = highest_memory(consumer)
+    empties = b",[]" * (9_900_000 // 3)
+    metadata = b'{"timestamp":%d,"a":[[]%s]}' % (time.time(), empties)
+    publish_compressed(odd, *[struct.pack(">I", len(metadata)) + metadata + GOOD] * 12)
+    while odd.uncommitted():
+        assert consumer.probe("/livez")[0] == 200  # within 5 s
+    assert odd.reasons() == {"bad_metadata": 12}
+    # What has been prefetched and what is in flight, of 120 MB altogether; parsed, it would be 3 GB.
+    assert highest_memory(consumer) - before < 500 * MIB
+    assert consumer.stop() == 0, consumer.output
+
+
+def test_metadata_nested_as_deep_as_it_goes_costs_only_its_record(pipeline: PipelineFactory) -> None:
+    odd = pipeline(partitions=1, CODEC="framed")
+    depths = range(930, 1010)
+    labels = [b'{"color_label":%s%s}' % (b"[" * depth, b"]" * depth) for depth in depths]
+    publish_compressed(odd, *(struct.pack(">I", len(label)) + label + GOOD for label in labels))
+    odd.publish(frame({}, GOOD))
+    consumer = odd.consume()
+    wait_until(lambda: odd.uncommitted() == 0, what="everything committed")
+    assert consumer.stop() == 0, consumer.output
+    assert odd.count() + len(odd.dead_letters()) == len(depths) + 1
+    assert {len(document["ground_truth"]) < 1000 for document in odd.documents()} == {True}
+
+
+def test_headers_count_as_what_they_hold_in_memory(pipeline: PipelineFactory) -> None:
+    odd = pipeline(partitions=1, QUEUE_BYTES=64 * MIB, QUEUE_SIZE=200)
+    consumer = odd.consume()
+    consumer.wait_until_ready()
+    before = highest_memory(consumer)
+    for _ in range(30):
+        odd.publish(b"slow", headers=[("large", bytes(9 * MIB))])
+    most = 0.0
+
+    def all_is_done() -> bool:
+        nonlocal most
+        most = max(most, consumer.metric("velox_in_flight_bytes"))
+        return odd.count() == 30
+
+    wait_until(all_is_done, what="30 documents")
+    assert 9 * MIB < most <= 64 * MIB + 32 * MIB, "the last turn's may come on top"
+    assert highest_memory(consumer) - before < 300 * MIB
+    assert consumer.stop() == 0, consumer.output
+
+
+def test_what_a_stranger_writes_makes_no_line_of_the_log(pipeline: PipelineFactory) -> None:
+    odd = pipeline(partitions=1, TARGET_LABELS="*")
+    lie = b"2026-01-01 00:00:00 - ERROR - lie"
+    odd.publish(GOOD + b"\n" + lie, b"bad\n" + lie)
+    odd.publish(GOOD, headers=[("velox-crc32", b"x\n" + lie), ("velox-id", b"\x1b[2J\n" + lie)])
+    consumer = odd.consume()
+    wait_until(lambda: odd.uncommitted() == 0, what="everything committed")
+    assert consumer.stop() == 0, consumer.output
+    assert consumer.says("lie"), "it is told of"
+    assert not any(line.startswith(lie.decode()) for line in consumer.output.splitlines())
+    assert "\x1b" not in consumer.output

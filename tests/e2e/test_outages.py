@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import Pipeline, wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, Pipeline, wait_until
 from tests.servers.kafka import KafkaServer
 from tests.servers.mongo import MongoServer
 from tests.servers.proxy import TcpProxy
@@ -17,11 +17,12 @@ from tests.servers.proxy import TcpProxy
 IMPATIENT = {"SINK_TIMEOUT_S": 2}
 
 
+@BOTH_DELIVERIES
 def test_a_sink_that_goes_down_pauses_consuming_and_loses_nothing(
-    pipeline: PipelineFactory, mongo: MongoServer
+    pipeline: PipelineFactory, mongo: MongoServer, delivery: str
 ) -> None:
     with TcpProxy(mongo.port) as proxy:
-        one = pipeline(MONGO_URI=f"mongodb://127.0.0.1:{proxy.port}/", **IMPATIENT)
+        one = pipeline(DELIVERY=delivery, MONGO_URI=f"mongodb://127.0.0.1:{proxy.port}/", **IMPATIENT)
         consumer = one.consume()
         consumer.wait_until_ready()
         one.publish(*(f"before {i}".encode() for i in range(50)))
@@ -45,10 +46,13 @@ def test_a_sink_that_goes_down_pauses_consuming_and_loses_nothing(
         assert consumer.stop() == 0
 
 
-def test_a_sink_that_is_down_at_start_is_waited_for(pipeline: PipelineFactory, mongo: MongoServer) -> None:
+@BOTH_DELIVERIES
+def test_a_sink_that_is_down_at_start_is_waited_for(
+    pipeline: PipelineFactory, mongo: MongoServer, delivery: str
+) -> None:
     with TcpProxy(mongo.port) as proxy:
         proxy.block()
-        one = pipeline(MONGO_URI=f"mongodb://127.0.0.1:{proxy.port}/", **IMPATIENT)
+        one = pipeline(DELIVERY=delivery, MONGO_URI=f"mongodb://127.0.0.1:{proxy.port}/", **IMPATIENT)
         one.publish(b"one", b"two")
         consumer = one.consume()
         consumer.wait_until_it_says("mongo: ")
@@ -59,11 +63,12 @@ def test_a_sink_that_is_down_at_start_is_waited_for(pipeline: PipelineFactory, m
         assert consumer.stop() == 0
 
 
+@BOTH_DELIVERIES
 def test_stopping_during_a_sink_outage_ends_in_time_and_commits_only_what_is_stored(
-    pipeline: PipelineFactory, mongo: MongoServer
+    pipeline: PipelineFactory, mongo: MongoServer, delivery: str
 ) -> None:
     with TcpProxy(mongo.port) as proxy:
-        one = pipeline(MONGO_URI=f"mongodb://127.0.0.1:{proxy.port}/", DRAIN_S=3, **IMPATIENT)
+        one = pipeline(DELIVERY=delivery, MONGO_URI=f"mongodb://127.0.0.1:{proxy.port}/", DRAIN_S=3, **IMPATIENT)
         consumer = one.consume()
         consumer.wait_until_ready()
         one.publish(*(f"before {i}".encode() for i in range(20)))
@@ -79,8 +84,9 @@ def test_stopping_during_a_sink_outage_ends_in_time_and_commits_only_what_is_sto
         one.wait_for_documents(40)
 
 
-def test_a_full_flight_keeps_the_group_and_goes_on(pipeline: PipelineFactory) -> None:
-    slow = pipeline(QUEUE_SIZE=8, BATCH_SIZE=4)
+@BOTH_DELIVERIES
+def test_a_full_flight_keeps_the_group_and_goes_on(pipeline: PipelineFactory, delivery: str) -> None:
+    slow = pipeline(DELIVERY=delivery, QUEUE_SIZE=8, BATCH_SIZE=4)
     slow.publish(*(f"slow {i}".encode() for i in range(100)))
     consumer = slow.consume()
     consumer.wait_until_ready()
@@ -98,12 +104,13 @@ def test_a_full_flight_keeps_the_group_and_goes_on(pipeline: PipelineFactory) ->
     assert slow.uncommitted() == 0
 
 
+@BOTH_DELIVERIES
 def test_a_broker_that_is_down_at_start_is_waited_for_by_producer_and_consumer(
-    pipeline: PipelineFactory,
+    pipeline: PipelineFactory, delivery: str
 ) -> None:
     broker = KafkaServer()
     try:
-        one = pipeline(CODEC="framed", MODEL="tests.e2e.fragile:LengthModel")
+        one = pipeline(DELIVERY=delivery, CODEC="framed", MODEL="tests.e2e.fragile:LengthModel")
         one.settings.update(KAFKA_BOOTSTRAP_SERVER=broker.bootstrap, KAFKA_TOPIC=f"late-{uuid.uuid4().hex[:8]}")
         consumer = one.consume()
         producer = one.produce("--count", "30", "--rate", "0")
@@ -120,16 +127,22 @@ def test_a_broker_that_is_down_at_start_is_waited_for_by_producer_and_consumer(
         broker.close()
 
 
-def test_stopping_while_the_broker_is_down_at_start_is_quick_and_clean(pipeline: PipelineFactory) -> None:
-    one = pipeline(KAFKA_BOOTSTRAP_SERVER="127.0.0.1:9")
+@BOTH_DELIVERIES
+def test_stopping_while_the_broker_is_down_at_start_is_quick_and_clean(
+    pipeline: PipelineFactory, delivery: str
+) -> None:
+    one = pipeline(DELIVERY=delivery, KAFKA_BOOTSTRAP_SERVER="127.0.0.1:9")
     consumer = one.consume()
     consumer.wait_until_it_says("does not answer")
     assert consumer.stop(timeout_s=15) == 0
 
 
-def test_a_broker_killed_in_the_middle_and_started_again_costs_no_record(pipeline: PipelineFactory) -> None:
+@BOTH_DELIVERIES
+def test_a_broker_killed_in_the_middle_and_started_again_costs_no_record(
+    pipeline: PipelineFactory, delivery: str
+) -> None:
     with KafkaServer() as broker:
-        one = pipeline()
+        one = pipeline(DELIVERY=delivery)
         topic = f"killed-{uuid.uuid4().hex[:8]}"
         broker.create_topic(topic, partitions=3)
         one.settings.update(KAFKA_BOOTSTRAP_SERVER=broker.bootstrap, KAFKA_TOPIC=topic)
@@ -156,17 +169,19 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_line(shapes: Pipeline) -> No
     assert "Traceback" not in consumer.output
 
 
-def test_inference_processes_that_keep_dying_end_the_consumer(pipeline: PipelineFactory) -> None:
-    one = pipeline(MODEL="tests.e2e.fragile:StillbornModel", INFERENCE_RESTARTS=2)
+@BOTH_DELIVERIES
+def test_inference_processes_that_keep_dying_end_the_consumer(pipeline: PipelineFactory, delivery: str) -> None:
+    one = pipeline(DELIVERY=delivery, MODEL="tests.e2e.fragile:StillbornModel", INFERENCE_RESTARTS=2)
     consumer = one.consume()
     assert consumer.process.wait(60) == 2
     assert "INFERENCE_RESTARTS=2" in consumer.output.strip().splitlines()[-1]
 
 
+@BOTH_DELIVERIES
 def test_a_model_that_fails_for_everything_ends_the_consumer_and_dead_letters_nothing(
-    pipeline: PipelineFactory,
+    pipeline: PipelineFactory, delivery: str
 ) -> None:
-    one = pipeline(MODEL="tests.e2e.fragile:BrokenModel", INFERENCE_RESTARTS=2)
+    one = pipeline(DELIVERY=delivery, MODEL="tests.e2e.fragile:BrokenModel", INFERENCE_RESTARTS=2)
     one.publish(*(f"good {i}".encode() for i in range(40)))
     consumer = one.consume()
     assert consumer.process.wait(60) == 2
@@ -187,8 +202,9 @@ def test_sqlite_takes_the_place_of_mongo(pipeline: PipelineFactory) -> None:
     assert {label for (label,) in rows} == {f"text {i}" for i in range(50)}
 
 
-def test_stopping_while_a_sink_was_never_up_is_quick_and_clean(pipeline: PipelineFactory) -> None:
-    one = pipeline(MONGO_URI="mongodb://127.0.0.1:9/", SINK_TIMEOUT_S=1, DRAIN_S=30)
+@BOTH_DELIVERIES
+def test_stopping_while_a_sink_was_never_up_is_quick_and_clean(pipeline: PipelineFactory, delivery: str) -> None:
+    one = pipeline(DELIVERY=delivery, MONGO_URI="mongodb://127.0.0.1:9/", SINK_TIMEOUT_S=1, DRAIN_S=30)
     consumer = one.consume()
     consumer.wait_until_it_says("mongo: ")
     assert consumer.stop(timeout_s=15) == 0

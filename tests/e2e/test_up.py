@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -16,8 +15,8 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.e2e.conftest import MODEL_FILES, SMALL_MODEL
 from tests.e2e.pipeline import Program, wait_until
+from tests.small_model import MODEL_FILES, SMALL_MODEL, install
 
 # Labels and confidences of a model trained in seconds prove nothing: here every prediction is a detection.
 SETTINGS = {**SMALL_MODEL, "TARGET_LABELS": "*", "CONFIDENCE_THRESHOLD": "0", "INFERENCE_PROCESSES": "1"}
@@ -61,8 +60,7 @@ class UpProgram(Program):
 @pytest.fixture
 def up(small_model: Path, tmp_path: Path) -> Iterator[Up]:
     """Starts ``velox up``; keyword arguments are settings."""
-    for name in MODEL_FILES:
-        shutil.copy(small_model / name, tmp_path / name)
+    install(small_model, tmp_path)
     started: list[UpProgram] = []
 
     def start(*args: str, **settings: object) -> UpProgram:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.e2e.pipeline import Pipeline
+from tests.e2e.pipeline import Pipeline, with_results
 from tests.faults import table
 from tests.faults.ledger import Ledger
 from tests.servers.kafka import KafkaServer
@@ -56,7 +56,7 @@ def ledger(
         if not isinstance(chosen, KafkaServer) or chosen.is_running:
             chosen.create_topic(f"topic-{name}", partitions=partitions)
         mongo_uri = request.getfixturevalue("mongo").uri if "mongo" in str(settings.get("SINKS")) else ""
-        env = {
+        given = {
             "KAFKA_BOOTSTRAP_SERVER": chosen.bootstrap,
             "KAFKA_TOPIC": f"topic-{name}",
             "KAFKA_PARTITIONS": str(partitions),
@@ -66,6 +66,7 @@ def ledger(
             **SETTINGS,
             **{key: str(value) for key, value in settings.items()},
         }
+        env = with_results(given)
         pipeline = Pipeline(tmp_path, chosen.bootstrap, f"topic-{name}", mongo_uri, env["DB_NAME"], env)
         made.append(Ledger(pipeline, record_property))
         return made[-1]
@@ -78,6 +79,8 @@ def ledger(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", action="store_true", help="write what was measured into docs/delivery.md")
+    parser.addoption("--abuse-s", default="60", help="how long strangers send whatever they like")
+    parser.addoption("--abuse-inputs", help="a folder of files: payloads for them to send besides")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -1,5 +1,6 @@
 """The oracle of every fault: what Kafka acknowledged against what became of it."""
 
+import json
 import sqlite3
 import time
 from collections import Counter
@@ -96,6 +97,9 @@ class Ledger:
         expected = {i: text for i, text in self.load.acknowledged.items() if not self._is_bad(text)}
         for name, found in self._sinks().items():
             assert found == expected, f"{name}: {_difference(found, expected)}"
+        if self._is_exactly_once:
+            seen = Counter((message.key() or b"").decode() for message in self.pipeline.visible())
+            assert max(seen.values(), default=1) == 1, f"seen more than once: {seen.most_common(5)}"
         letters = {why["velox-dlq-id"]: (letter.value() or b"").decode() for letter, why in self._dead_letters()}
         expected = {i: text for i, text in self.load.acknowledged.items() if self._is_bad(text)}
         assert letters == expected, f"dead letters: {_difference(letters, expected)}"
@@ -118,7 +122,14 @@ class Ledger:
         with closing(Consumer({**config, "group.id": self.pipeline.settings["KAFKA_CONSUMER_GROUP"]})) as consumer:
             partitions = consumer.list_topics(self.pipeline.topic, timeout=10).topics[self.pipeline.topic].partitions
             asked = [TopicPartition(self.pipeline.topic, number) for number in partitions]
-            return {at.partition: at.offset for at in consumer.committed(asked, timeout=10)}
+            answers: list[TopicPartition] = []
+
+            def is_stable() -> bool:  # no transaction is open that may move them
+                answers[:] = consumer.committed(asked, timeout=10)
+                return all(at.error is None for at in answers)
+
+            wait_until(is_stable, what="the group's offsets are stable")
+            return {at.partition: at.offset for at in answers}
 
     def check_no_orphans(self) -> None:
         """No process works in this pipeline's folder any more."""
@@ -138,6 +149,10 @@ class Ledger:
         written = Counter(record_id for _, record_id in self._journal())
         written.update(why["velox-dlq-id"] for _, why in self._dead_letters())
         return written.total() - len(written)
+
+    @property
+    def _is_exactly_once(self) -> bool:
+        return self.pipeline.settings.get("DELIVERY") == "exactly_once"
 
     def _is_bad(self, text: str) -> bool:
         return text.startswith("bad") or text in self.doomed
@@ -167,6 +182,9 @@ class Ledger:
             found["disk"] = {file.stem.removeprefix("hit_"): file.read_text() for file in files}
         if "mongo" in names:
             found["mongo"] = {d["_id"]: d["predicted_label"] for d in self.pipeline.documents()}
+        if "kafka" in names and self._is_exactly_once:
+            results = (json.loads(message.value() or b"{}") for message in self.pipeline.visible())
+            found["kafka"] = {result["_id"]: result["predicted_label"] for result in results}
         if "sqlite" in names:
             with (
                 closing(sqlite3.connect(self._path("SQLITE_PATH", "velox.db"))) as database,

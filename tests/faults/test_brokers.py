@@ -1,11 +1,14 @@
 """Brokers that die, stop, come late or change: nothing acknowledged is lost, and consumers go on by themselves."""
 
+import time
+
+import psutil
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from tests.e2e.pipeline import wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, wait_until
 from tests.faults.conftest import LedgerFactory
 from tests.faults.ledger import Ledger
 from tests.servers.cluster import KafkaCluster
@@ -17,30 +20,46 @@ def admin(one: Ledger) -> AdminClient:
     return AdminClient({"bootstrap.servers": one.pipeline.bootstrap, "log_level": 0})
 
 
-@pytest.mark.fault("broker restarted", "alive all the time")
-@pytest.mark.parametrize("way", ["killed", "stopped", "killed and away beyond the session time-out"])
-def test_a_broker_that_comes_back_costs_no_record(ledger: LedgerFactory, way: str) -> None:
+@pytest.mark.fault("broker away", "alive all the time, goes on by itself, uses no processor meanwhile")
+@pytest.mark.timeout(240)
+@BOTH_DELIVERIES
+@pytest.mark.parametrize(
+    "away",
+    ["restarted", "killed, 2 s", pytest.param("killed, 9 s", marks=pytest.mark.representative), "killed, 60 s"],
+)
+def test_a_broker_that_comes_back_costs_no_record(ledger: LedgerFactory, away: str, delivery: str) -> None:
     with KafkaServer() as broker:
-        one = ledger(broker=broker)
+        one = ledger(broker=broker, DELIVERY=delivery)
         one.load.begin()
         consumer = one.consume()
         one.wait_until_stored(50)
-        (broker.stop if way == "stopped" else broker.kill)()
-        if way.endswith("time-out"):
-            consumer.wait_until_it_says("Lost")
-            assert consumer.not_ready_because() == "no partitions assigned"
-            assert consumer.probe("/livez")[0] == 200
+        (broker.stop if away == "restarted" else broker.kill)()
+        fetcher = psutil.Process(consumer.process.pid)
+        used_s, began_s = cpu_s(fetcher), time.monotonic()
+        time.sleep(0 if away == "restarted" else int(away.split()[1]))  # the fault itself
+        used_s, took_s = cpu_s(fetcher) - used_s, time.monotonic() - began_s
+        assert consumer.probe("/livez")[0] == 200
+        if away == "killed, 60 s":
+            assert consumer.not_ready_because()
+            assert used_s < 0.05 * took_s, "no thread of the driver's spins"
         broker.start()
         one.fault()
         one.wait_for_more(100)
         one.finish(consumer)
 
 
+def cpu_s(process: psutil.Process) -> float:
+    """The processor time that a process itself has used."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 @pytest.mark.fault("broker down at the start", "alive, not ready, and it says why")
-def test_a_broker_that_comes_late_is_waited_for(ledger: LedgerFactory) -> None:
+@BOTH_DELIVERIES
+def test_a_broker_that_comes_late_is_waited_for(ledger: LedgerFactory, delivery: str) -> None:
     broker = KafkaServer()
     try:
-        one = ledger(broker=broker)
+        one = ledger(DELIVERY=delivery, broker=broker)
         consumer = one.consume()
         consumer.wait_until_it_says("does not answer")
         assert consumer.probe("/livez")[0] == 200
@@ -56,9 +75,10 @@ def test_a_broker_that_comes_late_is_waited_for(ledger: LedgerFactory) -> None:
 
 
 @pytest.mark.fault("leader of a partition killed, three brokers", "another broker takes over")
-def test_a_leader_that_dies_costs_no_record(ledger: LedgerFactory) -> None:
+@BOTH_DELIVERIES
+def test_a_leader_that_dies_costs_no_record(ledger: LedgerFactory, delivery: str) -> None:
     with KafkaCluster() as cluster:
-        one = ledger(broker=cluster)
+        one = ledger(DELIVERY=delivery, broker=cluster)
         one.load.begin()
         consumer = one.consume()
         one.wait_until_stored(50)
@@ -69,9 +89,10 @@ def test_a_leader_that_dies_costs_no_record(ledger: LedgerFactory) -> None:
 
 
 @pytest.mark.fault("three brokers restarted one after the other", "the coordinator of the group moves each time")
-def test_a_rolling_restart_costs_no_record(ledger: LedgerFactory) -> None:
+@BOTH_DELIVERIES
+def test_a_rolling_restart_costs_no_record(ledger: LedgerFactory, delivery: str) -> None:
     with KafkaCluster() as cluster:
-        one = ledger(broker=cluster)
+        one = ledger(DELIVERY=delivery, broker=cluster)
         one.load.begin()
         consumer = one.consume()
         one.wait_until_stored(50)
@@ -84,8 +105,9 @@ def test_a_rolling_restart_costs_no_record(ledger: LedgerFactory) -> None:
 
 
 @pytest.mark.fault("partitions added while it runs", "new partitions are read from their beginning within 15 s")
-def test_partitions_that_are_added_are_read(ledger: LedgerFactory) -> None:
-    one = ledger(partitions=2)
+@BOTH_DELIVERIES
+def test_partitions_that_are_added_are_read(ledger: LedgerFactory, delivery: str) -> None:
+    one = ledger(DELIVERY=delivery, partitions=2)
     one.load.begin()
     consumer = one.consume()
     one.wait_until_stored(50)

@@ -2,17 +2,27 @@
 
 import pytest
 
-from tests.e2e.pipeline import wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, wait_until
 from tests.faults.conftest import LedgerFactory
+
+HAND_OVERS = ("after_fetch:5", "after_dispatch:5", "after_dead_letters:1", "after_sink:4", "after_sinks:4")
 
 
 @pytest.mark.fault("consumer killed", "another takes over after the session time-out")
 @pytest.mark.parametrize(
-    "line",
-    ["after_fetch:5", "after_dispatch:5", "after_dead_letters:1", "after_sink:4", "after_sinks:4", "before_commit:3"],
+    ("line", "delivery"),
+    [
+        *((line, "at_least_once") for line in (*HAND_OVERS, "before_commit:3")),
+        *(
+            (line, "exactly_once")
+            for line in (*HAND_OVERS, "before_transaction_offsets:3", "before_transaction_commit:3")
+        ),
+    ],
 )
-def test_a_consumer_killed_at_a_hand_over_loses_and_doubles_nothing(ledger: LedgerFactory, line: str) -> None:
-    one = ledger()
+def test_a_consumer_killed_at_a_hand_over_loses_and_doubles_nothing(
+    ledger: LedgerFactory, line: str, delivery: str
+) -> None:
+    one = ledger(DELIVERY=delivery)
     one.load.begin()
     first = one.consume(f"{line}:kill")
     assert first.process.wait(60) == -9
@@ -25,8 +35,11 @@ def test_a_consumer_killed_at_a_hand_over_loses_and_doubles_nothing(ledger: Ledg
 
 @pytest.mark.fault("consumer killed in the middle of giving partitions up", "what it had done is read again by others")
 @pytest.mark.parametrize("protocol", ["cooperative-sticky", "range", "consumer"])
-def test_a_consumer_killed_while_it_gives_partitions_up_costs_nothing(ledger: LedgerFactory, protocol: str) -> None:
-    one = ledger(GROUP_PROTOCOL=protocol)
+@BOTH_DELIVERIES
+def test_a_consumer_killed_while_it_gives_partitions_up_costs_nothing(
+    ledger: LedgerFactory, protocol: str, delivery: str
+) -> None:
+    one = ledger(DELIVERY=delivery, GROUP_PROTOCOL=protocol)
     one.load.begin()
     first = one.consume("in_revoke:1:kill")
     one.wait_until_stored(50)

@@ -1,11 +1,12 @@
 """A network that fails between one consumer and its broker, while the broker and everybody else are well."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
 
-from tests.e2e.pipeline import wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, wait_until
 from tests.faults.conftest import LedgerFactory
 from tests.servers.kafka import SETTINGS, KafkaServer
 from tests.servers.process import HOST, free_port
@@ -62,10 +63,11 @@ BREAK: dict[str, Callable[[TcpProxy], None]] = {
         "connections break",
     ],
 )
+@BOTH_DELIVERIES
 def test_a_consumer_cut_off_is_replaced_and_moves_nothing_when_it_is_back(
-    ledger: LedgerFactory, distant: DistantBroker, how: str
+    ledger: LedgerFactory, distant: DistantBroker, how: str, delivery: str
 ) -> None:
-    one = ledger(broker=distant)
+    one = ledger(DELIVERY=delivery, broker=distant)
     one.load.begin()
     cut_off = one.consume(KAFKA_BOOTSTRAP_SERVER=distant.far)
     one.wait_until_stored(100)
@@ -85,8 +87,11 @@ def test_a_consumer_cut_off_is_replaced_and_moves_nothing_when_it_is_back(
 
 @pytest.mark.fault("network partition that heals, nobody else there", "it goes on by itself")
 @pytest.mark.parametrize("how", BREAK)
-def test_a_partition_that_heals_costs_only_time(ledger: LedgerFactory, distant: DistantBroker, how: str) -> None:
-    one = ledger(broker=distant)
+@BOTH_DELIVERIES
+def test_a_partition_that_heals_costs_only_time(
+    ledger: LedgerFactory, distant: DistantBroker, how: str, delivery: str
+) -> None:
+    one = ledger(DELIVERY=delivery, broker=distant)
     one.load.begin()
     consumer = one.consume(KAFKA_BOOTSTRAP_SERVER=distant.far)
     one.wait_until_stored(100)
@@ -99,9 +104,29 @@ def test_a_partition_that_heals_costs_only_time(ledger: LedgerFactory, distant: 
     one.finish(consumer)
 
 
+@pytest.mark.fault("connections cut for so many seconds, and then as before", "alive all the time, goes on by itself")
+@BOTH_DELIVERIES
+@pytest.mark.parametrize("seconds", [4, pytest.param(10, marks=pytest.mark.representative)])
+def test_connections_that_are_cut_for_a_while_cost_only_time(
+    ledger: LedgerFactory, distant: DistantBroker, seconds: int, delivery: str
+) -> None:
+    one = ledger(broker=distant, DELIVERY=delivery)
+    one.load.begin()
+    consumer = one.consume(KAFKA_BOOTSTRAP_SERVER=distant.far)
+    one.wait_until_stored(100)
+    distant.proxy.block()
+    time.sleep(seconds)  # the fault itself
+    assert consumer.probe("/livez")[0] == 200
+    distant.proxy.unblock()
+    one.fault()
+    one.wait_for_more(100)
+    one.finish(consumer)
+
+
 @pytest.mark.fault("0.25 s of latency each way between the consumer and the broker", "throughput falls, nothing else")
-def test_latency_costs_only_time(ledger: LedgerFactory, distant: DistantBroker) -> None:
-    one = ledger(broker=distant)
+@BOTH_DELIVERIES
+def test_latency_costs_only_time(ledger: LedgerFactory, distant: DistantBroker, delivery: str) -> None:
+    one = ledger(DELIVERY=delivery, broker=distant)
     distant.proxy.delay(0.25)
     one.load.begin(rate=50)
     consumer = one.consume(KAFKA_BOOTSTRAP_SERVER=distant.far)

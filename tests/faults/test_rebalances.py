@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.e2e.pipeline import ConsumerProgram, wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, ConsumerProgram, wait_until
 from tests.faults.conftest import LedgerFactory
 from tests.faults.ledger import Ledger
 
@@ -33,10 +33,12 @@ def every_partition_is_read(one: Ledger, consumer: ConsumerProgram, partitions: 
         ("consumer", 6, 60),
     ],
 )
+@BOTH_DELIVERIES
 def test_a_storm_of_joining_and_leaving_members_loses_nothing(
-    ledger: LedgerFactory, protocol: str, partitions: int, lasts_s: float
+    ledger: LedgerFactory, protocol: str, partitions: int, lasts_s: float, delivery: str
 ) -> None:
     one = ledger(
+        DELIVERY=delivery,
         partitions=partitions,
         GROUP_PROTOCOL=protocol,
         QUEUE_SIZE=16,
@@ -94,8 +96,9 @@ def test_more_members_than_partitions_come_and_go(ledger: LedgerFactory, protoco
 
 @pytest.mark.fault("named member (GROUP_INSTANCE_ID) restarted", "keeps its partitions, nobody else is interrupted")
 @pytest.mark.parametrize("protocol", ["cooperative-sticky", "consumer"])
-def test_a_named_member_that_restarts_keeps_its_partitions(ledger: LedgerFactory, protocol: str) -> None:
-    one = ledger(partitions=4, GROUP_PROTOCOL=protocol, SESSION_TIMEOUT_MS=20_000)
+@BOTH_DELIVERIES
+def test_a_named_member_that_restarts_keeps_its_partitions(ledger: LedgerFactory, protocol: str, delivery: str) -> None:
+    one = ledger(DELIVERY=delivery, partitions=4, GROUP_PROTOCOL=protocol, SESSION_TIMEOUT_MS=20_000)
     one.load.begin(rate=50)
     first, second = one.consume(GROUP_INSTANCE_ID="consumer-0"), one.consume(GROUP_INSTANCE_ID="consumer-1")
     both = (first, second)
@@ -114,8 +117,9 @@ def test_a_named_member_that_restarts_keeps_its_partitions(ledger: LedgerFactory
 
 @pytest.mark.fault("two members with one GROUP_INSTANCE_ID", "one of them ends with one clear line, code 2")
 @pytest.mark.parametrize("protocol", ["cooperative-sticky", "consumer"])
-def test_of_two_members_with_one_name_one_ends(ledger: LedgerFactory, protocol: str) -> None:
-    one = ledger(GROUP_PROTOCOL=protocol, GROUP_INSTANCE_ID="consumer-0")
+@BOTH_DELIVERIES
+def test_of_two_members_with_one_name_one_ends(ledger: LedgerFactory, protocol: str, delivery: str) -> None:
+    one = ledger(DELIVERY=delivery, GROUP_PROTOCOL=protocol, GROUP_INSTANCE_ID="consumer-0")
     one.load.begin(rate=50)
     both = [one.consume()]
     one.wait_until_stored(20)
@@ -133,8 +137,11 @@ def test_of_two_members_with_one_name_one_ends(ledger: LedgerFactory, protocol: 
 @pytest.mark.fault("a member joins", "what is done is committed before a partition goes, and nothing is read twice")
 @pytest.mark.representative
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_what_is_done_is_committed_before_a_partition_goes(ledger: LedgerFactory, protocol: str) -> None:
-    one = ledger(partitions=6, GROUP_PROTOCOL=protocol, COMMIT_INTERVAL_S=60)  # no other commit comes in between
+@BOTH_DELIVERIES
+def test_what_is_done_is_committed_before_a_partition_goes(ledger: LedgerFactory, protocol: str, delivery: str) -> None:
+    one = ledger(
+        DELIVERY=delivery, partitions=6, GROUP_PROTOCOL=protocol, COMMIT_INTERVAL_S=60
+    )  # no other commit comes in between
     one.load.begin()
     first = one.consume()
     one.wait_until_stored(100)

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.e2e.pipeline import wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, wait_until
 from tests.faults.conftest import LedgerFactory
 from tests.faults.ledger import Ledger
 from tests.servers.mongo import MongoServer
@@ -26,8 +26,11 @@ def take_over(one: Ledger) -> None:
 @pytest.mark.fault("asked to end under load", "what is in flight is finished and committed, exit code 0")
 @pytest.mark.representative
 @STOPS
-def test_a_stop_under_load_finishes_what_is_in_flight(ledger: LedgerFactory, number: signal.Signals) -> None:
-    one = ledger()
+@BOTH_DELIVERIES
+def test_a_stop_under_load_finishes_what_is_in_flight(
+    ledger: LedgerFactory, number: signal.Signals, delivery: str
+) -> None:
+    one = ledger(DELIVERY=delivery)
     one.load.begin()
     first = one.consume()
     one.wait_until_stored(100)
@@ -39,8 +42,9 @@ def test_a_stop_under_load_finishes_what_is_in_flight(ledger: LedgerFactory, num
 
 
 @pytest.mark.fault("SIGTERM while a rebalance is under way", "both members end with exit code 0, nothing is read twice")
-def test_a_stop_during_a_rebalance_is_clean(ledger: LedgerFactory) -> None:
-    one = ledger(partitions=6)
+@BOTH_DELIVERIES
+def test_a_stop_during_a_rebalance_is_clean(ledger: LedgerFactory, delivery: str) -> None:
+    one = ledger(DELIVERY=delivery, partitions=6)
     one.load.begin()
     first = one.consume()
     one.wait_until_stored(50)
@@ -94,8 +98,9 @@ def take_over_of_one(one: Ledger) -> None:
 
 
 @pytest.mark.fault("SIGTERM twice", "ends at once with exit code 1, commits nothing that is not done")
-def test_a_second_stop_is_at_once_and_commits_nothing_undone(ledger: LedgerFactory) -> None:
-    one = ledger()
+@BOTH_DELIVERIES
+def test_a_second_stop_is_at_once_and_commits_nothing_undone(ledger: LedgerFactory, delivery: str) -> None:
+    one = ledger(DELIVERY=delivery)
     one.load.begin()
     first = one.consume("mid_batch:10:stop")  # what is in flight never ends
     one.wait_for_failpoint("mid_batch")
@@ -107,8 +112,9 @@ def test_a_second_stop_is_at_once_and_commits_nothing_undone(ledger: LedgerFacto
 
 
 @pytest.mark.fault("kill -9 while draining", "what was not finished is read again")
-def test_a_kill_while_draining_loses_nothing(ledger: LedgerFactory) -> None:
-    one = ledger()
+@BOTH_DELIVERIES
+def test_a_kill_while_draining_loses_nothing(ledger: LedgerFactory, delivery: str) -> None:
+    one = ledger(DELIVERY=delivery)
     one.load.begin(rate=15, text="slow {}".format)
     first = one.consume("while_draining:2:kill")
     one.wait_until_stored(50)
@@ -139,8 +145,9 @@ def test_a_zombie_never_moves_the_groups_offsets(ledger: LedgerFactory) -> None:
 
 
 @pytest.mark.fault("poll loop stuck beyond MAX_POLL_INTERVAL_MS", "its partitions go to others, and it joins again")
-def test_a_poll_loop_that_stood_still_commits_nothing_for_what_it_lost(ledger: LedgerFactory) -> None:
-    one = ledger(MAX_POLL_INTERVAL_MS=6000)
+@BOTH_DELIVERIES
+def test_a_poll_loop_that_stood_still_commits_nothing_for_what_it_lost(ledger: LedgerFactory, delivery: str) -> None:
+    one = ledger(DELIVERY=delivery, MAX_POLL_INTERVAL_MS=6000)
     one.load.begin()
     stuck = one.consume("after_fetch:20:sleep")
     one.wait_for_failpoint("after_fetch")

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
-from dotenv import dotenv_values
 
 from tests import tools
 from tests.compose.images import OFFICIAL
+from tests.unit.test_env_syntax import READ
 from velox.settings import Settings
+from velox.settings.env_file import read
 
 ROOT = Path(__file__).parents[2]
 OURS = ("consumer", "producer")
@@ -24,16 +25,16 @@ pytestmark = pytest.mark.timeout(300)  # the first run fetches the tools
 
 def output_of(*command: str) -> str:
     """What a command prints; its complaint when it fails. The environment must not win over `.env` here."""
-    names = dotenv_values(ROOT / ".env")
+    names = read(ROOT / ".env")
     env = {name: value for name, value in os.environ.items() if name not in names}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def config(*files: str | Path) -> dict[str, Any]:
+def config(*files: str | Path, env_file: str | Path = ".env") -> dict[str, Any]:
     flags = [word for file in files for word in ("-f", str(file))]
-    text = output_of(*tools.docker_compose(), "--env-file", ".env", *flags, "config", "--format", "json")
+    text = output_of(*tools.docker_compose(), "--env-file", str(env_file), *flags, "config", "--format", "json")
     parsed: dict[str, Any] = json.loads(text)
     return parsed
 
@@ -171,12 +172,45 @@ def test_the_runtime_file_changes_our_image_and_nothing_else(stack: dict[str, An
     assert light == stack
 
 
-def test_compose_reads_the_env_file_as_velox_does(tmp_path: Path) -> None:
-    expected = {name: value or "" for name, value in dotenv_values(ROOT / ".env").items()}
-    probe = tmp_path / "compose.json"
-    environment = {name: f"${{{name}}}" for name in expected}
+def test_the_dev_file_mounts_the_code_that_the_image_holds_and_changes_nothing_else(stack: dict[str, Any]) -> None:
+    dev = config("docker-compose.yml", "docker-compose.dev.yml")
+    *_, last = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    (workdir,) = re.findall(r"^WORKDIR (/app)$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    copied = {name for line in re.findall(r"^COPY ([^-].*) \S+$", last, flags=re.MULTILINE) for name in line.split()}
+    assert copied >= {"velox", "consumer.py", "producer.py", "train.py"}
+    for name in OURS:
+        before = stack["services"][name]["volumes"]
+        added = [volume for volume in dev["services"][name]["volumes"] if volume not in before]
+        assert all(volume["read_only"] and not volume["bind"].get("create_host_path") for volume in added)
+        places = {Path(volume["source"]): volume["target"] for volume in added}
+        assert places == {ROOT / code: f"{workdir}/{code}" for code in copied - {"start.sh"}}
+        dev["services"][name]["volumes"] = before
+    assert dev == stack
+
+
+def as_compose_reads(env_file: Path, folder: Path) -> dict[str, str]:
+    """The values that Compose finds in a file, by the names that Velox finds in it."""
+    probe = folder / "compose.json"
+    environment = {name: f"${{{name}}}" for name in read(env_file)}
     probe.write_text(json.dumps({"services": {"probe": {"image": "probe", "environment": environment}}}))
-    assert config(probe)["services"]["probe"]["environment"] == expected
+    found = config(probe, env_file=env_file)["services"]["probe"]["environment"]
+    return {name: value.replace("$$", "$") for name, value in found.items()}  # it writes what it could read again
+
+
+def test_compose_reads_the_env_file_as_velox_does(tmp_path: Path) -> None:
+    assert as_compose_reads(ROOT / ".env", tmp_path) == read(ROOT / ".env")
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["unix", "windows"])
+def test_what_velox_reads_in_an_env_file_compose_reads_alike(tmp_path: Path, ends: str) -> None:
+    differs = re.compile(r"\t#|=[^']*\$")  # as the page of the settings says
+    lines = [line for line in READ if not differs.search(line)]
+    assert any("$" in line for line in lines)
+    name = re.compile("name", re.IGNORECASE)
+    numbered = [name.sub(f"NAME_{number}", line, count=1) for number, line in enumerate(lines)]
+    written = tmp_path / "some.env"
+    written.write_bytes(("\ufeff" + ends.join(numbered)).encode())
+    assert as_compose_reads(written, tmp_path) == read(written)
 
 
 def test_the_dockerfile_has_no_findings() -> None:

@@ -1,6 +1,7 @@
 """Dead letters on a real topic: they fit whatever its limit, and the producer outlives its own fatal error."""
 
 import uuid
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -26,18 +27,13 @@ def source(kafka: KafkaServer) -> str:
     return name
 
 
+def settings(kafka: KafkaServer, source: str, **more: Any) -> Settings:  # noqa: ANN401 - any setting's type
+    return Settings(kafka_bootstrap_server=kafka.bootstrap, kafka_topic=source, **more)
+
+
 def record(source: str, offset: int, *, value: bytes = b"value", headers: Headers = ()) -> Record:
-    made = make_record(offset, value=value, headers=headers)
-    return Record(
-        id=made.id,
-        position=Position(source, 0, offset),
-        key=b"key",
-        value=value,
-        metadata={},
-        payload=b"",
-        headers=headers,
-        produced_at=0,
-    )
+    made = make_record(offset, head=value, payload=b"", headers=headers)
+    return replace(made, position=Position(source, 0, offset), key=b"key")
 
 
 def letters(kafka: KafkaServer, source: str) -> list[tuple[bytes | None, bytes | None, dict[str, bytes]]]:
@@ -49,7 +45,7 @@ def letters(kafka: KafkaServer, source: str) -> list[tuple[bytes | None, bytes |
 def test_a_letter_that_no_longer_fits_points_to_its_record(kafka: KafkaServer, source: str) -> None:
     small, large = record(source, 1), record(source, 2, value=bytes(LIMIT_BYTES - 100), headers=[("a", b"1")])
     wide = record(source, 3, headers=[("wide", bytes(LIMIT_BYTES))])
-    dead_letters = DeadLetters(Settings(kafka_bootstrap_server=kafka.bootstrap, compression_type="none"))
+    dead_letters = DeadLetters(settings(kafka, source, compression_type="none"))
     dead_letters.write([(each, BAD) for each in (small, large, wide)])
     dead_letters.close()
     written = {headers["velox-dlq-offset"]: (key, value, headers) for key, value, headers in letters(kafka, source)}
@@ -64,7 +60,7 @@ def test_a_letter_that_no_longer_fits_points_to_its_record(kafka: KafkaServer, s
 
 
 def test_every_size_around_the_limit_becomes_a_letter(kafka: KafkaServer, source: str) -> None:
-    dead_letters = DeadLetters(Settings(kafka_bootstrap_server=kafka.bootstrap, compression_type="none"))
+    dead_letters = DeadLetters(settings(kafka, source, compression_type="none"))
     sizes = range(LIMIT_BYTES - 500, LIMIT_BYTES + 20, 20)
     for size in sizes:
         dead_letters.write([(record(source, size, value=bytes(size)), BAD)])
@@ -79,8 +75,7 @@ def test_every_size_around_the_limit_becomes_a_letter(kafka: KafkaServer, source
 
 
 def test_headers_beyond_what_the_client_itself_may_send_are_left_behind(kafka: KafkaServer, source: str) -> None:
-    settings = Settings(kafka_bootstrap_server=kafka.bootstrap, max_message_bytes=1024, sink_timeout_s=5)
-    dead_letters = DeadLetters(settings)
+    dead_letters = DeadLetters(settings(kafka, source, max_message_bytes=1024, sink_timeout_s=5))
     dead_letters.write([(record(source, 1, headers=[("wide", bytes(3_000_000))]), BAD)])
     dead_letters.close()
     ((key, value, headers),) = letters(kafka, source)
@@ -91,7 +86,9 @@ def test_headers_beyond_what_the_client_itself_may_send_are_left_behind(kafka: K
 def test_a_producer_that_failed_for_good_is_replaced() -> None:
     with MockBroker() as broker:
         broker.refuse_next(INIT_PRODUCER_ID, CLUSTER_AUTHORIZATION_FAILED)
-        dead_letters = DeadLetters(Settings(kafka_bootstrap_server=broker.bootstrap, sink_timeout_s=10))
+        dead_letters = DeadLetters(
+            Settings(kafka_bootstrap_server=broker.bootstrap, kafka_topic="images", sink_timeout_s=10)
+        )
         with pytest.raises(BrokerUnavailableError, match="Cluster authorization failed"):
             dead_letters.write([(record("images", 1), BAD)])
         dead_letters.write([(record("images", 1), BAD)])

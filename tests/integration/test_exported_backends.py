@@ -126,18 +126,22 @@ def test_an_export_tells_nothing_of_where_it_was_made(settings: Settings, export
     assert b"site-packages" not in content
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "text"])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "text", "pointer"])
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 def test_a_damaged_export_is_one_clear_error(
     backend: str, damage: str, settings: Settings, exported_model: ModelCard
 ) -> None:
     path = card.export_path(settings.model_path)
     whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "truncated": whole[: len(whole) // 2], "text": b"not a model"}[damage])
+    content, said = {
+        "empty": (b"", " is empty; "),
+        "truncated": (whole[: len(whole) // 2], ": damaged, or no ONNX file; "),
+        "text": (b"not a model", ": damaged, or no ONNX file; "),
+        "pointer": (b"version https://git-lfs.github.com/spec/v1\n", " is a git-lfs pointer, "),
+    }[damage]
+    path.write_bytes(content)
     settings.model_path.unlink()
-    with pytest.raises(
-        ModelError, match=r"model\.onnx: damaged, or no ONNX file; .* copy all files of one training"
-    ) as caught:
+    with pytest.raises(ModelError, match=rf"model\.onnx{said}.*copy all files of one training together$") as caught:
         loaded(settings, backend=backend)
     assert "\n" not in str(caught.value)
 

@@ -11,7 +11,7 @@ from confluent_kafka.cimpl import NewTopic
 from tests.e2e.pipeline import read_all
 from tests.results import make_result, make_results
 from tests.servers.kafka import KafkaServer, TopicFactory
-from velox.errors import SinkUnavailableError
+from velox.errors import RefusedResultsError, SinkUnavailableError
 from velox.settings import Settings
 from velox.sinks.documents import document
 from velox.sinks.kafka import KafkaSink, results_topic
@@ -80,15 +80,21 @@ def test_a_topic_that_is_deleted_while_running_is_made_anew(kafka: KafkaServer, 
     assert len(read_all(settings.kafka_bootstrap_server, results_topic(settings))) == 3
 
 
-def test_a_topic_with_a_lower_limit_is_named_with_the_remedy(settings: Settings) -> None:
+def test_a_result_larger_than_its_topic_takes_is_refused_by_id_and_its_neighbours_are_stored(
+    settings: Settings,
+) -> None:
     name = results_topic(settings)
     narrow = NewTopic(name, num_partitions=1, config={"max.message.bytes": "1000"})
     client = admin(settings)
     client.create_topics([narrow])[name].result(10)
     sink = KafkaSink(settings)
     sink.open()
-    with pytest.raises(SinkUnavailableError, match=r"finds a result too large: raise its max\.message\.bytes"):
-        sink.write([make_result(0, label=secrets.token_hex(5000))])
-    sink.write([make_result(1)])
+    large = make_result(0, label=secrets.token_hex(5000))
+    with pytest.raises(RefusedResultsError) as refused:
+        sink.write([make_result(1), large, make_result(2)])
+    assert refused.value.refused.keys() == {large.id}
+    assert f"and {name} takes 1000" in refused.value.refused[large.id]
+    assert len(read_all(settings.kafka_bootstrap_server, name)) == 2
+    sink.write([make_result(3)])
     sink.close()
-    assert len(read_all(settings.kafka_bootstrap_server, name)) == 1
+    assert len(read_all(settings.kafka_bootstrap_server, name)) == 3

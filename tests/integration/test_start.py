@@ -62,10 +62,16 @@ def test_it_only_consumes_when_there_is_a_model(start: Start, tmp_path: Path) ->
     assert ran(start(), tmp_path) == [CONSUME]
 
 
-def test_a_model_without_its_labels_is_none(start: Start, tmp_path: Path) -> None:
+def test_labels_without_weights_are_no_model(start: Start, tmp_path: Path) -> None:
+    put_model(tmp_path)
+    (tmp_path / "model.pth").unlink()
+    assert ran(start(), tmp_path) == [TRAIN, CONSUME]
+
+
+def test_weights_without_labels_are_not_trained_over(start: Start, tmp_path: Path) -> None:
     put_model(tmp_path)
     (tmp_path / "classes.json").unlink()
-    assert ran(start(), tmp_path) == [TRAIN, CONSUME]
+    assert ran(start(), tmp_path) == [CONSUME]
 
 
 def test_it_finds_the_model_where_the_env_file_says(start: Start, tmp_path: Path) -> None:

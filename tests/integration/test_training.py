@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import pickle
 import re
 import signal
 import subprocess
@@ -17,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.models import untrained
 from velox.errors import BadRecordError, ModelError, SettingsError
 from velox.models import card, held_out, pretrained, training, trial
 from velox.models.agreement import way
@@ -286,57 +284,6 @@ def test_a_training_that_diverges_leaves_the_old_model(tmp_path: Path, monkeypat
 def test_an_unknown_shape_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"SHAPES=circle,star: no shape star; there are circle, square, triangle"):
         training.train(settings_in(tmp_path, shapes=("circle", "star")))
-
-
-class Payload:
-    """What an attacker would put in a pickle."""
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, ("touch pwned",)
-
-
-def as_torch_file(content: object) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
-DAMAGED = {
-    "empty": (b"", "damaged, or no torch state dict"),
-    "text": (b"not a model", "damaged, or no torch state dict"),
-    "truncated": (untrained("tiny_cnn", 4)[:9000], "damaged, or no torch state dict"),
-    "a pickle": (pickle.dumps(Payload()), "damaged, or no torch state dict"),
-    "a pickle in a torch file": (as_torch_file(Payload()), "damaged, or no torch state dict"),
-    "a whole network": (as_torch_file(ARCHITECTURES["tiny_cnn"].build(4)), "damaged, or no torch state dict"),
-    "a list": (as_torch_file([1, 2]), "holds a list, not a state dict"),
-    "other labels": (untrained("tiny_cnn", 5), "are the labels in CLASSES_PATH those of this model"),
-    "another network": (untrained("squeezenet1_1", 4), "not the weights of a tiny_cnn; set MODEL_ARCH"),
-}
-
-
-@pytest.mark.parametrize("kind", DAMAGED)
-def test_a_damaged_or_foreign_model_is_one_clear_error(
-    kind: str, trained: tuple[Settings, ModelCard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content, message = DAMAGED[kind]
-    monkeypatch.chdir(tmp_path)
-    settings = settings_in(tmp_path, backend="torch")
-    settings.classes_path.write_bytes(trained[0].classes_path.read_bytes())
-    settings.model_path.write_bytes(content)
-    with pytest.raises(ModelError, match=message) as caught:
-        classifier(settings)
-    assert str(settings.model_path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "pwned").exists()
-
-
-def test_a_foreign_mobilenet_needs_no_card(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path, model_arch="mobilenet_v2", backend="torch")
-    settings.model_path.write_bytes(untrained("mobilenet_v2", 2))
-    settings.classes_path.write_text('{"0": "cat", "1": "dog"}')
-    model = classifier(settings)
-    assert (model.name, tuple(model.labels)) == ("mobilenet_v2", ("cat", "dog"))
-    assert model.decode(plain_jpeg((0, 0, 255), "circle")).shape == (224, 224, 3)
 
 
 def test_out_of_reach_weights_cost_seconds_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """A server as a local process: its port, folder, log, and every way it can go down."""
 
 import atexit
+import os
 import random
 import shutil
 import socket
@@ -16,6 +17,8 @@ from velox.tether import tethered
 
 HOST = "127.0.0.1"
 POLL_S = 0.05
+_PORTS = range(20_000, 32_000)
+_WORKERS = 12
 
 
 class ServerError(Exception):
@@ -26,9 +29,12 @@ def free_port() -> int:
     """A port nobody listens on, outside the range the kernel hands to clients.
 
     Inside that range a client that retries a dead server can be given the server's own port, and connect to itself.
+    Each of the processes that run tests side by side has a range of its own: a server that is down keeps its port.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+    first = _PORTS.start + worker * (len(_PORTS) // _WORKERS)
     while True:
-        port = random.randint(20000, 32000)  # noqa: S311 - not a secret
+        port = random.randrange(first, first + len(_PORTS) // _WORKERS)  # noqa: S311 - not a secret
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))

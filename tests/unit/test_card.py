@@ -111,18 +111,30 @@ def test_a_missing_model_says_how_to_get_one(files: Files) -> None:
 def test_missing_labels_are_one_clear_error(files: Files) -> None:
     files.write()
     files.classes.unlink()
-    with pytest.raises(ModelError, match=r"classes\.json: no model"):
+    with pytest.raises(ModelError, match=r"classes\.json: no labels for .*model\.pth; write {") as caught:
         files.read()
+    assert "train" not in str(caught.value), "that would write over the weights"
 
 
 @pytest.mark.parametrize(
-    "content", ["", "nonsense", "[]", "{}", '["a", "b"]', '{"0": 1}', '{"1": "a"}', '{"0": "a", "2": "b"}', "\xff", "7"]
+    "content", ["nonsense", "[]", "{}", '["a", "b"]', '{"0": 1}', '{"1": "a"}', '{"0": "a", "2": "b"}', "\xff", "7"]
 )
 def test_damaged_labels_are_one_clear_error(files: Files, content: str) -> None:
     files.write()
     files.classes.write_text(content, encoding="latin-1")
-    with pytest.raises(ModelError, match=r"classes\.json: no JSON object"):
+    with pytest.raises(ModelError, match=r"classes\.json: no labels that can be read; write {") as caught:
         files.read()
+    assert "train" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model", "classes"])
+def test_what_is_certainly_no_model_is_named_for_what_it_is(files: Files, name: str) -> None:
+    files.write()
+    path: Path = getattr(files, name)
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 14000000\n")
+    for needs_weights in (True, False):
+        with pytest.raises(ModelError, match=rf"/{path.name} is a git-lfs pointer, .*; fetch that with `git lfs pull`"):
+            files.read(needs_weights=needs_weights)
 
 
 def test_a_model_that_is_a_folder_is_one_clear_error(files: Files) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from velox import cli
+from velox.commands import metrics
 from velox.commands.arguments import duration
+from velox.errors import VeloxError
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("up", "produce", "consume", "train", "verify", "dlq", "settings", "metrics")
@@ -44,6 +46,19 @@ def test_the_scripts_answer_for_their_command(name: str) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     command = {"producer.py": "produce", "consumer.py": "consume", "train.py": "train"}[name]
     assert result.stdout.startswith(f"usage: velox {command} ")
+
+
+def test_an_error_is_one_line_and_its_notes_whatever_a_stranger_wrote_into_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_args: object) -> int:
+        error = VeloxError("no topic \x1b[2J\nvelox: all is well")
+        error.add_note("it said\rthis")
+        raise error
+
+    monkeypatch.setattr(metrics, "_run", fail)
+    assert cli.main(["metrics"]) == 2
+    assert capsys.readouterr().err == "velox metrics: no topic \\x1b[2J\\nvelox: all is well\n  it said\\rthis\n"
 
 
 def test_the_module_runs_too() -> None:
@@ -111,6 +126,65 @@ def test_an_invalid_setting_is_one_line_and_exit_code_2(
     assert result.stdout == ""
     assert result.stderr.startswith(f"velox {command}: BATCH_SIZE=0: ")
     assert result.stderr.count("\n") == 1
+
+
+UNREADABLE = {
+    "unclosed quote": (b"KAFKA_TOPIC='my_images\nTARGET_LABELS=blue_*\n", ".env, line 1: KAFKA_TOPIC: its quotes"),
+    "UTF-16": ("KAFKA_TOPIC=my_images\n".encode("utf-16"), ".env, line 1: not UTF-8; save it as UTF-8"),
+    "no setting": (b"\nBATCH_SIZE 16\n", ".env, line 2: is not NAME=value; "),
+    "line ends in a value": (b'KAFKA_TOPIC="my\\nimages"\n', "KAFKA_TOPIC=my\\nimages: is no name that Kafka takes"),
+}
+"""The content of a `.env`, and how what is said of it begins."""
+
+
+@pytest.mark.parametrize(
+    ("program", "trouble"),
+    [
+        *(("consumer.py", trouble) for trouble in UNREADABLE),
+        *((program, "UTF-16") for program in ("producer.py", "train.py", "settings")),
+    ],
+)
+def test_an_env_file_that_cannot_be_read_is_one_line_and_exit_code_2(
+    program: str, trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KAFKA_TOPIC", raising=False)
+    content, said = UNREADABLE[trouble]
+    (tmp_path / ".env").write_bytes(content)
+    result = run(*([str(ROOT / program)] if program.endswith(".py") else ["-m", "velox", program]), cwd=tmp_path)
+    command = {"producer.py": "produce", "consumer.py": "consume", "train.py": "train"}.get(program, program)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"velox {command}: {said}")
+    assert result.stderr.count("\n") == 1
+
+
+ENCODINGS = {
+    "PYTHONIOENCODING=ascii": {"PYTHONIOENCODING": "ascii"},
+    "PYTHONIOENCODING=latin-1": {"PYTHONIOENCODING": "latin-1"},
+    "LC_ALL=C": {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+}
+"""Ways to have an output that cannot show every character; a system's own way differs from those that Python has."""
+
+
+@pytest.mark.parametrize(
+    ("command", "environment"),
+    [*(("settings", environment) for environment in ENCODINGS), ("metrics", "LC_ALL=C"), ("--help", "LC_ALL=C")],
+)
+def test_characters_that_the_output_cannot_show_are_replaced(
+    command: str, environment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**ENCODINGS[environment], "TARGET_LABELS": "sirkel–\udcff"}.items():
+        monkeypatch.setenv(name, value)
+    result = run("-m", "velox", command, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert ("sirkel??" in result.stdout) == (command == "settings")
+
+
+def test_an_inference_processes_log_replaces_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    code = "import logging; from velox import logs; logs.configure(form='json'); logging.error('rød – sirkel')"
+    result = run("-c", code, cwd=tmp_path)
+    assert result.stderr == ""
+    assert json.loads(result.stdout)["message"] == "r?d ? sirkel"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("20s", 20), ("5m", 300), ("1h", 3600), ("1.5m", 90), ("7", 7)])

@@ -6,12 +6,14 @@ from tests.fakes import make_record
 from velox.core.letters import dead_letter_headers
 from velox.errors import BadRecordError, Reason
 from velox.kafka.dead_letters import dead_letter_topic
+from velox.settings import Settings
 
 NOT_AN_IMAGE = BadRecordError(Reason.NOT_AN_IMAGE, "starts with 3c68746d")
 
 
 def test_the_topic_is_named_after_the_records() -> None:
-    assert dead_letter_topic("camera_7") == "camera_7.dlq"
+    assert dead_letter_topic(Settings(kafka_topic="camera_7")) == "camera_7.dlq"
+    assert dead_letter_topic(Settings(kafka_topic="camera_7", dead_letter_topic="bad_frames")) == "bad_frames"
 
 
 def test_the_headers_name_reason_error_and_source() -> None:

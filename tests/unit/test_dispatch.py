@@ -75,7 +75,11 @@ class PretendedProcess:
 
     def answer(self, tickets: Iterable[int] | None = None) -> None:
         tickets = list(self._to_do if tickets is None else tickets)
-        self.say(Answers([(ticket, Prediction("any", 1.0)) for ticket in tickets], 0, 0, 0, 8, 0, 0))
+        remarks = tuple((ticket, "odd") for ticket in tickets if self._to_do[ticket].payload == b"odd")
+        predictions: list[tuple[int, Prediction | BadRecordError]] = [
+            (ticket, Prediction("any", 1.0)) for ticket in tickets
+        ]
+        self.say(Answers(predictions, 0, 0, 0, 8, 0, 0, remarks=remarks))
         for ticket in tickets:
             del self._to_do[ticket]
 
@@ -108,7 +112,8 @@ class Bench:
         self.answers = 0
         self._changed = threading.Condition()
         settings = Settings(inference_restarts=restarts)
-        self.dispatcher = Dispatcher(settings, ["cpu"] * processes, ConsumerMetrics(), self._answered)
+        self.metrics = ConsumerMetrics()
+        self.dispatcher = Dispatcher(settings, ["cpu"] * processes, self.metrics, self._answered)
         self.until(lambda: self.dispatcher.is_warm)
 
     def _answered(self, answered: list[Answered]) -> None:
@@ -275,6 +280,23 @@ def test_a_defect_in_the_dispatcher_ends_the_consumer_instead_of_stopping_silent
     PretendedProcess.made[0].say(Answers([(99, Prediction("any", 1.0))], 0, 0, 0, 8, 0, 0))
     one.until(lambda: one.dispatcher.failure is not None)
     assert "KeyError" in str(one.dispatcher.failure)
+
+
+def test_what_decode_remarks_on_is_counted_once_also_for_a_record_that_is_predicted_again_as_a_witness(
+    bench: Callable[..., Bench],
+) -> None:
+    one = bench()
+
+    def warnings() -> float:
+        return one.metrics.registry.get_sample_value("velox_decode_warnings_total") or 0
+
+    one.dispatcher.submit([make_record(0), make_record(1, payload=b"odd"), make_record(2, payload=b"odd")])
+    one.until(lambda: len(one.outcomes) == 3 and warnings() == 2)
+    one.dispatcher.submit([make_record(3, payload=b"die")])
+    one.until(lambda: one.outcomes.get(3) == "dead-lettered")
+    one.dispatcher.submit([make_record(4)])
+    one.until(lambda: 4 in one.outcomes)
+    assert warnings() == 2
 
 
 def test_a_model_without_any_target_is_said_once(bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture) -> None:

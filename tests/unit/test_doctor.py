@@ -15,7 +15,7 @@ from velox.doctor.checkup import bounded
 from velox.doctor.findings import Finding, Level, error, ok, warning
 from velox.doctor.report import Report
 from velox.errors import SinkUnavailableError
-from velox.kafka.inspection import Backlog, Cluster, Topic
+from velox.kafka.inspection import Backlog, Cluster, Group, Topic
 from velox.models import card
 from velox.models.card import ModelCard
 from velox.settings import MIB, Settings
@@ -87,7 +87,7 @@ def test_a_broker_that_answers_is_ok_and_a_slow_one_is_a_warning() -> None:
 
 
 def test_a_session_time_out_that_brokers_refuse_is_an_error() -> None:
-    strict = Cluster(1, 0.01, {"group.min.session.timeout.ms": "10000", "group.max.session.timeout.ms": "60000"})
+    strict = Cluster(1, 0.01, config={"group.min.session.timeout.ms": "10000", "group.max.session.timeout.ms": "60000"})
     assert problems(kafka.brokers(strict, Settings())) == [(Level.ERROR, "session time-out")]
     assert problems(kafka.brokers(strict, Settings(session_timeout_ms=10_000))) == []
     assert problems(kafka.brokers(strict, Settings(group_protocol="consumer"))) == [], "which has the brokers' own"
@@ -142,20 +142,43 @@ def test_a_topic_we_may_not_describe_is_looked_at_as_far_as_it_goes() -> None:
     assert levels == [Level.OK, Level.SKIPPED]
 
 
+def test_a_dead_letter_topic_that_is_compacted_is_an_error_since_it_refuses_letters_without_a_key() -> None:
+    compacted = topic("image_data.dlq", cleanup_policy="compact")
+    findings = list(kafka.topic(compacted, "image_data.dlq", ONE, Settings()))
+    assert problems(findings) == [(Level.ERROR, "clean-up of image_data.dlq")]
+    assert "set its cleanup.policy to delete" in fixes(findings)
+
+
+def test_an_address_of_a_broker_that_nothing_answers_at_is_an_error() -> None:
+    findings = list(kafka.brokers(Cluster(1, 0.01, out_of_reach=("kafka:9092",)), Settings()))
+    assert problems(findings) == [(Level.ERROR, "broker kafka:9092")]
+    assert "advertised.listeners" in fixes(findings)
+
+
 def test_more_consumers_than_partitions_are_a_warning() -> None:
-    assert problems(kafka.group(6, topic(), Settings())) == []
-    assert problems(kafka.group(7, topic(), Settings())) == [(Level.WARNING, "group gpu_cluster_h100")]
+    assert problems(kafka.group(Group(6), topic(), Settings())) == []
+    assert problems(kafka.group(Group(7), topic(), Settings())) == [(Level.WARNING, "group gpu_cluster_h100")]
     assert [finding.level for finding in kafka.group(None, topic(), Settings())] == [Level.SKIPPED]
+
+
+def test_a_group_whose_members_share_partitions_otherwise_is_an_error() -> None:
+    by_range = Group(1, "range")
+    findings = list(kafka.group(by_range, topic(), Settings()))
+    assert problems(findings) == [(Level.ERROR, "group gpu_cluster_h100")]
+    assert "GROUP_PROTOCOL" in fixes(findings)
+    assert problems(kafka.group(by_range, topic(), Settings(group_protocol="range"))) == []
+    assert problems(kafka.group(by_range, topic(), Settings(group_protocol="consumer"))) == [], "which takes over"
 
 
 @pytest.mark.parametrize(
     ("found", "problem"),
     [
-        (Backlog(0, lost=0, newest_s=None, oldest_unread_s=None), []),
-        (Backlog(9, lost=0, newest_s=9000, oldest_unread_s=9000), []),
-        (Backlog(9, lost=0, newest_s=9000, oldest_unread_s=8000), [(Level.WARNING, "backlog")]),
-        (Backlog(0, lost=4, newest_s=9000, oldest_unread_s=None), [(Level.ERROR, "retention")]),
-        (Backlog(0, lost=0, newest_s=10_060, oldest_unread_s=None), [(Level.WARNING, "clock")]),
+        (Backlog(0, hidden=0, lost=0, newest_s=None, oldest_unread_s=None), []),
+        (Backlog(9, hidden=0, lost=0, newest_s=9000, oldest_unread_s=9000), []),
+        (Backlog(9, hidden=0, lost=0, newest_s=9000, oldest_unread_s=8000), [(Level.WARNING, "backlog")]),
+        (Backlog(0, hidden=0, lost=4, newest_s=9000, oldest_unread_s=None), [(Level.ERROR, "retention")]),
+        (Backlog(1, hidden=3, lost=0, newest_s=9000, oldest_unread_s=9000), [(Level.WARNING, "transactions")]),
+        (Backlog(0, hidden=0, lost=0, newest_s=10_060, oldest_unread_s=None), [(Level.WARNING, "clock")]),
     ],
 )
 def test_what_waits_is_compared_with_the_retention_and_the_clock(
@@ -166,7 +189,7 @@ def test_what_waits_is_compared_with_the_retention_and_the_clock(
 
 
 def test_topics_that_keep_records_for_ever_are_never_too_slow() -> None:
-    old = Backlog(9, lost=0, newest_s=1, oldest_unread_s=1)
+    old = Backlog(9, hidden=0, lost=0, newest_s=1, oldest_unread_s=1)
     assert problems(kafka.backlog(old, topic(retention_ms="-1"), now_s=1e9)) == []
 
 
@@ -192,10 +215,21 @@ def test_what_is_wrong_with_a_model_is_found(trained: Settings) -> None:
     assert problems(model.find(changed(trained, target_labels=("blue_*", "red_*")))) == [(Level.ERROR, "labels")]
     assert problems(model.find(changed(trained, shapes=("circle",)))) == [(Level.WARNING, "labels")]
     assert problems(model.find(changed(trained, preprocessing="exact"))) == [(Level.WARNING, "model")]
+    assert "python train.py" in fixes(model.find(changed(trained, target_labels=("blue_*",), shapes=("circle",))))
     card.card_path(trained.model_path).unlink()
     assert problems(model.find(trained)) == [(Level.WARNING, "model")]
     trained.model_path.unlink()
     assert problems(model.find(trained)) == [(Level.ERROR, "model")]
+
+
+def test_nobody_is_told_to_train_over_weights_from_elsewhere(trained: Settings) -> None:
+    card.card_path(trained.model_path).unlink()
+    differing = changed(trained, target_labels=("blue_*",), shapes=("circle",))
+    assert "train" not in fixes(model.find(differing))
+    trained.model_path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    (said,) = [finding for finding in model.find(trained) if finding.level is Level.ERROR]
+    assert said.value.endswith("model.pth is a git-lfs pointer, not the file it stands for")
+    assert said.fix == "fetch that with `git lfs pull`"
 
 
 def test_a_model_of_the_users_own_is_not_judged() -> None:

@@ -1,10 +1,9 @@
 import math
 from dataclasses import replace
 
-import pytest
-
-from tests.results import LABELLED, make_result
-from velox.sinks.documents import MAX_GROUND_TRUTH, document, documents
+from tests.results import make_result
+from velox.records import UNLABELLED
+from velox.sinks.documents import document, documents
 
 
 def test_a_document_has_exactly_these_flat_fields() -> None:
@@ -33,22 +32,11 @@ def test_numbers_have_the_promised_types_even_if_a_producer_counts_in_whole_seco
 
 
 def test_a_record_without_labels_has_the_ground_truth_unknown_unknown() -> None:
-    assert document(make_result(metadata={}))["ground_truth"] == "unknown_unknown"
-
-
-@pytest.mark.parametrize("key", ["$where", "a.b", "_id", "confidence", ""])
-def test_metadata_keys_never_become_fields(key: str) -> None:
-    hostile = make_result(metadata={**LABELLED, key: {"$gt": 1}})
-    assert document(hostile) == document(make_result())
-
-
-def test_a_huge_label_of_the_producer_is_cut() -> None:
-    stored = document(make_result(metadata={"color_label": "x" * 20_000_000, "shape_label": "circle"}))
-    assert stored["ground_truth"] == "x" * MAX_GROUND_TRUTH
+    assert document(make_result(ground_truth=UNLABELLED))["ground_truth"] == "unknown_unknown"
 
 
 def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
-    stored = document(make_result(label="\ud800", metadata={"color_label": "\udfff", "shape_label": "ö"}))
+    stored = document(make_result(label="\ud800", ground_truth="\udfff_ö"))
     assert (stored["predicted_label"], stored["ground_truth"]) == ("?", "?_ö")
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from velox.errors import RewoundError
@@ -22,9 +22,10 @@ class ScriptedAdmin:
     answers: list[int | KafkaException]
 
     def list_offsets(
-        self, asked: Mapping[TopicPartition, Any], *, request_timeout: float
+        self, asked: Mapping[TopicPartition, Any], *, isolation_level: IsolationLevel, request_timeout: float
     ) -> dict[TopicPartition, Future[Any]]:
         assert request_timeout > 0
+        assert isolation_level is IsolationLevel.READ_UNCOMMITTED
         return {at: self._answer() for at in asked}
 
     def _answer(self) -> Future[Any]:

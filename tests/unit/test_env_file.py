@@ -4,11 +4,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from velox import settings
 from velox.settings import Settings
+from velox.settings.env_file import read
 
 ROOT = Path(__file__).parents[2]
 FOREIGN = ("DOCKER_", "COMPOSE_", "GF_")
@@ -18,7 +18,7 @@ ON_THE_HOST = {"mongo_uri": "mongodb://localhost:27017/"}
 
 @pytest.fixture
 def names() -> set[str]:
-    return {name for name in dotenv_values(ROOT / ".env") if not name.startswith(FOREIGN)}
+    return {name for name in read(ROOT / ".env") if not name.startswith(FOREIGN)}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """One turn of the fetcher's loop: what is fetched goes on, what is done is committed, what is blocked pauses."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -23,9 +24,12 @@ from velox.settings import Settings
 P0, P1 = Partition("image_data", 0), Partition("image_data", 1)
 
 
-def message(offset: int, *, partition: int = 0, value: bytes | None = None) -> Message:
-    content = frame({"timestamp": 1700000000.0}, b"jpeg") if value is None else value
-    return Message(topic="image_data", partition=partition, offset=offset, value=content, timestamp=(1, 1700000000000))
+GOOD = frame({"timestamp": 1700000000.0}, b"jpeg")
+
+
+def message(offset: int, *, partition: int = 0, value: bytes | None = GOOD, key: bytes | None = None) -> Message:
+    stamp = (1, 1700000000000)
+    return Message(topic="image_data", partition=partition, offset=offset, key=key, value=value, timestamp=stamp)
 
 
 class FakeKafka:
@@ -38,7 +42,12 @@ class FakeKafka:
         self.commits: list[dict[Partition, int]] = []
         self.commits_now: list[dict[Partition, int]] = []
         self.owned = frozenset({P0, P1})
-        self.behind = 7
+        self.at = {P0: 0}
+        self.behind: int | None = 7
+        self.was_reading: list[bool] = []
+        self.damaged: dict[Partition, int] = {}
+        self.skipped: dict[Partition, int] = {}
+        self.problem: str | None = None
 
     def fetch(self, most: int, _timeout_s: float) -> list[Message]:
         self.asked_for.append(most)
@@ -62,8 +71,16 @@ class FakeKafka:
     def commit_now(self, offsets: Mapping[Partition, int]) -> None:
         self.commits_now.append(dict(offsets))
 
-    def lag(self) -> dict[Partition, int]:
-        return {P0: self.behind}
+    def positions(self) -> dict[Partition, int]:
+        return self.at
+
+    def look(self, positions: Mapping[Partition, int], *, is_reading: bool) -> dict[Partition, int]:
+        self.was_reading.append(is_reading)
+        return {} if self.behind is None else dict.fromkeys(positions, self.behind)
+
+    def skip(self) -> dict[Partition, int]:
+        skipped, self.skipped = self.skipped, {}
+        return skipped
 
     def expired(self, gaps: Sequence[Gap]) -> dict[Partition, int]:
         return {gap.partition: gap.stop - gap.start for gap in gaps}
@@ -139,7 +156,7 @@ def test_a_bad_record_goes_to_the_writer_with_its_reason_and_its_neighbours_go_o
     bench.kafka.ready = [message(0), message(1, value=b"\x00"), message(2)]
     bench.fetcher.step()
     assert [record.position.offset for record in bench.dispatcher.records] == [0, 2]
-    ((record, error, model),) = bench.writer.answered
+    ((record, error, model, _),) = bench.writer.answered
     assert (record.position.offset, cast("Any", error).reason, model) == (1, Reason.BAD_ENVELOPE, None)
     assert bench.flight.records == 3, "a dead letter is in flight until the broker has it"
 
@@ -193,7 +210,7 @@ def test_a_sink_that_is_down_pauses_and_its_return_resumes() -> None:
 
 def test_an_open_circuit_stops_fetching_for_good_and_says_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
-    bench.fetcher.assigned([P0], {})
+    bench.fetcher.assigned({P0: 0})
     bench.kafka.ready = [message(0), message(1), message(2)]
     bench.fetcher.step()
     bench.flight.done([], bench.dispatcher.records[:2])
@@ -212,12 +229,88 @@ def test_an_open_circuit_stops_fetching_for_good_and_says_what_to_do(caplog: pyt
     assert "start again" in told
 
 
+def test_a_key_that_kafka_is_told_to_delete_is_passed_over_and_counted() -> None:
+    bench = Bench()
+    bench.kafka.ready = [message(0), message(1, key=b"camera", value=None), message(2, value=None)]
+    bench.fetcher.step()
+    assert [record.position.offset for record in bench.dispatcher.records] == [0]
+    assert [answered.record.position.offset for answered in bench.writer.answered] == [2], "no key, nothing to delete"
+    value = bench.metrics.registry.get_sample_value
+    assert value("velox_dropped_records_total", {"cause": "null_value"}) == 1
+    assert value("velox_records_total", {"outcome": "dropped"}) == 1
+    bench.finish(0)
+    bench.fetcher.step()
+    assert bench.kafka.commits[-1] == {P0: 2}
+
+
+def test_what_was_fetched_before_a_partition_went_says_nothing_once_it_is_back() -> None:
+    bench = Bench(revoke_wait_s=0)
+    bench.kafka.ready = [message(0), message(1)]
+    bench.fetcher.step()
+    old = list(bench.dispatcher.records)
+    bench.fetcher.revoked([P0])
+    bench.fetcher.assigned({P0: 0})
+    bench.kafka.ready = [message(0), message(1)]
+    bench.fetcher.step()
+    bench.flight.done(old)
+    bench.fetcher.step()
+    assert bench.kafka.commits[-1] == {}
+    bench.flight.done(bench.dispatcher.records[2:])
+    bench.fetcher.step()
+    assert bench.kafka.commits[-1] == {P0: 2}
+
+
+def test_kafkas_own_marks_are_committed_when_nothing_is_left_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "_TICK_S", 0)
+    bench = Bench()
+    bench.fetcher.assigned({P0: 0})
+    bench.kafka.ready = [message(0)]
+    bench.kafka.at = {P0: 2}
+    bench.fetcher.step()
+    bench.fetcher.step()
+    assert bench.kafka.commits[-1] == {}
+    bench.finish(0)
+    bench.fetcher.step()
+    bench.fetcher.step()
+    assert bench.kafka.commits[-1] == {P0: 2}
+
+
+def test_what_was_skipped_as_damaged_is_counted_and_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "_TICK_S", 0)
+    bench = Bench()
+    bench.kafka.damaged = {P0: 20, P1: 0}
+    bench.kafka.skipped = {P0: 20}
+    bench.fetcher.step()
+    value = bench.metrics.registry.get_sample_value
+    assert value("velox_damaged_partitions") == 2
+    assert value("velox_damaged_records_total") == 20
+    assert "Lost up to 20 records of image_data-0" in caplog.text
+
+
+def test_standing_still_counts_only_while_something_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "_TICK_S", 0)
+    bench = Bench(batch_size=2, queue_size=4)
+    bench.kafka.ready = [message(offset) for offset in range(8)]
+    for _ in range(4):
+        bench.fetcher.step()
+    assert bench.kafka.was_reading == [False, True, False, False]
+
+
+def test_a_refused_commit_is_counted_by_its_error() -> None:
+    bench = Bench()
+    bench.fetcher.refused("GROUP_AUTHORIZATION_FAILED")
+    labels = {"code": "GROUP_AUTHORIZATION_FAILED"}
+    assert bench.metrics.registry.get_sample_value("velox_commits_refused_total", labels) == 1
+
+
 def test_records_that_expired_unread_are_counted_and_told(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching, "_TICK_S", 0)
     bench = Bench()
-    bench.fetcher.assigned([P0, P1], {P0: 50})
+    bench.fetcher.assigned({P0: 50, P1: 9})
     bench.kafka.ready = [message(70), message(9, partition=1)]
     bench.fetcher.step()
     bench.fetcher.step()
@@ -262,11 +355,12 @@ def test_a_revocation_waits_for_what_is_in_flight() -> None:
     assert bench.kafka.commits_now == [{P0: 1}]
 
 
-def test_a_revocation_does_not_wait_for_a_sink_that_is_down() -> None:
+def test_a_revocation_does_not_wait_for_a_sink_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(revoke_wait_s=60)
     bench.kafka.ready = [message(0)]
     bench.fetcher.step()
     bench.writer.blocked_by = "mongo"
+    monkeypatch.setattr(bench.flight, "wait", lambda _timeout_s: pytest.fail("it waits for a sink that is down"))
     bench.fetcher.revoked([P0])
     assert bench.kafka.commits_now == [{}]
 
@@ -290,20 +384,25 @@ def test_it_is_ready_when_model_sinks_and_partitions_are() -> None:
     bench.dispatcher.is_warm = True
     bench.dispatcher.ready_processes = 1
     assert bench.fetcher.ready() == "no partitions assigned"
-    bench.fetcher.assigned([P0], {})
+    bench.fetcher.assigned({P0: 0})
     assert bench.fetcher.ready() is None
     bench.writer.blocked_by = "mongo"
     assert bench.fetcher.ready() == "blocked by mongo"
     bench.writer.blocked_by = None
+    bench.kafka.damaged = {P0: 20}
+    assert bench.fetcher.ready() == "damaged batch: image_data-0 stands still at offset 20"
+    bench.kafka.damaged = {}
     bench.fetcher.lost([P0])
     assert bench.fetcher.ready() == "no partitions assigned"
+    bench.kafka.problem = "localhost:1 cannot be reached"
+    assert bench.fetcher.ready() == "no partitions assigned: localhost:1 cannot be reached"
     bench.fetcher.stop_fetching()
     assert bench.fetcher.ready() == "draining"
 
 
 def test_one_process_of_many_being_replaced_does_not_make_it_unready() -> None:
     bench = Bench()
-    bench.fetcher.assigned([P0], {})
+    bench.fetcher.assigned({P0: 0})
     assert bench.fetcher.ready() is None
     bench.dispatcher.is_warm = False
     assert bench.fetcher.ready() is None
@@ -315,13 +414,33 @@ def test_it_is_alive_while_the_loop_turns(monkeypatch: pytest.MonkeyPatch) -> No
     bench = Bench()
     bench.fetcher.step()
     assert bench.fetcher.live() is None
-    monkeypatch.setattr(fetching, "_LIVE_S", -1)
-    assert str(bench.fetcher.live()).startswith("the poll loop has not turned for ")
+    monkeypatch.setattr(fetching, "monotonic", lambda: time.monotonic() + 100)
+    assert str(bench.fetcher.live()).startswith("the poll loop has not turned for 100 s")
 
 
 def test_it_is_alive_while_it_waits_for_kafka_before_its_first_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "_LIVE_S", -1)
-    assert Bench().fetcher.live() is None
+    bench = Bench()
+    monkeypatch.setattr(fetching, "monotonic", lambda: time.monotonic() + 100)
+    assert bench.fetcher.live() is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "longest_s"),
+    [
+        ({}, 80),
+        ({"revoke_wait_s": 60}, 135),
+        ({"delivery": "exactly_once", "sinks": ("kafka",), "session_timeout_ms": 300_000}, 365),
+    ],
+)
+def test_a_turn_may_take_as_long_as_all_that_it_may_wait_for(
+    settings: dict[str, Any], longest_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(**settings)
+    bench.fetcher.step()
+    monkeypatch.setattr(fetching, "monotonic", lambda: time.monotonic() + longest_s - 1)
+    assert bench.fetcher.live() is None
+    monkeypatch.setattr(fetching, "monotonic", lambda: time.monotonic() + longest_s + 1)
+    assert bench.fetcher.live() is not None
 
 
 def test_a_failed_part_ends_it() -> None:
@@ -337,7 +456,7 @@ def test_a_failed_part_ends_it() -> None:
 
 def test_a_turn_updates_what_is_measured() -> None:
     bench = Bench()
-    bench.fetcher.assigned([P0], {})
+    bench.fetcher.assigned({P0: 0})
     bench.fetcher.step()
     value = bench.metrics.registry.get_sample_value
     assert value("velox_ready") == 1
@@ -354,18 +473,22 @@ def lack(bench: Bench) -> Cause:
 
 def test_what_kafka_holds_and_has_not_given_yet_is_a_lack_of_fetching_and_nothing_in_it_a_lack_of_work() -> None:
     bench = Bench()
-    bench.fetcher.assigned([P0], {})
+    bench.fetcher.assigned({P0: 0})
     assert lack(bench) == Cause.FETCH
     bench = Bench()
     bench.kafka.behind = 0
     assert lack(bench) == Cause.FETCH, "nothing is known of a topic before the group is joined"
-    bench.fetcher.assigned([P0], {})
+    bench.fetcher.assigned({P0: 0})
     assert lack(bench) == Cause.NO_WORK
+    bench = Bench()
+    bench.kafka.behind = None
+    bench.fetcher.assigned({P0: 0})
+    assert lack(bench) == Cause.LAG_UNKNOWN, "nobody says"
 
 
 def test_records_on_their_way_through_the_fetcher_are_a_lack_of_fetching() -> None:
     bench = Bench()
-    bench.fetcher.assigned([P0], {})
+    bench.fetcher.assigned({P0: 0})
     bench.kafka.behind = 0
     bench.kafka.ready = [message(0)]
     bench.fetcher.step()

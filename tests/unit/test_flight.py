@@ -1,15 +1,26 @@
 """What is in flight is bounded in records and in bytes, and done only when it is said to be."""
 
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from tests.fakes import make_record
 from velox.consumer.flight import Flight
 from velox.core.circuit import Circuit
-from velox.records import Partition
+from velox.records import Partition, Record
 
 P0 = Partition("image_data", 0)
+
+
+def sized(offset: int, size_bytes: int) -> Record:
+    return replace(make_record(offset), size_bytes=size_bytes)
+
+
+def fill(flight: Flight, records: Sequence[Record]) -> None:
+    for record in records:
+        flight.add(record)
 
 
 @pytest.fixture
@@ -17,14 +28,14 @@ def flight() -> Flight:
     return Flight(max_records=10, max_bytes=1000, circuit=Circuit(ratio=0, window=10, run=2))
 
 
-def test_it_counts_records_and_the_bytes_of_their_values(flight: Flight) -> None:
-    flight.add([make_record(0, value=b"x" * 300), make_record(1, value=b"x" * 50, payload=b"y")])
+def test_it_counts_records_and_the_memory_they_hold(flight: Flight) -> None:
+    fill(flight, [sized(0, 300), sized(1, 50)])
     assert (flight.records, flight.bytes, flight.room()) == (2, 350, 8)
 
 
 def test_done_is_seen_only_when_settled(flight: Flight) -> None:
     records = [make_record(0), make_record(1)]
-    flight.add(records)
+    fill(flight, records)
     flight.done(records)
     assert (flight.records, flight.offsets.committable()) == (2, {})
     flight.settle()
@@ -33,27 +44,27 @@ def test_done_is_seen_only_when_settled(flight: Flight) -> None:
 
 def test_the_offset_is_held_back_by_what_is_not_done(flight: Flight) -> None:
     first, second = make_record(0), make_record(1)
-    flight.add([first, second])
+    fill(flight, [first, second])
     flight.done([second])
     flight.settle()
     assert (flight.records, flight.offsets.committable()) == (1, {})
 
 
 def test_there_is_no_room_beyond_the_records(flight: Flight) -> None:
-    flight.add([make_record(offset, value=b"") for offset in range(12)])
+    fill(flight, [sized(offset, 1) for offset in range(12)])
     assert flight.room() == 0
 
 
 def test_there_is_no_room_beyond_the_bytes(flight: Flight) -> None:
-    flight.add([make_record(0, value=b"x" * 999)])
+    fill(flight, [sized(0, 999)])
     assert flight.room() == 9
-    flight.add([make_record(1, value=b"x")])
+    fill(flight, [sized(1, 1)])
     assert flight.room() == 0
 
 
 def test_what_is_done_makes_room_again_also_for_partitions_that_are_gone(flight: Flight) -> None:
-    records = [make_record(0, value=b"x" * 1000)]
-    flight.add(records)
+    records = [sized(0, 1000)]
+    fill(flight, records)
     flight.offsets.forget([P0])
     flight.done(records)
     flight.settle()
@@ -62,7 +73,7 @@ def test_what_is_done_makes_room_again_also_for_partitions_that_are_gone(flight:
 
 def test_a_wait_ends_as_soon_as_another_thread_is_done(flight: Flight) -> None:
     records = [make_record(0)]
-    flight.add(records)
+    fill(flight, records)
     writer = threading.Thread(target=flight.done, args=(records,))
     writer.start()
     flight.wait(60)  # ends long before, or the test's own time limit does
@@ -73,7 +84,7 @@ def test_a_wait_ends_as_soon_as_another_thread_is_done(flight: Flight) -> None:
 
 def test_what_was_settled_is_not_waited_for_again(flight: Flight) -> None:
     records = [make_record(0)]
-    flight.add(records)
+    fill(flight, records)
     flight.done(records)
     flight.settle()
     woken = threading.Event()
@@ -91,14 +102,14 @@ def test_what_was_settled_is_not_waited_for_again(flight: Flight) -> None:
 
 def test_a_run_of_bad_records_is_counted_in_the_order_of_the_partition_not_of_their_ends(flight: Flight) -> None:
     bad, good, worse = make_record(0), make_record(1), make_record(2)
-    flight.add([bad, good, worse])
+    fill(flight, [bad, good, worse])
     flight.done([], [bad, worse])
     flight.settle()
     assert flight.circuit.cause is None, "the good one between them takes longer"
     flight.done([good])
     flight.settle()
     assert flight.circuit.cause is None
-    flight.add([make_record(3)])
+    fill(flight, [make_record(3)])
     flight.done([], [make_record(3)])
     flight.settle()
     assert flight.circuit.cause == "the last 2 records of image_data-0 were all bad"

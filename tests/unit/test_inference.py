@@ -21,6 +21,7 @@ from velox.consumer.portions import Portions
 from velox.core.batching import Batcher
 from velox.core.pace import Pace
 from velox.errors import BadRecordError, Reason
+from velox.models.remarks import remark, take_remark
 from velox.records import Prediction
 
 Answered = dict[int, Prediction | BadRecordError]
@@ -218,6 +219,31 @@ def test_what_was_decoded_ahead_is_what_is_predicted_and_an_error_costs_only_its
     ahead = answer(model, batch, portions=Portions(8), decoding=decoding).answers
     at_once = answer(model, batch, portions=Portions(8)).answers
     assert [(ticket, str(found)) for ticket, found in ahead] == [(ticket, str(found)) for ticket, found in at_once]
+
+
+class Remarking(FakeModel):
+    """Remarks on what is ``odd`` or ``bad``."""
+
+    def decode(self, payload: bytes) -> tuple[str, float]:
+        if payload.startswith((b"odd", b"bad")):
+            remark(f"{payload.decode()}\nwith a second line")
+        return super().decode(payload)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_decode_remarks_on_is_told_with_its_batch_and_of_that_payload_alone(threads: int) -> None:
+    model = Remarking()
+    decoding = Decoding(model.decode, threads=threads)
+    batch = [(7, b"odd:0.5"), (8, b"bad"), (9, b"fine:0.5"), (10, b"odder:0.5")]
+    decoding.expect(batch)
+    first = answer(model, batch, portions=Portions(8), decoding=decoding)
+    assert first.remarks == ((7, "odd:0.5 with a second line"), (10, "odder:0.5 with a second line"))
+    assert answer(model, [(11, b"fine:0.5")], portions=Portions(8), decoding=decoding).remarks == ()
+
+
+def test_a_remark_is_short() -> None:
+    remark("x" * 10_000)
+    assert len(take_remark()) == 200
 
 
 @pytest.mark.parametrize("threads", [1, 3])

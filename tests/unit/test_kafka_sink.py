@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.results import make_result
+from velox.kafka.delivery import message_bytes
 from velox.records import Headers
 from velox.settings import Settings
 from velox.sinks.documents import document
-from velox.sinks.kafka import outgoing, results_topic
+from velox.sinks.kafka import outgoing, refusals, results_topic
 
 
 def value(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any argument of make_result
@@ -51,10 +52,58 @@ def test_the_headers_name_id_model_and_position() -> None:
     }
 
 
-def test_a_trace_goes_on_and_nothing_else_of_the_records_headers() -> None:
-    trace: Headers = [("traceparent", b"00-4bf9-00f0-01"), ("tracestate", b"a=1")]
+TRACE: Headers = [
+    ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ("tracestate", b"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"),
+]
+
+
+def handed_on(*headers: tuple[str, bytes | None]) -> list[tuple[str, bytes | None]]:
+    """What a result carries on of a record's headers."""
     result = make_result()
-    record = replace(result.record, headers=[*trace, ("velox-id", b"b"), ("secret", b"c")])
-    headers = outgoing(replace(result, record=record), "results")["headers"]
-    assert [header for header in headers if header[0] in {"traceparent", "tracestate", "secret"}] == trace
-    assert [value for name, value in headers if name == "velox-id"] == [b"image_data-0-0"]
+    carried = outgoing(replace(result, record=replace(result.record, headers=headers)), "results")["headers"]
+    return [header for header in carried if not header[0].startswith("velox-")]
+
+
+def test_a_trace_goes_on_and_nothing_else_of_the_records_headers() -> None:
+    assert handed_on(*TRACE, ("velox-id", b"b"), ("secret", b"c")) == TRACE
+
+
+def test_of_a_trace_that_is_said_twice_the_first_goes_on() -> None:
+    assert handed_on(*TRACE, ("tracestate", b"a=1"), *TRACE) == TRACE
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ("traceparent", None),
+        ("traceparent", b"00-4bf9-00f0-01"),
+        ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-and more"),
+        ("traceparent", b"00-" + b"0" * 1_000_000),
+        ("tracestate", b""),
+        ("tracestate", b"a" * 513),
+        ("tracestate", b"a=1\r\nb=2"),
+        ("tracestate", b"a" * 10_485_400),
+    ],
+    ids=lambda odd: f"{odd[0]}, {len(odd[1] or b'')} bytes",
+)
+def test_what_is_no_trace_is_not_handed_on(odd: tuple[str, bytes | None]) -> None:
+    assert handed_on(odd) == []
+
+
+def test_a_result_has_a_bounded_size_whatever_its_record_carries() -> None:
+    result = make_result(label="x" * 1000)
+    hostile = replace(
+        result.record,
+        headers=[("tracestate", b"a" * 10_000_000), ("other", b"b" * 10_000_000), *TRACE],
+        key=b"k" * 10_000_000,
+        ground_truth="y" * 257,
+    )
+    assert message_bytes(outgoing(replace(result, record=hostile), "results")) < 4096
+
+
+def test_results_that_are_too_large_for_the_topic_are_named_with_the_reason() -> None:
+    messages = {name: outgoing(make_result(label=label), "seen") for name, label in (("a", "x"), ("b", "x" * 900))}
+    assert list(refusals(messages, 1200)) == ["b"]
+    assert "seen takes 1200" in refusals(messages, 1200)["b"]
+    assert refusals(messages, 10_000) == {}

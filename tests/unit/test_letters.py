@@ -14,7 +14,7 @@ from velox.core.letters import (
     write_ranges,
 )
 from velox.errors import BadRecordError, Reason
-from velox.records import Headers, Position, record_id
+from velox.records import Headers, Omitted, Position, record_id
 
 AT = Position("image_data.dlq", 0, 5)
 BAD = BadRecordError(Reason.EMPTY, "the record has no payload")
@@ -36,7 +36,7 @@ def test_a_letter_says_what_was_written_into_it() -> None:
         id="image_data-3-42",
         attempts=1,
         origin="image_data-3-42",
-        is_pointer=False,
+        omitted=None,
     )
 
 
@@ -45,9 +45,13 @@ def test_a_letter_of_an_older_version_is_a_first_attempt() -> None:
     assert (letter_of(older).attempts, letter_of(older).origin) == (1, "image_data-0-42")
 
 
-@pytest.mark.parametrize("name", ["velox-dlq-value-omitted-bytes", "velox-dlq-record-omitted-bytes"])
-def test_a_letter_without_its_value_is_a_pointer(name: str) -> None:
-    assert letter_of([*dead_letter_headers(make_record(), BAD), (name, b"7")]).is_pointer
+@pytest.mark.parametrize(
+    ("name", "omitted"),
+    [("velox-dlq-value-omitted-bytes", Omitted(7)), ("velox-dlq-record-omitted-bytes", Omitted(0, 7))],
+)
+def test_a_letter_without_its_value_is_a_pointer_that_knows_its_size(name: str, omitted: Omitted) -> None:
+    letter = letter_of([*dead_letter_headers(make_record(), BAD), (name, b"7")])
+    assert (letter.is_pointer, letter.omitted) == (True, omitted)
 
 
 @pytest.mark.parametrize("missing", ["velox-dlq-reason", "velox-dlq-topic", "velox-dlq-partition", "velox-dlq-offset"])

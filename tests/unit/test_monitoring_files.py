@@ -15,7 +15,14 @@ CATALOGUE = ConsumerMetrics.catalogue()
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 RECORDED = {"target_shapes_found"}
-PER_SERIES = {"VeloxNotReady", "VeloxCircuitOpen", "VeloxRecordsLost", "VeloxInferenceRestarts", "VeloxSinkErrors"}
+PER_SERIES = {
+    "VeloxNotReady",
+    "VeloxCircuitOpen",
+    "VeloxRecordsLost",
+    "VeloxInferenceRestarts",
+    "VeloxSinkErrors",
+    "VeloxDamagedBatch",
+}
 
 
 def exported() -> set[str]:

@@ -20,9 +20,9 @@ def fetch(offsets: Offsets, *numbers: int, partition: Partition = P0) -> None:
         offsets.fetched(at(number, partition))
 
 
-def finish(offsets: Offsets, *numbers: int, partition: Partition = P0) -> None:
+def finish(offsets: Offsets, *numbers: int, partition: Partition = P0, epoch: int | None = None) -> None:
     for number in numbers:
-        offsets.done(at(number, partition))
+        offsets.done(at(number, partition), epoch=offsets.epoch if epoch is None else epoch)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_record_in_flight_holds_back_all_after_it(offsets: Offsets) -> None:
 def test_gaps_in_the_log_hold_nothing_back(offsets: Offsets) -> None:
     fetch(offsets, 3, 8, 21)
     finish(offsets, 8, 3)
-    assert offsets.committable() == {P0: 9}
+    assert offsets.committable() == {P0: 21}, "before 21 there is nothing left to be done"
     finish(offsets, 21)
     assert offsets.committable() == {P0: 22}
 
@@ -121,34 +121,75 @@ def test_done_for_a_partition_that_was_never_fetched_is_ignored(offsets: Offsets
 
 def test_work_from_before_a_partition_was_lost_cannot_commit_past_the_new_start(offsets: Offsets) -> None:
     fetch(offsets, 0, 1, 2)
+    before = offsets.epoch
     offsets.forget([P0])
     fetch(offsets, 10, 11)
-    finish(offsets, 0, 1, 2)
+    finish(offsets, 0, 1, 2, epoch=before)
     assert offsets.committable() == {}
     finish(offsets, 10)
     assert offsets.committable() == {P0: 11}
 
 
-def test_a_late_answer_for_a_record_that_was_fetched_again_counts_for_that_record_alone(offsets: Offsets) -> None:
+def test_what_became_of_a_record_says_nothing_of_it_once_it_was_fetched_again(offsets: Offsets) -> None:
     fetch(offsets, 0, 1, 2)
+    before = offsets.epoch
     offsets.forget([P0])
     fetch(offsets, 0, 1, 2)
-    finish(offsets, 2)
+    finish(offsets, 0, 1, 2, epoch=before)
     assert offsets.committable() == {}
-    finish(offsets, 0, 1)
+    assert offsets.in_flight() == 3
+    finish(offsets, 0, 1, 2)
     assert offsets.committable() == {P0: 3}
 
 
-def test_a_late_answer_may_come_before_its_record_is_fetched_again(offsets: Offsets) -> None:
-    fetch(offsets, 0, 1, 2)
-    offsets.forget([P0])
+def test_a_partition_that_stays_goes_on_when_another_goes(offsets: Offsets) -> None:
     fetch(offsets, 0)
+    fetch(offsets, 0, partition=P1)
+    before = offsets.epoch
+    offsets.forget([P1])
+    finish(offsets, 0, epoch=before)
+    assert offsets.committable() == {P0: 1}
+    assert (offsets.owned_since(P0), offsets.owned_since(P1)) == (before, None)
+
+
+def test_a_record_that_needs_nothing_done_is_passed_with_those_before_it(offsets: Offsets) -> None:
+    fetch(offsets, 0)
+    offsets.skipped(at(1))
+    assert offsets.committable() == {}
+    fetch(offsets, 2)
+    finish(offsets, 0)
+    assert offsets.committable() == {P0: 2}
+    offsets.skipped(at(3))
     finish(offsets, 2)
-    fetch(offsets, 1, 2)
+    assert offsets.committable() == {P0: 4}
+    assert offsets.take_gaps() == []
+
+
+def test_what_kafka_marks_behind_the_last_record_is_committed_once_nothing_is_in_flight(offsets: Offsets) -> None:
+    fetch(offsets, 0, 1)
+    offsets.reached(P0, 3)
     finish(offsets, 0, 1)
-    assert offsets.committable()[P0] in {2, 3}, "2 was stored, but no more than that may be committed"
-    finish(offsets, 2)
+    assert offsets.committable() == {P0: 2}, "what was in flight then may have been the reason"
+    offsets.reached(P0, 3)
     assert offsets.committable() == {P0: 3}
+    offsets.committed({P0: 3})
+    offsets.reached(P0, 3)
+    offsets.reached(P1, 9)
+    assert offsets.committable() == {}
+
+
+def test_it_counts_what_no_accepted_commit_covers(offsets: Offsets) -> None:
+    fetch(offsets, 0, 1, 2, 5)
+    finish(offsets, 0, 1, 2)
+    assert offsets.uncommitted() == 3
+    on_its_way = offsets.committable()
+    finish(offsets, 5)
+    offsets.committed(on_its_way)
+    assert offsets.uncommitted() == 1
+    offsets.committed({})
+    assert offsets.uncommitted() == 1
+    offsets.committed(offsets.committable())
+    assert offsets.uncommitted() == 0
 
 
 def test_an_offset_at_or_before_the_last_one_in_flight_is_refused_not_committed_over(offsets: Offsets) -> None:
@@ -192,12 +233,12 @@ class Oracle:
         self.done: set[int] = set()
 
     def committable(self) -> int | None:
-        answer = None
-        for offset in self.fetched:
-            if offset not in self.done:
-                break
-            answer = offset + 1
-        return answer
+        """The first offset that is not done, or after all of them; None where that is where it began."""
+        if not self.fetched:
+            return None
+        left = [offset for offset in self.fetched if offset not in self.done]
+        answer = left[0] if left else self.fetched[-1] + 1
+        return None if answer == self.fetched[0] else answer
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -223,11 +264,11 @@ def test_it_agrees_with_a_naive_oracle_on_random_histories(seed: int) -> None:
             next_offset[partition] += 1
         elif action < 0.55:
             stale = rng.choice([-1, *oracle.done])
-            offsets.done(at(stale, partition))
+            offsets.done(at(stale, partition), epoch=offsets.epoch)
         elif open_ones:
             offset = rng.choice(open_ones)
             oracle.done.add(offset)
-            offsets.done(at(offset, partition))
+            offsets.done(at(offset, partition), epoch=offsets.epoch)
         expected = {p: o.committable() for p, o in oracles.items() if o.committable() is not None}
         assert offsets.committable() == expected
         assert offsets.in_flight([partition]) == len(oracles[partition].fetched) - _prefix(oracles[partition])

@@ -2,21 +2,30 @@
 
 import json
 import struct
+import time
+import tracemalloc
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
 
 from velox.core.envelope import CHECKSUM_HEADER, Codec, checksum, frame
 from velox.errors import BadRecordError, Reason
-from velox.kafka.parsing import parse
-from velox.records import ID_HEADER, Headers, Position, Record
+from velox.kafka.parsing import beside_bytes, parse, parse_all
+from velox.kafka.topics import HEADROOM_BYTES
+from velox.records import ID_HEADER, Headers, Omitted, Position, Record
 
 METADATA = {"timestamp": 1700000000.5, "color_label": "red", "shape_label": "circle", "dtype": "jpeg"}
-KAFKA_MS = 1700000099000
+KAFKA_S = 1700000099.0
 MAX_BYTES = 1000
 
 
-def message(value: bytes | None, *, key: bytes | None = None, headers: Headers | None = None) -> Message:
+def message(
+    value: bytes | None,
+    *,
+    key: bytes | None = b"key",
+    headers: Headers | None = None,
+    timestamp: tuple[int, int] = (TIMESTAMP_CREATE_TIME, int(KAFKA_S * 1000)),
+) -> Message:
     return Message(
         topic="image_data",
         partition=3,
@@ -24,65 +33,109 @@ def message(value: bytes | None, *, key: bytes | None = None, headers: Headers |
         key=key,
         value=value,
         headers=None if headers is None else list(headers),
-        timestamp=(TIMESTAMP_CREATE_TIME, KAFKA_MS),
+        timestamp=timestamp,
     )
 
 
-def good(value: bytes, *, codec: Codec = Codec.FRAMED, headers: Headers | None = None) -> Record:
-    record, error = parse(message(value, key=b"key", headers=headers), codec=codec, max_bytes=MAX_BYTES)
+def taken(given: Message, *, codec: Codec = Codec.FRAMED) -> Record:
+    record, error = parse(given, codec=codec, max_bytes=MAX_BYTES)
     assert error is None
     return record
 
 
+def good(value: bytes, *, codec: Codec = Codec.FRAMED, headers: Headers | None = None) -> Record:
+    return taken(message(value, headers=headers), codec=codec)
+
+
 def bad(
-    value: bytes | None, *, codec: Codec = Codec.FRAMED, headers: Headers | None = None
+    value: bytes | None, *, codec: Codec = Codec.FRAMED, headers: Headers | None = None, key: bytes | None = b"key"
 ) -> tuple[Record, BadRecordError]:
-    record, error = parse(message(value, key=b"key", headers=headers), codec=codec, max_bytes=MAX_BYTES)
+    record, error = parse(message(value, key=key, headers=headers), codec=codec, max_bytes=MAX_BYTES)
     assert error is not None
     return record, error
 
 
+def dated(stamp: str) -> bytes:
+    """A framed value whose timestamp is this JSON."""
+    header = f'{{"timestamp": {stamp}}}'.encode()
+    return struct.pack(">I", len(header)) + header + b"jpeg"
+
+
 def test_a_framed_message_is_taken_apart() -> None:
     value = frame(METADATA, b"jpeg")
-    record = good(value, headers=[(ID_HEADER, b"0190"), ("traceparent", None)])
+    headers: Headers = [(ID_HEADER, b"0190"), ("traceparent", None)]
+    record, error = parse(message(value, headers=headers), codec=Codec.FRAMED, max_bytes=MAX_BYTES, epoch=7)
+    assert error is None
     assert record == Record(
         id="0190",
         position=Position("image_data", 3, 42),
+        epoch=7,
         key=b"key",
-        value=value,
-        metadata=METADATA,
+        head=value[:-4],
         payload=b"jpeg",
-        headers=[(ID_HEADER, b"0190"), ("traceparent", None)],
+        headers=headers,
+        ground_truth="red_circle",
         produced_at=1700000000.5,
+        timed_from=1700000000.5,
+        size_bytes=len(value) + beside_bytes(b"key", headers),
     )
+    assert record.value == value
 
 
 def test_a_producer_that_knows_nothing_of_velox_is_understood() -> None:
     header = json.dumps(METADATA).encode()
-    record, error = parse(
-        message(struct.pack(">I", len(header)) + header + b"jpeg"), codec=Codec.FRAMED, max_bytes=MAX_BYTES
-    )
-    assert error is None
+    record = taken(message(struct.pack(">I", len(header)) + header + b"jpeg", key=None))
     assert (record.id, record.key, list(record.headers)) == ("image_data-3-42", None, [])
     assert (record.payload, record.ground_truth) == (b"jpeg", "red_circle")
 
 
 def test_a_raw_message_is_all_payload_and_dated_by_kafka() -> None:
-    record = good(b"any text", codec=Codec.RAW)
-    assert (record.payload, record.metadata, record.produced_at) == (b"any text", {}, KAFKA_MS / 1000)
+    value = b"any text"
+    record = good(value, codec=Codec.RAW)
+    assert (record.payload, record.ground_truth, record.produced_at) == (value, "unknown_unknown", KAFKA_S)
+    assert record.payload is value, "held once"
 
 
 @pytest.mark.parametrize(
-    "stamp", ["null", '"now"', "NaN", "Infinity", "-Infinity", "[]", "{}", "9" * 400, "1e999", "1e300", "-1"]
+    "stamp",
+    [
+        *("null", '"now"', "true", "NaN", "Infinity", "-Infinity", "[]", "{}", "9" * 400, "1e999", "1e300", "-1"),
+        *("0", "86400.5", "946684799", "4102444801"),
+    ],
 )
 def test_a_timestamp_that_is_no_point_in_time_gives_way_to_kafkas(stamp: str) -> None:
-    header = f'{{"timestamp": {stamp}}}'.encode()
-    record = good(struct.pack(">I", len(header)) + header + b"jpeg")
-    assert record.produced_at == KAFKA_MS / 1000
+    record = good(dated(stamp))
+    assert (record.produced_at, record.timed_from) == (KAFKA_S, KAFKA_S)
 
 
 def test_whole_seconds_are_a_timestamp_too() -> None:
     assert good(frame({"timestamp": 1700000000}, b"jpeg")).produced_at == 1700000000.0
+
+
+def test_a_record_made_long_before_it_was_sent_is_dated_by_its_making_and_timed_by_its_sending() -> None:
+    record = good(dated("1000000000"))
+    assert (record.produced_at, record.timed_from) == (1000000000.0, KAFKA_S)
+
+
+@pytest.mark.parametrize("kafka_ms", [-1, 0, 1, 4_102_444_800_001])
+def test_without_any_credible_date_it_was_made_when_it_was_read_and_is_not_timed(kafka_ms: int) -> None:
+    before = time.time()
+    record = taken(message(frame({}, b"jpeg"), timestamp=(TIMESTAMP_CREATE_TIME, kafka_ms)))
+    assert before <= record.produced_at <= time.time()
+    assert record.timed_from is None
+
+
+def test_only_a_key_without_a_value_is_a_deletion() -> None:
+    given = [message(None), message(None, key=None), message(b""), message(frame(METADATA, b"jpeg"))]
+    deletion, *records = parse_all(given, codec=Codec.FRAMED, max_bytes=MAX_BYTES, epoch=3)
+    assert deletion == Position("image_data", 3, 42)
+    reasons = []
+    for found in records:
+        assert not isinstance(found, Position)
+        record, error = found
+        assert record.epoch == 3
+        reasons.append(error and error.reason)
+    assert reasons == [Reason.EMPTY, Reason.EMPTY, None]
 
 
 @pytest.mark.parametrize(
@@ -96,8 +149,6 @@ def test_whole_seconds_are_a_timestamp_too() -> None:
         (b"\x00\x00", Codec.FRAMED, Reason.BAD_ENVELOPE),
         (b"\x00\x00\x00\xff{}", Codec.FRAMED, Reason.BAD_ENVELOPE),
         (b"\x00\x00\x00\x02[]jpeg", Codec.FRAMED, Reason.BAD_METADATA),
-        (b"x" * (MAX_BYTES + 1), Codec.RAW, Reason.TOO_LARGE),
-        (b"x" * (MAX_BYTES + 1), Codec.FRAMED, Reason.TOO_LARGE),
     ],
 )
 def test_a_bad_message_comes_back_as_a_record_beside_the_reason(
@@ -112,6 +163,53 @@ def test_a_bad_message_comes_back_as_a_record_beside_the_reason(
 
 def test_a_message_of_the_largest_size_is_not_too_large() -> None:
     assert good(b"x" * MAX_BYTES, codec=Codec.RAW).payload == b"x" * MAX_BYTES
+
+
+@pytest.mark.parametrize("codec", list(Codec))
+def test_a_value_that_is_too_large_is_kept_as_far_as_a_dead_letter_has_room(codec: Codec) -> None:
+    for size in (MAX_BYTES + 1, MAX_BYTES + HEADROOM_BYTES):
+        record, error = bad(b"x" * size, codec=codec, headers=[("a", b"1")])
+        assert error.reason is Reason.TOO_LARGE
+        assert error.detail == f"{size} bytes, more than MAX_MESSAGE_BYTES=1000"
+        assert (record.key, record.headers, record.value) == (b"key", [("a", b"1")], b"x" * size)
+        assert record.omitted is None
+    record, error = bad(b"x" * (size + 1), codec=codec, headers=[("a", b"1")])
+    assert error.reason is Reason.TOO_LARGE
+    assert error.detail == f"{size + 1} bytes, more than MAX_MESSAGE_BYTES=1000"
+    assert (record.key, record.headers, record.value) == (b"key", [("a", b"1")], b"")
+    assert record.omitted == Omitted(size + 1)
+    assert record.size_bytes < MAX_BYTES + 1
+
+
+def test_key_and_headers_count_as_memory_sees_them() -> None:
+    many: Headers = [("h", b"")] * 10_000
+    record, error = bad(b"small", codec=Codec.RAW, headers=[(ID_HEADER, b"0190"), *many])
+    assert error.reason is Reason.TOO_LARGE
+    assert "10015 bytes" in error.detail or "with its key and 10001 headers" in error.detail
+    assert (record.id, record.key, record.headers, record.value) == ("0190", None, (), b"")
+    assert record.omitted == Omitted(5, 5 + 3 + len(ID_HEADER) + 4 + 10_000)
+    assert record.size_bytes < 2000
+    assert bad(b"small", codec=Codec.RAW, key=b"k" * 2 * HEADROOM_BYTES)[1].reason is Reason.TOO_LARGE
+
+
+def test_a_usual_number_of_headers_is_no_reason_to_refuse_a_large_value() -> None:
+    headers: Headers = [(f"header-{number}", b"x" * 100) for number in range(1000)]
+    assert good(b"x" * MAX_BYTES, codec=Codec.RAW, headers=headers).headers == headers
+
+
+def test_what_a_record_is_said_to_hold_is_what_it_holds() -> None:
+    headers: Headers = [(f"header {number}", bytes([number]) * 20) for number in range(10)]
+
+    def made() -> Record:
+        fresh: Headers = [("".join([*name]), bytes([*(value or b"")])) for name, value in headers]
+        return good(frame(METADATA, b"x" * 500), headers=fresh)
+
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    held = [made() for _ in range(200)]
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.6 < (after - before) / sum(record.size_bytes for record in held) <= 1.0
 
 
 def test_a_value_that_agrees_with_its_checksum_is_good() -> None:
@@ -139,7 +237,7 @@ def test_one_flipped_bit_is_noticed_when_there_is_a_checksum(codec: Codec) -> No
 def test_a_checksum_that_is_none_is_a_mismatch(odd: bytes | None) -> None:
     _, error = bad(frame(METADATA, b"jpeg"), headers=[(CHECKSUM_HEADER, odd)])
     assert error.reason is Reason.CHECKSUM_MISMATCH
-    assert len(error.detail) < 200
+    assert len(error.detail) < 250
 
 
 def test_repeated_headers_are_all_kept() -> None:

@@ -77,6 +77,23 @@ def test_an_input_that_does_not_fit_alone_is_bad_and_its_neighbours_keep_their_b
     assert portions.limit == SIZE
 
 
+def test_what_fits_is_learnt_also_beside_inputs_that_never_fit() -> None:
+    model, portions = Hungry(2), Portions(SIZE)
+    batch: list[int | None] = [0, 1, 2, 3, 4, None, 6, None]
+    for _ in range(2):
+        model.tried.clear()
+        assert labels(portions.predict(model, batch)).count("out_of_memory") == 2
+        assert portions.limit == 2
+    assert max(model.tried) == 2, "what failed before is not tried again"
+
+
+def test_several_inputs_that_never_fit_cost_no_more_attempts_than_there_are_inputs() -> None:
+    model, portions = Hungry(SIZE), Portions(SIZE)
+    assert labels(portions.predict(model, [None] * SIZE)) == ["out_of_memory"] * SIZE
+    assert model.tried == [8, 4, 2, *[1] * SIZE]
+    assert portions.limit == SIZE
+
+
 def test_the_reason_carries_what_the_framework_said() -> None:
     (error,) = Portions(SIZE).predict(Hungry(0), [1])
     assert isinstance(error, BadRecordError)

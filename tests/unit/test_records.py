@@ -54,11 +54,7 @@ def test_header_names_are_told_apart_by_case() -> None:
     assert record_id(POSITION, [("Velox-Id", b"x")]) == str(POSITION)
 
 
-def test_the_ground_truth_is_color_and_shape() -> None:
-    record = make_record(metadata={"color_label": "red", "shape_label": "circle"})
-    assert record.ground_truth == "red_circle"
-
-
-def test_without_labels_the_ground_truth_is_unknown() -> None:
-    assert make_record().ground_truth == "unknown_unknown"
-    assert make_record(metadata={"color_label": "red"}).ground_truth == "red_unknown"
+def test_the_value_is_its_head_and_its_payload() -> None:
+    assert make_record(head=b"\0\0\0\2{}", payload=b"jpeg").value == b"\0\0\0\2{}jpeg"
+    assert make_record(head=b"nothing good", payload=b"").value == b"nothing good"
+    assert make_record(head=b"", payload=b"all of it").value == b"all of it"

@@ -42,6 +42,14 @@ def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, moun
     assert settings.origins()[name] == "environment"
 
 
+def test_a_mark_of_utf_8_and_a_windows_line_end_are_no_part_of_the_secret(
+    monkeypatch: pytest.MonkeyPatch, mounted: Path
+) -> None:
+    mounted.write_bytes(f"\ufeff{SECRET}ü\r\n".encode())
+    monkeypatch.setenv("MONGO_URI_FILE", str(mounted))
+    assert settings.load().mongo_uri.get_secret_value() == f"{SECRET}ü"
+
+
 def test_the_settings_that_are_secrets() -> None:
     assert secret_fields(Settings) == {"mongo_uri", "kafka_sasl_password", "kafka_ssl_key_password"}
 
@@ -84,9 +92,9 @@ def test_a_file_that_cannot_be_read_is_told_without_its_name_which_may_be_the_se
     monkeypatch.setenv("MONGO_URI_FILE", "/nowhere")
     said = "MONGO_URI_FILE takes the path of a file, and what it names cannot be read: No such file or directory"
     assert refusal() == said
-    (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    monkeypatch.setenv("MONGO_URI_FILE", str(tmp_path / "binary"))
-    assert refusal().endswith("cannot be read: it is not text")
+    (tmp_path / "utf-16").write_text(SECRET, encoding="utf-16")
+    monkeypatch.setenv("MONGO_URI_FILE", str(tmp_path / "utf-16"))
+    assert refusal().endswith("cannot be read: it is not UTF-8; save it as UTF-8")
     (tmp_path / "empty").write_text("\n")
     monkeypatch.setenv("MONGO_URI_FILE", str(tmp_path / "empty"))
     assert refusal().endswith("the file is empty")

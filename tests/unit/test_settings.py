@@ -12,8 +12,8 @@ from pydantic import SecretStr, ValidationError
 from velox import settings
 from velox.core.envelope import Codec
 from velox.errors import SettingsError
-from velox.kafka.client import consumer_config
 from velox.kafka.dead_letters import DeadLetters
+from velox.kafka.membership import consumer_config
 from velox.kafka.publisher import Publisher
 from velox.settings import Settings, loading, table
 
@@ -101,6 +101,25 @@ def test_settings_cannot_be_changed() -> None:
         ("TARGET_LABELS", "red_circle,blue_*", ("red_circle", "blue_*")),
         ("SINKS", "sqlite", ("sqlite",)),
         ("SINKS", '["sqlite", "disk"]', ("sqlite", "disk")),
+        ("TARGET_LABELS", "3,7", ("3", "7")),
+        ("TARGET_LABELS", "3", ("3",)),
+        ("TARGET_LABELS", "007, 1.50, 1e3, -1, 0x10, True", ("007", "1.50", "1e3", "-1", "0x10", "True")),
+        ("TARGET_LABELS", "[3, 7]", ("3", "7")),
+        ("TARGET_LABELS", "(3, 7)", ("3", "7")),
+        ("TARGET_LABELS", "[3]", ("3",)),
+        ("TARGET_LABELS", "[1.50, -1, 1e3]", ("1.50", "-1", "1e3")),
+        ("TARGET_LABELS", '["3", 7, "red_*"]', ("3", "7", "red_*")),
+        ("TARGET_LABELS", '["tench, Tinca tinca"]', ("tench, Tinca tinca",)),
+        ("TARGET_LABELS", '"red_circle,blue_*"', ("red_circle", "blue_*")),
+        ("TARGET_LABELS", '"red_circle", "blue_*"', ("red_circle", "blue_*")),
+        ("SHAPES", "8", ("8",)),
+        ("SHAPES", "[8, 0]", ("8", "0")),
+        ("KAFKA_TOPIC", "2024", "2024"),
+        (
+            "KAFKA_BOOTSTRAP_SERVER",
+            " one:9092 , two.example:9093,[fd00::1]:9094",
+            "one:9092,two.example:9093,[fd00::1]:9094",
+        ),
         ("BATCH_SIZE", " 16 ", 16),
         ("CONFIDENCE_THRESHOLD", ".5", 0.5),
         ("SOURCE_LOOP", "true", True),
@@ -200,7 +219,23 @@ def test_origins_tell_where_a_value_comes_from(monkeypatch: pytest.MonkeyPatch, 
         ("CODEC", "avro"),
         ("SINKS", "mongo,oracle"),
         ("SHAPES", "[]"),
-        ("SHAPES", "5"),
+        ("SHAPES", "[circle, square]"),
+        ("SHAPES", "[true, false]"),
+        ("SHAPES", "[[1, 2]]"),
+        ("SHAPES", '["circle"'),
+        ("SHAPES", '{"circle": 1}'),
+        ("SHAPES", "circle,square,circle"),
+        ("TARGET_LABELS", "[None]"),
+        ("SINKS", "3"),
+        ("SINKS", "mongo,mongo"),
+        ("SINKS", "my.sinks:Parquet,my.sinks:Parquet"),
+        ("KAFKA_TOPIC", "."),
+        ("KAFKA_TOPIC", ".."),
+        ("KAFKA_TOPIC", "a" * 250),
+        ("RESULTS_TOPIC", ".."),
+        ("DEAD_LETTER_TOPIC", "not/a/topic"),
+        ("COLORS_BLUE", "{[]: 1}"),
+        ("COLORS_BLUE", "(" * 10_000),
         ("MODEL", "no_class"),
         ("METRICS_PORT", "65536"),
         ("INFERENCE_PROCESSES", "-1"),
@@ -216,6 +251,100 @@ def test_an_invalid_value_names_the_variable_and_the_value(
 ) -> None:
     monkeypatch.setenv(name, text)
     assert f"{name}={text}: " in refusal()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ('"kafka:9092"', '"kafka:9092" has quotes'),
+        ("'kafka:9092,other:9092'", "'kafka:9092 has quotes"),
+        ("http://kafka:9092", "http://kafka:9092 begins with http://"),
+        ("PLAINTEXT://kafka:9092", "PLAINTEXT://kafka:9092 begins with PLAINTEXT://"),
+        ("kafka", "kafka has no port"),
+        ("kafka:9092,other", "other has no port"),
+        ("kafka:9092,", "an address is empty"),
+        (",kafka:9092", "an address is empty"),
+        ("kafka:9092,,other:9092", "an address is empty"),
+        (" ", "an address is empty"),
+        ("kafka:9092 other:9092", "kafka:9092 other:9092 is no address"),
+        ("kafka: 9092", "kafka: 9092 is no address"),
+        ("kafka:9092/topic", "kafka:9092/topic is no address"),
+        ("::1:9092", "::1:9092 is no address"),
+        (":9092", ":9092 is no address"),
+        ("kafka:0", "kafka:0: there is no such port"),
+        ("kafka:65536", "kafka:65536: there is no such port"),
+    ],
+)
+def test_an_address_that_is_none_is_shown_with_the_way_to_write_it(
+    monkeypatch: pytest.MonkeyPatch, address: str, said: str
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVER", address)
+    assert refusal().startswith(f"KAFKA_BOOTSTRAP_SERVER={address}: {said}")
+    assert refusal().endswith("; write host:port, and a comma between two")
+
+
+def test_the_topics_of_dead_letters_and_results_are_named_after_that_of_the_records(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KAFKA_TOPIC", "images")
+    assert settings.load().topics == {
+        "KAFKA_TOPIC": "images",
+        "DEAD_LETTER_TOPIC": "images.dlq",
+        "RESULTS_TOPIC": "images.results",
+    }
+    monkeypatch.setenv("DEAD_LETTER_TOPIC", "bad")
+    monkeypatch.setenv("RESULTS_TOPIC", "good")
+    assert list(settings.load().topics.values()) == ["images", "bad", "good"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"RESULTS_TOPIC": "image_data"}, "RESULTS_TOPIC=image_data is KAFKA_TOPIC too: results would be read"),
+        ({"DEAD_LETTER_TOPIC": "image_data"}, "DEAD_LETTER_TOPIC=image_data is KAFKA_TOPIC too: dead letters would be"),
+        ({"RESULTS_TOPIC": "image_data.dlq"}, "RESULTS_TOPIC=image_data.dlq is DEAD_LETTER_TOPIC too: results would"),
+        ({"RESULTS_TOPIC": "both", "DEAD_LETTER_TOPIC": "both"}, "RESULTS_TOPIC=both is DEAD_LETTER_TOPIC too"),
+        (
+            {"DEAD_LETTER_TOPIC": "image_data.results", "SINKS": "kafka"},
+            "RESULTS_TOPIC=image_data.results is DEAD_LETTER_TOPIC too",
+        ),
+    ],
+)
+def test_topics_that_must_not_be_one_are_refused(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], said: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert refusal().startswith(said)
+    assert refusal().endswith("; name another topic")
+
+
+@pytest.mark.parametrize(
+    ("characters", "given", "refused"),
+    [
+        (245, {}, None),
+        (246, {}, ("DEAD_LETTER_TOPIC", ".dlq", 250)),
+        (249, {"DEAD_LETTER_TOPIC": "bad"}, None),
+        (241, {"SINKS": "kafka"}, None),
+        (242, {"SINKS": "kafka"}, ("RESULTS_TOPIC", ".results", 250)),
+        (245, {"SINKS": "kafka"}, ("RESULTS_TOPIC", ".results", 253)),
+        (245, {"SINKS": "kafka", "RESULTS_TOPIC": "good"}, None),
+    ],
+)
+def test_a_name_that_is_too_long_with_what_is_added_to_it_is_refused(
+    monkeypatch: pytest.MonkeyPatch, characters: int, given: dict[str, str], refused: tuple[str, str, int] | None
+) -> None:
+    topic = "t" * characters
+    for name, value in {"KAFKA_TOPIC": topic, **given}.items():
+        monkeypatch.setenv(name, value)
+    if refused is None:
+        assert settings.load().kafka_topic == topic
+        return
+    setting, suffix, length = refused
+    assert refusal() == (
+        f"{setting}={topic}{suffix} has {length} characters, and Kafka takes 249; "
+        f"shorten KAFKA_TOPIC, or name another topic with {setting}"
+    )
 
 
 def test_an_invalid_value_in_the_env_file_names_the_variable_too(env_file: EnvFile) -> None:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.pictures import SIZE, drawn, encoded, turned_by_exif
+from velox.core.image_formats import FORMATS
 from velox.errors import SettingsError, SourceError
 from velox.settings import Settings
 from velox.sources.folder import FolderSource
@@ -79,11 +81,35 @@ def test_jpeg_files_pass_unchanged_and_in_order(tmp_path: Path) -> None:
     assert [item.metadata["file"] for item in items] == ["a.jpeg", "b/1.jpg"]
 
 
-def test_png_files_become_jpeg(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", GREY)[1].tobytes())
+@pytest.mark.parametrize("form", [form.name for form in FORMATS if form.name != "JPEG"])
+def test_files_of_other_formats_become_jpeg(tmp_path: Path, form: str) -> None:
+    (tmp_path / f"a.{form}").write_bytes(encoded(drawn(), form.upper()))
     (item,) = FolderSource(Settings(), str(tmp_path))
     assert item.payload.startswith(b"\xff\xd8\xff")
-    assert np.allclose(pixels(item), 128, atol=2)
+    expected = cv2.cvtColor(np.asarray(drawn()), cv2.COLOR_RGB2BGR)
+    assert np.abs(pixels(item).astype(int) - expected).mean() < 8
+
+
+def test_what_becomes_jpeg_loses_its_exif_data_and_is_turned_before_unless_stored_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(drawn(), "PNG", exif=turned_by_exif(6)))
+    (upright,) = FolderSource(Settings(), str(tmp_path))
+    (stored,) = FolderSource(Settings(image_orientation="stored"), str(tmp_path))
+    assert pixels(upright).shape[:2] == SIZE
+    assert pixels(stored).shape[:2] == SIZE[::-1]
+
+
+def test_jpeg_files_keep_their_exif_data_and_are_not_turned(tmp_path: Path) -> None:
+    file = encoded(drawn(), "JPEG", exif=turned_by_exif(6))
+    (tmp_path / "a.jpg").write_bytes(file)
+    assert [item.payload for item in FolderSource(Settings(), str(tmp_path))] == [file]
+
+
+def test_a_file_beyond_the_limits_is_skipped_undecoded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(drawn(), "PNG"))
+    (tmp_path / "b.jpg").write_bytes(JPEG)
+    source = FolderSource(Settings(max_image_pixels=20_000), str(tmp_path))
+    assert [item.payload for item in source] == [JPEG]
+    assert "171×125 pixels: MAX_IMAGE_PIXELS=20000" in caplog.text
 
 
 def test_a_folder_named_after_a_label_labels_its_files(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.results import make_result, make_results
 from velox.errors import SinkUnavailableError
+from velox.records import UNLABELLED
 from velox.settings import Settings
 from velox.sinks.documents import document
 from velox.sinks.sqlite import SqliteSink
@@ -42,7 +43,7 @@ def test_a_row_holds_what_a_document_holds(sink: SqliteSink, path: Path) -> None
 
 def test_a_result_written_again_replaces_every_column(sink: SqliteSink, path: Path) -> None:
     first = make_result(7)
-    moved = make_result(8, record_id=first.id, label="green_square", metadata={}, produced_at=1.0)
+    moved = make_result(8, record_id=first.id, label="green_square", ground_truth=UNLABELLED, produced_at=1.0)
     changed = replace(
         moved, is_detection=False, predicted_at=2.0, file_path="", model=replace(moved.model, version="2")
     )

@@ -1,6 +1,8 @@
 """The parts of ``velox verify`` that start nothing; the account has its own file."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,11 @@ import pytest
 
 from tests.fakes import FakeClock
 from velox.core.envelope import PARSERS, Codec, checksum, unframe, verify
+from velox.core.letters import Content
 from velox.errors import BadRecordError, SettingsError, VeloxError
 from velox.models import numbered
 from velox.models.numbered import NumberedModel
+from velox.models.preprocessing import Preprocessor
 from velox.records import Partition
 from velox.settings import Settings
 from velox.sources.source import Item
@@ -22,9 +26,18 @@ from velox.verify.report import Report
 from velox.verify.watch import Watch
 
 LEFT, RIGHT = Partition("records", 0), Partition("records", 1)
-
-
 MODEL = NumberedModel(Settings())
+
+
+class Two:
+    """A source of two payloads."""
+
+    interval_s: float | None = None
+
+    def __init__(self, settings: Settings, path: str) -> None: ...
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter([Item(None, {}, b"one"), Item(None, {}, b"two")])
 
 
 def outcome(records: Records, number: int) -> str | int:
@@ -62,25 +75,94 @@ def test_bad_records_are_bad_in_every_way_and_remembered() -> None:
     records = Records("run", Codec.FRAMED, 1.0, None)
     reasons = {outcome(records, number) for number in range(6)}
     assert reasons == {*("bad_envelope", "bad_metadata", "empty", "not_an_image", "undecodable", "checksum_mismatch")}
-    assert records.poisoned == set(range(6))
+    assert records.poisoned == 6
+
+
+@pytest.mark.parametrize("codec", Codec)
+def test_what_has_to_become_of_a_record_is_what_the_codec_and_the_built_in_model_make_of_it(codec: Codec) -> None:
+    records = Records("run", codec, 0.5, None)
+    outcomes = [outcome(records, number) for number in range(200)]
+    due = [records.due(number) for number in range(200)]
+    assert due == ["stored" if what == number else what for number, what in enumerate(outcomes)]
+    assert len(set(due)) == {Codec.FRAMED: 7, Codec.RAW: 5}[codec]
+
+
+@pytest.mark.parametrize("codec", Codec)
+def test_what_the_model_that_velox_trains_refuses_is_known(codec: Codec) -> None:
+    preprocess = Preprocessor(size=32, profile="fast", max_pixels=10**6, max_side=1000)
+    records = Records("run", codec, 1.0, Two(Settings(), ""), reads_images=True)
+    for number in range(6):
+        value, headers = records.build(number)
+        with pytest.raises(BadRecordError) as refused:
+            verify(value, headers)
+            preprocess(PARSERS[codec](value)[1])
+        assert records.due(number) == refused.value.reason
+
+
+@pytest.mark.parametrize("codec", Codec)
+def test_of_other_models_only_what_never_reaches_them_is_known(codec: Codec) -> None:
+    records = Records("run", codec, 1.0, Two(Settings(), ""))
+    reaches = {}
+    for number in range(6):
+        value, headers = records.build(number)
+        try:
+            verify(value, headers)
+            reaches[number] = bool(PARSERS[codec](value)[1])
+        except BadRecordError:
+            reaches[number] = False
+    assert {number: records.due(number) is None for number in range(6)} == reaches
+    assert True in reaches.values() and False in reaches.values()
+    assert records.due(6) is None, "a good one: only the model knows whether it can read it"
+
+
+def test_ids_lead_back_to_numbers_and_others_do_not() -> None:
+    records = Records("run", Codec.RAW, 0.0, None)
+    assert [records.number(records.id(number)) for number in (0, 7, 9_999_999)] == [0, 7, 9_999_999]
+    others = ("topic-0-2", "verify-ran-00000001", "verify-run-", "verify-run-1", "verify-run-0000000x", "00000001")
+    assert [records.number(identity) for identity in others] == [None] * len(others)
+
+
+def test_numbers_with_the_same_payload_are_twins() -> None:
+    records = Records("run", Codec.FRAMED, 0.0, Two(Settings(), ""))
+    for number in range(8):
+        records.poison = float(number in {6, 7})
+        records.build(number)
+    assert [records.payload(number) for number in range(4)] == [b"one", b"two", b"one", b"two"]
+    assert [records.twin(number) for number in range(6)] == [0, 1, 0, 1, 0, 1]
+    assert len({records.twin(number) for number in range(8)}) == 4
+    own = Records("run", Codec.RAW, 0.0, None)
+    assert [own.twin(number) for number in range(3)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("poison", [0.0, 1.0])
+def test_a_dead_letter_that_carries_its_record_is_told_from_one_that_does_not(codec: Codec, poison: float) -> None:
+    records = Records("run", codec, poison, None)
+    for number in range(12):
+        value, headers = records.build(number)
+        whole = Content(records.key(number), value, headers)
+        assert records.is_whole(number, whole)
+        others = [
+            whole._replace(value=value + b"x"),
+            whole._replace(value=value[1:]),
+            whole._replace(value=None),
+            whole._replace(key=b"another"),
+            whole._replace(headers=headers[1:]),
+            whole._replace(headers=[("velox-id", b"verify-run-99999999"), *headers[1:]]),
+        ]
+        altered = [each for each in others if each._replace(value=each.value or b"") != whole]
+        assert not any(records.is_whole(number, each) for each in altered)
+        assert len(altered) >= 4
 
 
 def test_a_share_of_the_records_is_bad() -> None:
     records = Records("run", Codec.RAW, 0.1, None)
     good = [number for number in range(2000) if outcome(records, number) == number]
-    assert len(good) == 2000 - len(records.poisoned)
-    assert 100 < len(records.poisoned) < 300
+    assert len(good) == 2000 - records.poisoned
+    assert 100 < records.poisoned < 300
 
 
 def test_a_source_that_ends_begins_anew() -> None:
-    class Two:
-        interval_s: float | None = None
-
-        def __init__(self, settings: Settings, path: str) -> None: ...
-
-        def __iter__(self) -> Iterator[Item]:
-            return iter([Item(None, {}, b"one"), Item(None, {}, b"two")])
-
     records = Records("run", Codec.RAW, 0.0, Two(Settings(), ""))
     assert [records.build(number)[0] for number in range(5)] == [b"one", b"two", b"one", b"two", b"one"]
     assert records.label(0) is None
@@ -198,6 +280,7 @@ def test_a_partition_with_nothing_unread_is_not_waited_for() -> None:
 def report(problems: list[str]) -> Report:
     ledger = Ledger(
         produced=10,
+        poisoned=1,
         acknowledged=10,
         stored={"mongo": 8},
         detections=3,
@@ -208,7 +291,15 @@ def report(problems: list[str]) -> Report:
     )
     watch = Watch()
     watch.recoveries[Kind.KILL_CONSUMER] += [1.0, 2.0, 6.0]
-    return Report(ledger, watch, {"run": "ab12", "model": "built-in"}, 4, ["mine:Sink"], problems)
+    return Report(
+        ledger=ledger,
+        watch=watch,
+        circumstances={"run": "ab12", "model": "built-in"},
+        absorbed=4,
+        restarts=2,
+        unchecked=["mine:Sink"],
+        problems=problems,
+    )
 
 
 def test_the_report_says_it_all(capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,7 +314,35 @@ def test_the_report_names_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> N
     report(["1 records missing in mongo: verify-run-00000003"]).show()
     said = capsys.readouterr().out
     assert "NOT every record" in said
+    assert "none lost" not in said
     assert "verify-run-00000003" in said
+
+
+LISTS = [piece.name for piece in fields(Ledger) if piece.type == dict[str, list[str]]]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_each_kind_of_fault_has_its_row_with_its_number(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    made = report([])
+    made.show()
+    before = capsys.readouterr().out.splitlines()
+    setattr(made.ledger, name, {"somewhere": [f"verify-run-{number:08d}" for number in range(4321)]})
+    made.show()
+    changed = [line for line in capsys.readouterr().out.splitlines() if line not in before]
+    assert [line for line in changed if "4,321" in line], name
+
+
+@pytest.mark.parametrize("problems", [[], ["1 records missing in mongo: verify-run-00000003"]])
+def test_the_json_is_ok_only_without_a_problem_and_has_every_figure(problems: list[str], tmp_path: Path) -> None:
+    made = report(problems)
+    made.save(tmp_path / "figures.json")
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert found["ok"] is (not problems)
+    assert found["problems"] == problems
+    assert found["unchecked"] == ["mine:Sink"]
+    assert asdict(made.ledger).items() <= found.items()
+    assert (found["run"], found["duplicates_absorbed_at_least"], found["unasked_restarts"]) == ("ab12", 4, 2)
+    assert found["recovery_s"] == {"kill consumer": [1.0, 2.0, 6.0]}
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from velox.consumer import writer as writing
 from velox.consumer.dispatch import Answered
 from velox.consumer.writer import BULK, Writer
 from velox.core.deadline import Deadline
-from velox.errors import BadRecordError, Reason
+from velox.errors import BadRecordError, Reason, RefusedResultsError
 from velox.kafka.dead_letters import DeadLetters
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import ModelInfo, Prediction, Record
@@ -25,16 +26,18 @@ FOR_EVER = float("inf")
 LONG_S = 3600
 
 
-def detection(offset: int) -> Answered:
-    return Answered(make_record(offset), Prediction("red_circle", 0.98), MODEL)
+def detection(offset: int, *, label: str = "red_circle", sent_s_ago: float | None = 1.0) -> Answered:
+    timed_from = None if sent_s_ago is None else time.time() - sent_s_ago
+    record = replace(make_record(offset), timed_from=timed_from)
+    return Answered(record, Prediction(label, 0.98), MODEL, at=1700000007.5)
 
 
 def other(offset: int) -> Answered:
-    return Answered(make_record(offset), Prediction("green_square", 0.98), MODEL)
+    return detection(offset, label="green_square")
 
 
 def bad(offset: int) -> Answered:
-    return Answered(make_record(offset), BadRecordError(Reason.NOT_AN_IMAGE, "no"), None)
+    return Answered(make_record(offset), BadRecordError(Reason.NOT_AN_IMAGE, "no"))
 
 
 class Desk:
@@ -249,6 +252,85 @@ def test_what_is_done_is_counted(desk: Build) -> None:
     assert at.value("velox_detections_total", label="red_circle") == 2
     assert at.value("target_shapes_found_total") == 2
     assert at.value("velox_end_to_end_seconds_count") == 3
+
+
+def test_of_many_dead_letters_one_of_each_reason_is_logged(desk: Build, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        desk(FakeSink()).write(
+            *map(bad, range(5)), Answered(make_record(7), BadRecordError(Reason.EMPTY, "nothing")), bad(8)
+        )
+    assert [message for message in caplog.messages if message.startswith("Dead letter")] == [
+        "Dead letter image_data-0-0: not_an_image: no",
+        "Dead letter image_data-0-7: empty: nothing",
+    ]
+
+
+@pytest.mark.parametrize(("sent_s_ago", "counted"), [(None, 0), (31 * 86400, 0), (29 * 86400, 1), (-100, 1)])
+def test_a_latency_is_counted_only_where_one_is_known(desk: Build, sent_s_ago: float | None, counted: int) -> None:
+    at = desk(FakeSink())
+    at.write(detection(0, sent_s_ago=sent_s_ago))
+    assert at.value("velox_end_to_end_seconds_count") == counted
+    assert 0 <= at.value("velox_end_to_end_seconds_sum") < 30 * 86400
+
+
+def test_a_latency_ends_only_when_the_last_sink_has_it(desk: Build) -> None:
+    class Slow(FakeSink):
+        def write(self, batch: Sequence[Any]) -> None:
+            time.sleep(0.2)
+            super().write(batch)
+
+    at = desk(Slow())
+    at.write(detection(0, sent_s_ago=0))
+    assert at.value("velox_end_to_end_seconds_sum") >= 0.2
+
+
+def test_a_result_says_when_it_was_predicted_not_when_it_was_written(desk: Build) -> None:
+    at = desk(FakeSink())
+    at.write(detection(0))
+    assert at.sinks[0].batches[0][0].predicted_at == 1700000007.5
+
+
+def test_a_model_that_makes_up_labels_does_not_make_as_many_series(
+    desk: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_MOST_LABELS", 2)
+    at = desk(FakeSink())
+    at.write(*(detection(number, label=f"red_{number % 4}") for number in range(8)))
+    found = {label: at.value("velox_detections_total", label=label) for label in ("red_0", "red_1", "red_2", "other")}
+    assert found == {"red_0": 2, "red_1": 2, "red_2": 0, "other": 4}
+    assert at.value("target_shapes_found_total") == 8
+
+
+def test_a_result_that_a_sink_will_never_take_is_a_dead_letter_and_its_neighbours_are_stored(desk: Build) -> None:
+    class Narrow(FakeSink):
+        def write(self, batch: Sequence[Any]) -> None:
+            super().write([result for result in batch if result.id != "image_data-0-1"])
+            raise RefusedResultsError({"image_data-0-1": "too large"})
+
+    at = desk(FakeSink("mongo"), Narrow("narrow"), FakeSink("last"))
+    at.write(detection(0), detection(1), detection(2))
+    assert at.journal == ["mongo", "narrow", "last", "dead_letters", "done"]
+    ((record, error),) = at.dead_letters.letters
+    assert (record.position.offset, str(error)) == (1, "result_refused: too large")
+    assert sorted(offsets(at.done)) == [0, 1, 2]
+    assert at.value("velox_records_total", outcome="predicted") == 2
+    assert at.value("velox_records_total", outcome="dead_lettered") == 1
+    assert at.value("target_shapes_found_total") == 2
+
+
+def test_a_sink_that_fails_to_close_keeps_none_of_the_others_open(
+    desk: Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stuck(FakeSink):
+        def close(self) -> None:
+            raise RuntimeError("a defect in close")
+
+    last = FakeSink("last")
+    at = desk(Stuck("stuck"), last)
+    at.write(detection(0))
+    assert last.closed
+    assert at.dead_letters.closed
+    assert "stuck did not close" in caplog.text
 
 
 def test_the_log_lines_are_the_compatible_ones(desk: Build, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from velox.dlq.choice import Choice
 
 _DESCRIPTION = """\
-Dead letters are records whose own data is bad, kept on <KAFKA_TOPIC>.dlq with the reason.
+Dead letters are records whose own data is bad, kept on DEAD_LETTER_TOPIC (<KAFKA_TOPIC>.dlq) with the reason.
 
   velox dlq list                               how many there are, by reason
   velox dlq show --reason undecodable          what the oldest of them says

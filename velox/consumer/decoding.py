@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from velox.models.remarks import take_remark
+
 
 class Decoding:
     """Decodes each payload once. Used by one thread, whatever the number of its own.
@@ -15,15 +17,28 @@ class Decoding:
         """Call ``decode`` when its answer is asked for or, with more than one thread, as soon as possible on those."""
         self._decode = decode
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode") if threads > 1 else None
-        self._ahead: dict[int, Future[Any]] = {}
+        self._ahead: dict[int, Future[tuple[Any, str]]] = {}
+        self._remarks: list[tuple[int, str]] = []
 
     def expect(self, payloads: Iterable[tuple[int, bytes]]) -> None:
         """Begin with payloads, each under the ticket that ``take`` will name."""
         if self._threads is not None:
             for ticket, payload in payloads:
-                self._ahead[ticket] = self._threads.submit(self._decode, payload)
+                self._ahead[ticket] = self._threads.submit(self._decoded, payload)
 
     def take(self, ticket: int, payload: bytes) -> Any:  # noqa: ANN401 - only the model's predict reads it
         """Answer what has become of a payload, once; raises what ``decode`` has raised."""
         ahead = self._ahead.pop(ticket, None)
-        return self._decode(payload) if ahead is None else ahead.result()
+        found, remark = self._decoded(payload) if ahead is None else ahead.result()
+        if remark:
+            self._remarks.append((ticket, remark))
+        return found
+
+    def take_remarks(self) -> tuple[tuple[int, str], ...]:
+        """Answer what ``decode`` has remarked on those taken since the last call, under their tickets."""
+        remarks, self._remarks = tuple(self._remarks), []
+        return remarks
+
+    def _decoded(self, payload: bytes) -> tuple[Any, str]:
+        take_remark()  # it may be of a payload that was refused after all
+        return self._decode(payload), take_remark()

@@ -6,11 +6,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, time
 from typing import NamedTuple
 
 from velox.consumer import observing
 from velox.consumer.messages import Answers, Ready, Refused, Reply
+from velox.consumer.oddities import Oddities
 from velox.consumer.process import Heard, InferenceProcess
 from velox.core.deadline import Deadline
 from velox.core.idleness import Cause, Idleness, Lack
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _WATCH_S = 0.25
 """Time between two looks for processes that hang: short beside INFERENCE_TIMEOUT_S, and idle work costs little."""
+_TURN_S = 2.0
+"""A turn of the watching thread takes no longer, unless whoever hears the answers holds it."""
 _STUCK_S = 60.0
 """What is killed, or turns, takes a few seconds at most: later it never will."""
 
@@ -33,7 +36,9 @@ class Answered(NamedTuple):
 
     record: Record
     answer: Prediction | BadRecordError
-    model: ModelInfo | None
+    model: ModelInfo | None = None
+    at: float = 0.0
+    """Unix seconds at which the answer came."""
 
 
 class Dispatcher:
@@ -61,6 +66,7 @@ class Dispatcher:
         self._answered = answered
         self._low = 2 * settings.batch_size
         self._high = 4 * settings.batch_size
+        self._oddities = Oddities(metrics)
         self._lock = threading.Lock()
         self._waiting: deque[Record] = deque()
         self._suspicion = Suspicion()
@@ -68,7 +74,7 @@ class Dispatcher:
         self._closing = threading.Event()
         self._turned_at = monotonic()
         self._heard: Heard = SimpleQueue()
-        self._processes = [InferenceProcess(settings, device, self._heard) for device in devices]
+        self._processes = self._start(devices)
         observing.show_decisions(metrics, lambda: self._processes)
         self._watcher = threading.Thread(target=self._watch, name="dispatch", daemon=True)
         self._watcher.start()
@@ -117,11 +123,22 @@ class Dispatcher:
                 self._lack.turn_to(cause, now=monotonic())
 
     def close(self, deadline: Deadline) -> bool:
-        """End all processes; what they have in flight is dropped. False when one did not end."""
+        """End all processes, dropping what they have in flight; False when one, or the watching thread, did not end."""
         self._closing.set()
-        self._watcher.join()
+        self._watcher.join(max(_TURN_S, deadline.left_s()))
         ended = [process.close(deadline.left_s()) for process in self._processes]
-        return all(ended)
+        return all(ended) and not self._watcher.is_alive()
+
+    def _start(self, devices: Sequence[str]) -> list[InferenceProcess]:
+        started: list[InferenceProcess] = []
+        try:
+            for device in devices:
+                started.append(InferenceProcess(self._settings, device, self._heard))
+        except BaseException:  # they ignore signals, and nobody knows of them yet who would end them
+            for process in started:
+                process.close(0)
+            raise
+        return started
 
     def _hand_over(self) -> None:
         for process in self._processes:
@@ -175,15 +192,19 @@ class Dispatcher:
 
     def _take_back(self, process: InferenceProcess, answers: Answers) -> None:
         with self._lock:
+            remarked = [(process.in_flight[ticket], remark) for ticket, remark in answers.remarks]
             matched = process.take_back(answers)
             if process.accused:
-                matched, process.accused = [process.accused], None  # the answer is the witness's, done long ago
+                # The answer is the witness's, done long ago.
+                matched, process.accused, remarked = [process.accused], None, []
             else:
                 self._suspicion.predicted(record for record, answer in matched if isinstance(answer, Prediction))
             self._hand_over()
-        self._answered([Answered(record, answer, process.model) for record, answer in matched])
+        now = time()
+        self._answered([Answered(record, answer, process.model, now) for record, answer in matched])
         batch_limit = min(process.batch_limit for process in self._processes)
         observing.observe(self._metrics, answers, batch_limit=batch_limit)
+        self._oddities.hear(remarked)
 
     def _note_idle(self) -> None:
         with self._lock:

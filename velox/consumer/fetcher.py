@@ -1,7 +1,7 @@
 """The fetcher, the consumer's main process: poll, parse, dispatch; collect, write, commit."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 
 from velox import failpoints
@@ -11,12 +11,13 @@ from velox.consumer.flight import Flight
 from velox.consumer.writer import Writer
 from velox.core.deadline import Deadline
 from velox.core.idleness import Cause
-from velox.errors import VeloxError
+from velox.errors import BadRecordError, VeloxError
 from velox.kafka.client import KafkaClient
 from velox.kafka.dead_letters import dead_letter_topic
-from velox.kafka.parsing import parse
+from velox.kafka.membership import REQUEST_S
+from velox.kafka.parsing import parse_all
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import Partition
+from velox.records import Partition, Position, Record
 from velox.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,8 @@ POLL_S = 0.1
 """Longest single wait for Kafka: how soon a signal or a stored result is noticed on an idle system."""
 _PATIENCE_S = 0.5
 """A full flight is waited for this long before partitions are paused: a pause throws the prefetch away."""
-_LIVE_S = 90.0
-"""One turn of the loop never takes so long, not even a revocation (REVOKE_WAIT_S) and a commit that hangs."""
+_LIVE_MARGIN_S = 60.0
+"""A turn of the loop takes seconds, besides a revocation and a commit that hangs, which have limits of their own."""
 _TICK_S = 1.0
 """Time between two updates of the gauges: lag and readiness are asked for no more often than they are scraped."""
 
@@ -58,8 +59,11 @@ class Fetcher:
         self._draining = False
         self._paused = False
         self._is_circuit_open = False
-        self._is_behind = False
-        """Kafka held records, at the last look, that had not been fetched."""
+        self._is_behind: bool | None = None
+        """Whether Kafka held records, at the last look, that had not been fetched; None when nobody said."""
+        self._has_read = False
+        """Whether anything was asked for since the last look."""
+        self._longest_turn_s = _longest_turn_s(settings)
         self._full_since: float | None = None
         self._turned_at: float | None = None
         self._commit = Deadline(settings.commit_interval_s)
@@ -86,17 +90,14 @@ class Fetcher:
         if room == 0 and not self._paused:
             self._flight.wait(POLL_S)
             return
+        self._has_read = self._has_read or room > 0
         messages = self.kafka.fetch(max(1, room), POLL_S)
         if not messages:
             return
         self._dispatcher.lacks_because(Cause.FETCH)
         failpoints.reach("after_fetch")
-        parsed = [parse(m, codec=self._settings.codec, max_bytes=self._settings.max_message_bytes) for m in messages]
-        self._flight.add([record for record, _ in parsed])
-        if good := [record for record, error in parsed if error is None]:
-            self._dispatcher.submit(good)
-        if bad := [Answered(record, error, None) for record, error in parsed if error is not None]:
-            self._writer.submit(bad)
+        codec, max_bytes = self._settings.codec, self._settings.max_message_bytes
+        self._take_in(parse_all(messages, codec=codec, max_bytes=max_bytes, epoch=self._flight.offsets.epoch))
         failpoints.reach("after_dispatch")
 
     def stop_fetching(self) -> None:
@@ -109,7 +110,7 @@ class Fetcher:
         if self._turned_at is None:  # before its first turn the consumer waits for Kafka, as long as it takes
             return None
         silent_s = monotonic() - self._turned_at
-        return f"the poll loop has not turned for {silent_s:.0f} s" if silent_s > _LIVE_S else None
+        return f"the poll loop has not turned for {silent_s:.0f} s" if silent_s > self._longest_turn_s else None
 
     def ready(self) -> str | None:
         """Say why records are not being processed, None when they are."""
@@ -118,16 +119,20 @@ class Fetcher:
         self._was_warm = self._was_warm or self._dispatcher.is_warm
         if not self._was_warm or not self._dispatcher.ready_processes:
             return "loading the model"
+        if not self._joined and (problem := self.kafka.problem):
+            return f"no partitions assigned: {problem}"
         if held := self._held_back():
             return held
-        return None if self._joined else "no partitions assigned"
+        if not self._joined:
+            return "no partitions assigned"
+        return f"damaged batch: {_places(damaged)}" if (damaged := self.kafka.damaged) else None
 
-    def assigned(self, partitions: Sequence[Partition], committed: Mapping[Partition, int]) -> None:
+    def assigned(self, starts: Mapping[Partition, int]) -> None:
         """Begin with partitions that this consumer now owns."""
         self._joined = True
-        for partition, offset in committed.items():
+        for partition, offset in starts.items():
             self._flight.offsets.begin(partition, offset)
-        log.info("Assigned %s", _names(partitions))
+        log.info("Assigned %s", _names(starts))
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Give partitions up: wait a bounded time for their records in flight, commit what is done, forget the rest."""
@@ -147,6 +152,30 @@ class Fetcher:
         self._joined = False
         self._forget(partitions)
         log.warning("Lost %s: this consumer was away too long", _names(partitions))
+
+    def refused(self, error: str) -> None:
+        """Count a commit that was refused."""
+        self._metrics.commits_refused.labels(error).inc()
+
+    def _take_in(self, parsed: Iterable[tuple[Record, BadRecordError | None] | Position]) -> None:
+        good: list[Record] = []
+        bad: list[Answered] = []
+        for found in parsed:
+            if isinstance(found, Position):
+                self._flight.skip(found)
+                self._metrics.records.labels("dropped").inc()
+                self._metrics.dropped.labels("null_value").inc()
+                continue
+            record, error = found
+            self._flight.add(record)
+            if error is None:
+                good.append(record)
+            else:
+                bad.append(Answered(record, error))
+        if good:
+            self._dispatcher.submit(good)
+        if bad:
+            self._writer.submit(bad)
 
     def _check(self) -> None:
         if self._dispatcher.failure is not None:
@@ -182,6 +211,8 @@ class Fetcher:
         if self._held_back():
             return Cause.SINK
         if room:
+            if self._is_behind is None and self._joined:
+                return Cause.LAG_UNKNOWN
             return Cause.FETCH if self._is_behind or not self._joined else Cause.NO_WORK
         return Cause.QUEUE_SIZE if 2 * self._dispatcher.in_hand > self._flight.records else Cause.SINK
 
@@ -200,7 +231,7 @@ class Fetcher:
                 "Circuit open: %s. No more is consumed until a restart; what lies behind stays in Kafka. Read some of "
                 "%s, mend the cause, start again (DEAD_LETTER_RATIO=0 and DEAD_LETTER_RUN=0 let all that is bad pass)",
                 self._flight.circuit.cause,
-                dead_letter_topic(self._settings.kafka_topic),
+                dead_letter_topic(self._settings),
             )
 
     def _pause(self, why: str) -> None:
@@ -225,13 +256,22 @@ class Fetcher:
             self._tick = Deadline(_TICK_S)
             self._metrics.ready.set(self.ready() is None)
             self._metrics.assigned.set(len(self.kafka.owned))
-            lag = self.kafka.lag()
-            self._is_behind = any(lag.values())
-            for partition, records in lag.items():
-                self._metrics.lag.labels(partition.topic, str(partition.number)).set(records)
-            self._note_expired()
+            self._look()
 
-    def _note_expired(self) -> None:
+    def _look(self) -> None:
+        """See how far reading is, and what stands in its way."""
+        positions = self.kafka.positions()
+        for partition, position in positions.items():
+            self._flight.offsets.reached(partition, position)
+        lag = self.kafka.look(positions, is_reading=self._has_read)
+        self._has_read = False
+        self._is_behind = any(lag.values()) if lag or not positions else None
+        for partition, records in lag.items():
+            self._metrics.lag.labels(partition.topic, str(partition.number)).set(records)
+        self._metrics.damaged_partitions.set(len(self.kafka.damaged))
+        for partition, records in self.kafka.skip().items():
+            self._metrics.damaged.inc(records)
+            log.error("Lost up to %d records of %s: a batch in Kafka was damaged", records, _names([partition]))
         for partition, records in self.kafka.expired(self._flight.offsets.take_gaps()).items():
             self._metrics.expired.inc(records)
             log.error(
@@ -246,5 +286,15 @@ class Fetcher:
         self._metrics.lag.clear()
 
 
-def _names(partitions: Sequence[Partition]) -> str:
+def _longest_turn_s(settings: Settings) -> float:
+    """Add up what a turn may wait for: records of revoked partitions, then their commit, then anything else."""
+    commit_s = settings.session_timeout_ms / 1000 if settings.delivery == "exactly_once" else REQUEST_S
+    return settings.revoke_wait_s + commit_s + _LIVE_MARGIN_S
+
+
+def _places(damaged: Mapping[Partition, int]) -> str:
+    return ", ".join(f"{at.topic}-{at.number} stands still at offset {damaged[at]}" for at in sorted(damaged))
+
+
+def _names(partitions: Iterable[Partition]) -> str:
     return ", ".join(f"{p.topic}-{p.number}" for p in sorted(partitions)) or "no partitions"

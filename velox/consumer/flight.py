@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from velox.core.circuit import Circuit
 from velox.core.offsets import Offsets
-from velox.records import Partition, Record
+from velox.records import Partition, Position, Record
 
 
 class Flight:
-    """Counts what is in flight, in records and in bytes, and knows what may be committed, and how much was bad.
+    """Counts what is in flight, in records and in bytes of memory, and knows what may be committed.
 
     One thread, the one that polls Kafka, owns it; only ``done`` may be called by others.
     """
@@ -25,12 +25,15 @@ class Flight:
         self._landed: deque[tuple[Record, bool]] = deque()
         self._something_landed = threading.Event()
 
-    def add(self, records: Sequence[Record]) -> None:
-        """Note records that were fetched."""
-        self.records += len(records)
-        for record in records:
-            self.bytes += len(record.value)
-            self.offsets.fetched(record.position)
+    def add(self, record: Record) -> None:
+        """Note a record that was fetched."""
+        self.records += 1
+        self.bytes += record.size_bytes
+        self.offsets.fetched(record.position)
+
+    def skip(self, position: Position) -> None:
+        """Note a record that nothing has to be done for."""
+        self.offsets.skipped(position)
 
     def done(self, records: Sequence[Record], bad: Sequence[Record] = ()) -> None:
         """Note records that every sink has, and bad ones that the dead-letter topic has. Any thread may call this."""
@@ -44,9 +47,10 @@ class Flight:
         while self._landed:
             record, is_bad = self._landed.popleft()
             self.records -= 1
-            self.bytes -= len(record.value)
+            self.bytes -= record.size_bytes
             at = record.position
-            self.circuit.count(Partition(at.topic, at.partition), self.offsets.done(at, bad=is_bad))
+            passed = self.offsets.done(at, epoch=record.epoch, bad=is_bad)
+            self.circuit.count(Partition(at.topic, at.partition), passed)
 
     def forget(self, partitions: Sequence[Partition]) -> None:
         """Drop what is known of partitions that are no longer owned."""

@@ -36,6 +36,8 @@ Ask = Callable[..., Answers]
 
 _REHEARSAL_S = 0.2
 """The start is held up no longer by learning what batches cost."""
+_MAX_LABEL = 1000
+"""Characters: longer text is no label, and no sink has room for what has no bound."""
 _FETCHER_S = 0.0002
 """What a batch costs the fetcher, however many are in it: about so much, on the same cores."""
 
@@ -74,8 +76,8 @@ def serve(settings: InferenceSettings, device: str, pipe: "Connection[Reply, Wor
             pass
     except EOFError:
         pass
-    except Exception:  # noqa: BLE001 - whatever the model raised ends the process, and the fetcher hears of its end
-        traceback.print_exc()
+    except Exception:
+        log.exception("The model failed, which ends this process; its records are predicted by the next")
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
@@ -139,7 +141,10 @@ def answer(
     predictions = portions.predict(model, inputs)
     answers.extend(zip(tickets, map(_checked, predictions), strict=True))
     now = monotonic()
-    return Answers(answers, waited_s, decoded - started, now - decoded, portions.limit, now, batch_wait_s)
+    return Answers(
+        answers, waited_s, decoded - started, now - decoded, portions.limit, now, batch_wait_s,
+        remarks=decoding.take_remarks(),
+    )  # fmt: skip
 
 
 def _pace(settings: InferenceSettings) -> Pace:
@@ -166,9 +171,13 @@ def _checked(prediction: Prediction | BadRecordError) -> Prediction | BadRecordE
     if not isinstance(label, str):
         msg = f"predict returned the label {label!r}; labels are text"
         raise TypeError(msg)
-    if 0 <= prediction.confidence <= 1:
-        return prediction
-    return BadRecordError(Reason.BAD_PREDICTION, f"confidence {prediction.confidence} is not within 0 and 1")
+    if len(label) > _MAX_LABEL:
+        return BadRecordError(Reason.BAD_PREDICTION, f"a label of {len(label)} characters, more than {_MAX_LABEL}")
+    # Plain ones: the fetcher has neither a user's own class of text nor numpy to read others with.
+    plain = Prediction(str.__str__(label), float(prediction.confidence))
+    if 0 <= plain.confidence <= 1:
+        return plain
+    return BadRecordError(Reason.BAD_PREDICTION, f"confidence {plain.confidence} is not within 0 and 1")
 
 
 def _plain(error: BadRecordError) -> BadRecordError:

@@ -4,6 +4,8 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from math import inf, nan
 from pathlib import Path
@@ -12,7 +14,7 @@ from time import monotonic
 from velox import __version__, failpoints, logs
 from velox.allocator import return_large_blocks
 from velox.consumer.dispatch import Dispatcher
-from velox.consumer.drain import drain, shut_down
+from velox.consumer.drain import Ending, drain, shut_down
 from velox.consumer.exactly_once import ExactlyOnce
 from velox.consumer.fetcher import Fetcher
 from velox.consumer.flight import Flight
@@ -22,13 +24,15 @@ from velox.consumer.topology import decode_threads, placements, prepare_environm
 from velox.consumer.writer import Writer
 from velox.core.circuit import Circuit
 from velox.core.deadline import Deadline
-from velox.kafka.dead_letters import HEADROOM_BYTES, DeadLetters, dead_letter_topic
-from velox.kafka.topics import ensure_topic
+from velox.kafka.client import KafkaClient
+from velox.kafka.dead_letters import DeadLetters, dead_letter_topic
+from velox.kafka.topics import HEADROOM_BYTES, ensure_topic
 from velox.loading import load_class
 from velox.metrics.consumer import ConsumerMetrics
 from velox.settings import Settings
 from velox.signals import StopRequest
 from velox.sinks import paths
+from velox.sinks.kafka import results_topic
 from velox.sinks.sink import Sink
 
 log = logging.getLogger(__name__)
@@ -38,7 +42,8 @@ def run(settings: Settings) -> int:
     """Consume until a signal comes.
 
     Returns:
-        0 when all in flight was finished and committed, 1 when the deadline or a second signal cut it short.
+        0 when all that was fetched is finished and committed, 1 when not: the deadline or a second signal cut it short,
+        or Kafka did not take the last commit.
 
     Raises:
         VeloxError: it cannot go on: the model does not load, inference processes keep dying, Kafka refuses.
@@ -58,42 +63,49 @@ def run(settings: Settings) -> int:
     return_large_blocks()
     metrics = ConsumerMetrics()
     _describe(settings, metrics)
+    # First: a port that is taken ends the start before there are processes to end with it.
+    with StopRequest() as stop, closing(ProbeServer(settings.metrics_port, metrics.registry)) as probes:
+        started, ending = _consume(settings, devices, metrics, probes, stop)
+    _summarise(metrics, monotonic() - started, ending)
+    if ending.hangs:
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(1)  # a thread hangs in a driver and would hang the interpreter's end as well
+    return 0 if ending.is_drained else 1
+
+
+def _consume(
+    settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics, probes: ProbeServer, stop: StopRequest
+) -> tuple[float, Ending]:
+    """Build the parts, turn until told to stop, drain; answer when draining began, and what was left."""
     circuit = Circuit(
         ratio=settings.dead_letter_ratio, window=settings.dead_letter_window, run=settings.dead_letter_run
     )
     flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes, circuit=circuit)
     exactly_once = ExactlyOnce(settings, metrics, flight.offsets) if settings.delivery == "exactly_once" else None
-    sinks = _sinks(settings, exactly_once)
-    # First: a port that is taken ends the start before there are processes to end with it.
-    probes = ProbeServer(settings.metrics_port, metrics.registry)
-    with StopRequest() as stop:
-        writer = Writer(settings, sinks, DeadLetters(settings), metrics, flight.done)
-        dispatcher = Dispatcher(settings, devices, metrics, writer.submit)
+    writer = Writer(settings, _sinks(settings, exactly_once), DeadLetters(settings), metrics, flight.done)
+    dispatcher = Dispatcher(settings, devices, metrics, writer.submit)
+    deadline = Deadline(0)
+    try:
         fetcher = Fetcher(settings, metrics, dispatcher, writer, flight, exactly_once)
+    except BaseException:
+        dispatcher.close(deadline)  # its processes ignore signals, and nobody else would end them
+        raise
+    try:
         probes.serve(live=Liveness(fetcher.live, dispatcher.stuck), ready=fetcher.ready)
-        deadline = Deadline(0)
-        drained = False
-        try:
-            writer.start(dispatcher.is_behind)
-            _ensure_topics(settings, stop)
-            fetcher.kafka.subscribe(flight.offsets.committed)
-            while not stop.is_made():
-                fetcher.step()
-            deadline = Deadline(settings.drain_s)
-            started = monotonic()
-            drained = drain(fetcher, flight, deadline, stop)
-            if not drained:
-                deadline = Deadline(0)
-        finally:
-            left = flight.records
-            clean = shut_down(fetcher, flight, writer, dispatcher, deadline)
-            probes.close()
-        _summarise(metrics, monotonic() - started, left)
-    if not clean:
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(1)  # a thread hangs in a driver and would hang the interpreter's end as well
-    return 0 if drained else 1
+        writer.start(dispatcher.is_behind)
+        _ensure_topics(settings, fetcher.kafka, stop)
+        fetcher.kafka.subscribe(flight.offsets.committed, is_stopping=stop.is_made)
+        while not stop.is_made():
+            fetcher.step()
+        deadline = Deadline(settings.drain_s)
+        started = monotonic()
+        drain(fetcher, flight, deadline, stop)
+        if flight.records:
+            deadline = Deadline(0)
+    finally:
+        ending = shut_down(fetcher, flight, writer, dispatcher, deadline)
+    return started, ending
 
 
 def _sinks(settings: Settings, exactly_once: ExactlyOnce | None) -> list[Sink]:
@@ -118,28 +130,37 @@ def _free_bytes(folder: Path) -> float:
         return nan
 
 
-def _ensure_topics(settings: Settings, stop: StopRequest) -> None:
-    for topic, extra_bytes in ((settings.kafka_topic, 0), (dead_letter_topic(settings.kafka_topic), HEADROOM_BYTES)):
+def _ensure_topics(settings: Settings, kafka: KafkaClient, stop: StopRequest) -> None:
+    def is_stopping() -> bool:
+        kafka.listen()
+        return stop.is_made()
+
+    topics = {settings.kafka_topic: 0, dead_letter_topic(settings): HEADROOM_BYTES}
+    if "kafka" in settings.sinks:  # which waits for its topic as for any system that is down: a refusal ends here
+        topics[results_topic(settings)] = 0
+    for topic, extra_bytes in topics.items():
         ensure_topic(
             settings,
             topic,
             headroom_bytes=extra_bytes,
             # Not ready, but alive: ending would only be started again, by whatever watches over it.
             wait_s=inf,
-            is_stopping=stop.is_made,
+            is_stopping=is_stopping,
         )
 
 
-def _summarise(metrics: ConsumerMetrics, took_s: float, left: int) -> None:
+def _summarise(metrics: ConsumerMetrics, took_s: float, ending: Ending) -> None:
     def total(name: str, **labels: str) -> int:
         return int(metrics.registry.get_sample_value(name, labels) or 0)
 
+    not_committed = f" and {ending.uncommitted} done but not committed," if ending.uncommitted else ""
     log.info(
-        "%s in %.1f s: %d predicted, %d detections, %d dead-lettered, %d in flight left to be read again",
-        "Stopped" if left else "Drained",
+        "%s in %.1f s: %d predicted, %d detections, %d dead-lettered, %d in flight%s left to be read again",
+        "Drained" if ending.is_drained else "Stopped",
         took_s,
         total("velox_records_total", outcome="predicted"),
         total("target_shapes_found_total"),
         total("velox_records_total", outcome="dead_lettered"),
-        left,
+        ending.in_flight,
+        not_committed,
     )

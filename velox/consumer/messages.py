@@ -45,6 +45,8 @@ class Answers(NamedTuple):
     """Seconds in which the process did nothing but wait for more records to predict with those it had."""
     decision: Decision = UNDECIDED
     """What its batcher has decided for the present."""
+    remarks: tuple[tuple[int, str], ...] = ()
+    """By ticket, what is wrong with payloads that could be decoded all the same."""
 
 
 Reply = Ready | Refused | Answers

@@ -60,7 +60,7 @@ def warn_of_labels(labels: Sequence[str], settings: InferenceSettings) -> None:
     if labels and not rule.can_match(labels):
         log.warning(
             "TARGET_LABELS=%s matches no label of the model (%s): there will be no detections; "
-            "change it, or train a model for the colours and shapes of these settings",
+            "change it, or take a model that knows such labels",
             ",".join(settings.target_labels),
             ", ".join(labels),
         )

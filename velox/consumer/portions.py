@@ -39,15 +39,20 @@ class Portions:
         """
         answers: list[Prediction | BadRecordError] = []
         limit = self.limit
-        while len(answers) < len(inputs):
-            part = inputs[len(answers) : len(answers) + self.limit]
+        failed: list[range] = []
+        blamed: list[int] = []
+        while (start := len(answers)) < len(inputs):
+            part = inputs[start : start + self.limit]
             refusal = self._extend(answers, model, part)
             if refusal and len(part) == 1:
                 answers.append(BadRecordError(Reason.OUT_OF_MEMORY, refusal))
-                self.limit = limit  # it was this input, not their number
+                blamed.append(start)
             elif refusal:
+                failed.append(range(start, start + len(part)))
                 self.limit, self._fitted = len(part) // 2, 0
                 log.warning("Out of memory with a batch of %d (%s); %d at once for now", len(part), refusal, self.limit)
+        if blamed:  # where such an input was, it was not their number; elsewhere it was
+            self.limit = min([limit, *(len(part) // 2 for part in failed if not any(at in part for at in blamed))])
         return answers
 
     def _extend(self, answers: list[Prediction | BadRecordError], model: Model, part: Sequence[Any]) -> str | None:

@@ -1,14 +1,15 @@
 """One inference process, as the fetcher sees it: its pipe, and the records it is working on."""
 
+import logging
 import multiprocessing
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from time import monotonic
 
-from velox.consumer import inference
+from velox.consumer import inference, last_words
 from velox.consumer.messages import Answers, Reply, Work
 from velox.core.idleness import Idleness
 from velox.core.pace import UNDECIDED
@@ -16,10 +17,15 @@ from velox.errors import BadRecordError
 from velox.records import ModelInfo, Prediction, Record
 from velox.settings import InferenceSettings
 
+log = logging.getLogger(__name__)
+
 _spawn = multiprocessing.get_context("spawn")
 _tickets = count()
 _REAP_S = 1.0
 """What has been killed ends within this time, unless the kernel holds it in a driver; then nothing helps."""
+
+_SENT_BYTES = 8 * 1024 * 1024
+"""What is sent is copied once; so much of it at a time, or one payload, beside what is in flight."""
 
 Heard = SimpleQueue[tuple["InferenceProcess", Reply | None]]
 """What inference processes say; None is the end of one."""
@@ -53,13 +59,18 @@ class InferenceProcess:
         self._heard = heard
         self._pipe: Connection[Work | None, Reply]
         self._pipe, child_end = _spawn.Pipe()
+        ear, mouth = _spawn.Pipe(duplex=False)
         self._outbox: SimpleQueue[Work | None] = SimpleQueue()
         self._process = _spawn.Process(
-            target=inference.serve, args=(settings.part(InferenceSettings), device, child_end), daemon=True
+            target=last_words.speak,
+            args=(mouth, inference.serve, settings.part(InferenceSettings), device, child_end),
+            daemon=True,
         )
         self._process.start()
-        # The only other copy is the child's, so that its death is the end of the pipe.
+        # The only other copies are the child's, so that its death is the end of the pipes.
         child_end.close()
+        mouth.close()
+        last_words.LastWords(ear, self.pid)
         self._threads = [
             threading.Thread(target=target, name=f"{name}-inference-{self.pid}", daemon=True)
             for name, target in (("to", self._send), ("from", self._receive))
@@ -136,7 +147,8 @@ class InferenceProcess:
         while True:
             work = self._outbox.get()
             try:
-                self._pipe.send(work)
+                for part in (None,) if work is None else _parts(work):
+                    self._pipe.send(part)
             except OSError:  # it has died; its records are in in_flight
                 return
             if work is None:
@@ -149,6 +161,22 @@ class InferenceProcess:
                 reply = self._pipe.recv()
             except (EOFError, OSError):
                 reply = None
+            except Exception as error:  # noqa: BLE001 - the top of a thread: what it cannot read is the end of the process
+                log.error("An answer of inference process %s cannot be read: %r", self.pid, error)  # noqa: TRY400
+                reply = None
             self._heard.put((self, reply))
             if reply is None:
                 return
+
+
+def _parts(work: Work) -> Iterator[Work]:
+    """Cut work into messages of a bounded size."""
+    part: list[tuple[int, bytes]] = []
+    size = 0
+    for ticket, payload in work.payloads:
+        if part and size + len(payload) > _SENT_BYTES:
+            yield work._replace(payloads=part)
+            part, size = [], 0
+        part.append((ticket, payload))
+        size += len(payload)
+    yield work._replace(payloads=part)

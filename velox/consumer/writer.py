@@ -3,17 +3,19 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic, time
+from typing import TypeVar
 
 from velox import failpoints
 from velox.consumer.dispatch import Answered
 from velox.core.deadline import Deadline
 from velox.core.retries import backoff_s
+from velox.core.seldom import Seldom
 from velox.core.targets import TargetRule
-from velox.errors import BadRecordError, SystemUnavailableError
+from velox.errors import BadRecordError, Reason, RefusedResultsError, SystemUnavailableError
 from velox.kafka.dead_letters import DeadLetters
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import ModelInfo, Prediction, Record, Result
@@ -28,6 +30,13 @@ BULK = 500
 LINGER_S = 0.05
 """While records queue for inference, a bulk waits so long for more: what it costs is shared by more then."""
 _OPENING = "opening the sinks"
+_LONGEST_S = 30 * 86400.0
+"""A latency beyond is no latency: the record was dated by a clock that is wrong."""
+_LETTERS_EVERY_S = 5.0
+"""One dead letter of each reason is logged in this time: `velox dlq` shows them all."""
+_MOST_LABELS = 1000
+_OTHER_LABELS = "other"
+Outcome = TypeVar("Outcome")
 
 
 class _AbandonedError(Exception):
@@ -63,6 +72,8 @@ class Writer:
         self._is_behind: Callable[[], bool] = lambda: False
         self._gathered = max(1, settings.queue_size // 4)
         """A bulk with so many records waits for no more."""
+        self._labels: set[str] = set()
+        self._seldom = Seldom(_LETTERS_EVERY_S)
         self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
@@ -105,8 +116,8 @@ class Writer:
             log.exception("The writer failed")
         finally:
             for sink in self._sinks:
-                sink.close()
-            self._dead_letters.close()
+                _close(sink.name, sink.close)
+            _close(self._dead_letters.name, self._dead_letters.close)
 
     def _next_bulk(self) -> list[Answered] | None:
         """Wait for answers, then take all that are here, up to the size of a bulk; None at the end.
@@ -132,38 +143,56 @@ class Writer:
     def _write(self, bulk: Sequence[Answered]) -> None:
         bad = [(a.record, a.answer) for a in bulk if isinstance(a.answer, BadRecordError)]
         results = [
-            self._result(a.record, a.answer, a.model) for a in bulk if isinstance(a.answer, Prediction) and a.model
+            self._result(a, a.answer, a.model) for a in bulk if isinstance(a.answer, Prediction) and a.model is not None
         ]
-        detections = [result for result in results if result.is_detection]
-        for result in detections:
-            log.info("TARGET MATCH: %s (Conf: %.2f)", result.prediction.label, result.prediction.confidence)
+        for result in results:
+            if result.is_detection:
+                log.info("TARGET MATCH: %s (Conf: %.2f)", result.prediction.label, result.prediction.confidence)
         if bad:
-            self._until_it_works(self._dead_letters.name, partial(self._dead_letters.write, bad))
-            failpoints.reach("after_dead_letters")
+            self._bury(bad)
         started = monotonic()
-        for sink in self._sinks:
-            chosen = results if sink.takes == "all" else detections
-            if chosen:
-                self._until_it_works(sink.name, partial(sink.write, chosen))
-                failpoints.reach("after_sink")
+        refused = self._store(results)
         self._metrics.stage.labels("sink").observe(monotonic() - started)
-        self._count(results, detections, bad)
+        if refused:
+            self._bury(refused)
+            bad += refused
+            gone = {record.id for record, _ in refused}
+            results = [result for result in results if result.id not in gone]
+        self._count(results, bad)
         failpoints.reach("after_sinks")
-        good = [answered.record for answered in bulk if not isinstance(answered.answer, BadRecordError)]
-        self._done(good, [record for record, _ in bad])
+        self._done([result.record for result in results], [record for record, _ in bad])
 
-    def _result(self, record: Record, prediction: Prediction, model: ModelInfo) -> Result:
+    def _store(self, results: Sequence[Result]) -> list[tuple[Record, BadRecordError]]:
+        """Write to every sink; return the records whose results one of them will never take, and why."""
+        detections = [result for result in results if result.is_detection]
+        refused: dict[str, str] = {}
+        for sink in self._sinks:
+            if chosen := list(results if sink.takes == "all" else detections):
+                refused |= self._until_it_works(sink.name, partial(_written, sink, chosen))
+                failpoints.reach("after_sink")
+        return [
+            (result.record, BadRecordError(Reason.RESULT_REFUSED, refused[result.id]))
+            for result in results
+            if result.id in refused
+        ]
+
+    def _bury(self, bad: Sequence[tuple[Record, BadRecordError]]) -> None:
+        self._until_it_works(self._dead_letters.name, partial(self._dead_letters.write, bad))
+        failpoints.reach("after_dead_letters")
+
+    def _result(self, answered: Answered, prediction: Prediction, model: ModelInfo) -> Result:
         is_detection = self._rule.is_detection(prediction)
+        identity = answered.record.id
         return Result(
-            record=record,
+            record=answered.record,
             prediction=prediction,
             model=model,
             is_detection=is_detection,
-            predicted_at=time(),
-            file_path=image_path(self._image_folder, record.id) if is_detection and self._image_folder else "",
+            predicted_at=answered.at,
+            file_path=image_path(self._image_folder, identity) if is_detection and self._image_folder else "",
         )
 
-    def _until_it_works(self, name: str, step: Callable[[], None]) -> None:
+    def _until_it_works(self, name: str, step: Callable[[], Outcome]) -> Outcome:
         """Run a step that may find its system down; leave only when it succeeded.
 
         Raises:
@@ -171,10 +200,10 @@ class Writer:
         """
         for wait_s in backoff_s():
             try:
-                step()
+                outcome = step()
             except SystemUnavailableError as error:
                 if self.blocked_by != name:
-                    log.warning("%s: %s; trying again", name, error)
+                    log.warning("%s: %s; trying again", name, str(error).removeprefix(f"{name}: "))
                 self.blocked_by = name
                 self._metrics.sink_retries.labels(name).inc()
                 if self._abandon.wait(wait_s):
@@ -183,25 +212,47 @@ class Writer:
                 if self.blocked_by == name:
                     log.info("%s is back", name)
                 self.blocked_by = None
-                return
+                return outcome
+        raise _AbandonedError  # never: there is always another wait
 
-    def _count(
-        self,
-        results: Sequence[Result],
-        detections: Sequence[Result],
-        bad: Sequence[tuple[Record, BadRecordError]],
-    ) -> None:
+    def _count(self, results: Sequence[Result], bad: Sequence[tuple[Record, BadRecordError]]) -> None:
         now = time()
         for result in results:
-            self._metrics.end_to_end.observe(max(0.0, now - result.record.produced_at))
+            if (since := result.record.timed_from) is not None and now - since < _LONGEST_S:
+                self._metrics.end_to_end.observe(max(0.0, now - since))
         self._metrics.records.labels("predicted").inc(len(results))
         self._metrics.records.labels("dead_lettered").inc(len(bad))
         for record, error in bad:
             self._metrics.dead_letters.labels(error.reason.value).inc()
-            log.warning("Dead letter %s: %s", record.position, error)
+            if count := self._seldom.count(error.reason):
+                more = f" ({count - 1} more such since the last line)" if count > 1 else ""
+                log.warning("Dead letter %s: %s%s", record.position, error, more)
+        labels = [result.prediction.label for result in results if result.is_detection]
         if self._has_database:
-            for result in detections:
-                log.info("Saved to database: %s", result.prediction.label)
-        for label, found in Counter(result.prediction.label for result in detections).items():
-            self._metrics.detections.labels(label).inc(found)
-        self._metrics.targets.inc(len(detections))
+            for label in labels:
+                log.info("Saved to database: %s", label)
+        for label, found in Counter(labels).items():
+            self._metrics.detections.labels(self._label(label)).inc(found)
+        self._metrics.targets.inc(len(labels))
+
+    def _label(self, label: str) -> str:
+        """Name a label's series; a model that makes up labels gets one for all beyond a number."""
+        if len(self._labels) < _MOST_LABELS:
+            self._labels.add(label)
+        return label if label in self._labels else _OTHER_LABELS
+
+
+def _close(name: str, close: Callable[[], None]) -> None:
+    try:
+        close()
+    except Exception:  # a user's sink may raise anything; the others are closed all the same
+        log.exception("%s did not close", name)
+
+
+def _written(sink: Sink, chosen: Sequence[Result]) -> Mapping[str, str]:
+    """Have a sink write; answer what it will never take, and why, by id."""
+    try:
+        sink.write(chosen)
+    except RefusedResultsError as error:
+        return error.refused
+    return {}

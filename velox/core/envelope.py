@@ -8,13 +8,18 @@ import struct
 import zlib
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
+from velox.core.text import readable
 from velox.errors import BadRecordError, Reason
 from velox.records import Headers, Metadata
 
 CHECKSUM_HEADER = "velox-crc32"
+MAX_HEADER_BYTES: Final = 64 * 1024
+"""A longer one is refused: what JSON can say in it takes 25 times as much memory."""
 _LENGTH = struct.Struct(">I")
+_MAX_LABEL: Final = 128
+"""Characters that are kept of a producer's label: a word in practice."""
 
 
 class Codec(StrEnum):
@@ -34,7 +39,7 @@ def unframe(value: bytes) -> tuple[Metadata, bytes]:
     """Take a framed value apart.
 
     Raises:
-        BadRecordError: the value is shorter than it claims, or its header is not a JSON object.
+        BadRecordError: the value is shorter than it claims, or its header is too long or not a JSON object.
     """
     if len(value) < _LENGTH.size:
         raise BadRecordError(Reason.BAD_ENVELOPE, f"{len(value)} bytes: shorter than the 4-byte length of the header")
@@ -42,6 +47,8 @@ def unframe(value: bytes) -> tuple[Metadata, bytes]:
     end = _LENGTH.size + length
     if end > len(value):
         raise BadRecordError(Reason.BAD_ENVELOPE, f"the header claims {length} bytes, the value has {len(value)}")
+    if length > MAX_HEADER_BYTES:
+        raise BadRecordError(Reason.BAD_METADATA, f"the header has {length} bytes, more than {MAX_HEADER_BYTES}")
     try:
         metadata: Any = json.loads(value[_LENGTH.size : end])
     except (ValueError, RecursionError) as error:
@@ -49,6 +56,16 @@ def unframe(value: bytes) -> tuple[Metadata, bytes]:
     if not isinstance(metadata, dict):
         raise BadRecordError(Reason.BAD_METADATA, f"the header is a JSON {type(metadata).__name__}, not an object")
     return metadata, value[end:]
+
+
+def ground_truth(metadata: Metadata) -> str:
+    """Say ``color_shape`` as the metadata do; ``unknown`` stands for a label that is none, neither text nor number."""
+    return f"{_label(metadata.get('color_label'))}_{_label(metadata.get('shape_label'))}"
+
+
+def _label(said: object) -> str:
+    is_one = isinstance(said, str | int | float) and not isinstance(said, bool)
+    return str(said)[:_MAX_LABEL] if is_one else "unknown"
 
 
 def checksum(value: bytes) -> bytes:
@@ -64,7 +81,7 @@ def verify(value: bytes, headers: Headers) -> None:
     """
     for name, claimed in headers:
         if name == CHECKSUM_HEADER and (claimed or b"").lower() != (actual := checksum(value)):
-            told = (claimed or b"")[:20].decode("ascii", errors="backslashreplace")
+            told = readable(claimed, most=20)
             detail = f"{CHECKSUM_HEADER} says {told}, the value has {actual.decode()}: it was changed on the way"
             raise BadRecordError(Reason.CHECKSUM_MISMATCH, detail)
 

@@ -9,6 +9,8 @@ class Cause(StrEnum):
 
     NO_WORK = "no_work"
     """Kafka holds no more records, or no more are to be read: the consumer drains."""
+    LAG_UNKNOWN = "lag_unknown"
+    """Nobody says whether Kafka holds more records."""
     FETCH = "fetch"
     """Kafka holds records, and they are not here yet."""
     QUEUE_SIZE = "queue_size"

@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from velox.errors import BadRecordError
-from velox.records import ID_HEADER, Headers, Position, Record, record_id
+from velox.records import ID_HEADER, Headers, Omitted, Position, Record, record_id
 
 _PREFIX: Final = "velox-dlq-"
 REASON: Final = "velox-dlq-reason"
@@ -49,8 +49,13 @@ class Letter(NamedTuple):
     """How often the record has become a dead letter, with this time."""
     origin: str
     """Where the record lay before it was ever replayed."""
-    is_pointer: bool
-    """Whether it had to leave the value behind, at its source."""
+    omitted: Omitted | None
+    """What it had to leave behind, at its source."""
+
+    @property
+    def is_pointer(self) -> bool:
+        """Say whether its content is to be read at its source."""
+        return self.omitted is not None
 
 
 def oldest_first(letters: Iterable[Letter]) -> list[Letter]:
@@ -90,8 +95,14 @@ def read_letter(position: Position, written_at: float, headers: Headers, *, topi
         id=_text(said.get(_ID)) or str(source),
         attempts=_number(said.get(ATTEMPTS)) or 1,
         origin=_text(said.get(ORIGIN)) or str(source),
-        is_pointer=VALUE_OMITTED in said or RECORD_OMITTED in said,
+        omitted=_omitted(said),
     )
+
+
+def _omitted(said: Mapping[str, bytes | None]) -> Omitted | None:
+    if RECORD_OMITTED in said:
+        return Omitted(0, _number(said[RECORD_OMITTED]) or 0)
+    return Omitted(_number(said[VALUE_OMITTED]) or 0) if VALUE_OMITTED in said else None
 
 
 def replay_headers(letter: Letter, headers: Headers) -> list[tuple[str, bytes | None]]:

@@ -1,4 +1,4 @@
-"""What `velox dlq` shows: bars on a terminal, times, and text that strangers wrote."""
+"""What `velox dlq` shows: bars on a terminal, and times."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,12 +37,3 @@ def reading() -> Iterator[Callable[[int, int], None]]:
 def when(unix_s: float) -> str:
     """Write a time as the logs do."""
     return datetime.fromtimestamp(unix_s, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def readable(content: bytes | str | None, most: int = 200) -> str:
-    """Write what a stranger sent so that it can do nothing to the terminal."""
-    if content is None:
-        return "–"
-    text = content.decode(errors="backslashreplace") if isinstance(content, bytes) else content
-    cut = text[:most] + (f"… ({len(text)} characters)" if len(text) > most else "")
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)

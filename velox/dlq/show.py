@@ -2,21 +2,20 @@
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from velox.core.envelope import PARSERS
+from velox.core.image_formats import recognise
 from velox.core.letters import Content, Letter
+from velox.core.text import readable
 from velox.dlq.choice import Choice
-from velox.dlq.screen import console, readable, reading, when
+from velox.dlq.screen import console, reading, when
 from velox.errors import BadRecordError, VeloxError
 from velox.kafka.letter_topic import LetterTopic
 from velox.settings import Settings
-
-_KINDS: Final = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png"}
 
 
 def list_letters(settings: Settings) -> int:
@@ -35,7 +34,7 @@ def list_letters(settings: Settings) -> int:
             example = str(letters[-1].source)
             table.add_row(*map(Text, (readable(reason), str(len(letters)), *times, attempts, example)))
         out.print(table)
-    foreign = f", {findings.foreign} records that are none" if findings.foreign else ""
+    foreign = f", {findings.foreign} records that are none of {topic.source}" if findings.foreign else ""
     out.print(f"{topic.name}: {len(findings.open)} dead letters, {len(findings.handled)} handled already{foreign}")
     return 0
 
@@ -87,8 +86,8 @@ def _describe(payload: bytes | None) -> str:
 
 
 def _save(payload: bytes, path: Path) -> Path:
-    kind = next((kind for start, kind in _KINDS.items() if payload.startswith(start)), "bin")
-    file = path.with_name(f"{path.name}.{kind}")
+    form = recognise(payload)
+    file = path.with_name(f"{path.name}{form.suffixes[0] if form else '.bin'}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(payload)

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 from velox.doctor.findings import Finding, error, judged, ok, refusal, skipped, warning
 from velox.errors import VeloxError
-from velox.kafka.dead_letters import HEADROOM_BYTES, dead_letter_topic
-from velox.kafka.inspection import Backlog, Cluster, Inspector, Topic
+from velox.kafka.dead_letters import dead_letter_topic
+from velox.kafka.inspection import Backlog, Cluster, Group, Inspector, Topic
+from velox.kafka.topics import HEADROOM_BYTES
 from velox.settings import Settings
 
+_RESULTS = "RESULTS_TOPIC"
 _SLOW_S = 0.5
 _AHEAD_S = 2.0
 _RETENTION_USED = 0.5
@@ -25,14 +27,18 @@ def find(settings: Settings) -> Iterator[Finding]:
         yield skipped("topics, size limits, replication, backlog", "no broker answers")
         return
     yield from brokers(cluster, settings)
-    source = inspector.topic(settings.kafka_topic)
-    yield from topic(source, settings.kafka_topic, cluster, settings)
-    letters = dead_letter_topic(settings.kafka_topic)
-    yield from topic(inspector.topic(letters), letters, cluster, settings)
+    names = settings.topics
+    if "kafka" not in settings.sinks:
+        del names[_RESULTS]
+    found = {name: inspector.topic(name) for name in names.values()}
+    for setting, name in names.items():
+        namesake = inspector.namesake(name) if found[name] is None else None
+        yield from [collision(setting, name, namesake)] if namesake else topic(found[name], name, cluster, settings)
+    source = found[settings.kafka_topic]
     if source is None:
         yield skipped("group and backlog", f"there is no topic {settings.kafka_topic}")
         return
-    yield from group(inspector.members(), source, settings)
+    yield from group(inspector.group(), source, settings)
     try:
         yield from backlog(inspector.backlog(source.name), source, now_s=time.time())
     except VeloxError as problem:
@@ -46,6 +52,9 @@ def brokers(cluster: Cluster, settings: Settings) -> Iterator[Finding]:
         yield warning("brokers", answer, "look at the network, at DNS, and at the brokers' load")
     else:
         yield ok("brokers", answer)
+    for address in cluster.out_of_reach:
+        fix = "correct advertised.listeners of that broker, or make the address known and open to this machine"
+        yield error(f"broker {address}", "the cluster gives this address, and nothing answers there", fix)
     if settings.group_protocol == "consumer":  # time-outs are the brokers' own
         return
     least, most = (int(cluster.config.get(f"group.{m}.session.timeout.ms", 0)) for m in ("min", "max"))
@@ -53,6 +62,12 @@ def brokers(cluster: Cluster, settings: Settings) -> Iterator[Finding]:
     if most and not least <= asked <= most:
         fix = f"set SESSION_TIMEOUT_MS between {least} and {most}"
         yield error("session time-out", f"SESSION_TIMEOUT_MS={asked}, and brokers take {least} to {most}", fix)
+
+
+def collision(setting: str, name: str, namesake: str) -> Finding:
+    """Find a topic that can never be created."""
+    value = f"not there, and Kafka does not create it beside {namesake}: a dot and _ are the same in its metrics"
+    return error(f"topic {name}", value, f"set {setting} to another name")
 
 
 def topic(found: Topic | None, name: str, cluster: Cluster, settings: Settings) -> Iterator[Finding]:
@@ -67,23 +82,31 @@ def topic(found: Topic | None, name: str, cluster: Cluster, settings: Settings) 
         yield error(f"topic {name}", f"{found.leaderless} of {found.partitions} partitions have no leader", fix)
     else:
         yield ok(f"topic {name}", f"{found.partitions} partitions, {found.replicas} replicas")
+    if name == settings.topics[_RESULTS]:
+        return  # results are small, and their topic may be a compacted one
     if not found.config:
         yield skipped(f"limits of {name}", "we may not describe its configuration")
         return
     yield from judged(_size(found, settings), ok(f"size of {name}", f"takes {_limit(found)} bytes"))
     yield from _copies(found, cluster)
+    yield from _clean_up(found, dead_letters=dead_letter_topic(settings))
 
 
-def group(members: int | None, source: Topic, settings: Settings) -> Iterator[Finding]:
-    """Judge whether every consumer has something to do."""
+def group(found: Group | None, source: Topic, settings: Settings) -> Iterator[Finding]:
+    """Judge whether a consumer would be let in, and whether every one has something to do."""
     what = f"group {settings.kafka_consumer_group}"
-    if members is None:
+    if found is None:
         yield skipped(what, "we may not describe it")
-    elif members > source.partitions:
-        fix = f"give {source.name} at least {members} partitions, or start fewer consumers"
-        yield warning(what, f"{members} consumers share {source.partitions} partitions: some have none", fix)
+        return
+    if found.strategy and settings.group_protocol not in {"consumer", found.strategy}:
+        value = f"its members share partitions by {found.strategy}, and GROUP_PROTOCOL={settings.group_protocol}"
+        fix = "stop them, or set GROUP_PROTOCOL to what they use: no member joins that shares otherwise"
+        yield error(what, value, fix)
+    if found.members > source.partitions:
+        fix = f"give {source.name} at least {found.members} partitions, or start fewer consumers"
+        yield warning(what, f"{found.members} consumers share {source.partitions} partitions: some have none", fix)
     else:
-        yield ok(what, f"{members} consumers now, {source.partitions} can have work")
+        yield ok(what, f"{found.members} consumers now, {source.partitions} can have work")
 
 
 def backlog(found: Backlog, source: Topic, *, now_s: float) -> Iterator[Finding]:
@@ -97,6 +120,10 @@ def backlog(found: Backlog, source: Topic, *, now_s: float) -> Iterator[Finding]
         yield warning("backlog", f"{value}; the topic keeps them for {retention_s:.0f} s", _longer(source))
     else:
         yield ok("backlog", value)
+    if found.hidden:
+        value = f"{found.hidden} records wait behind an open transaction of a producer, and nobody may read them yet"
+        fix = "if they stay: end that producer, or find the transaction and abort it with kafka-transactions.sh"
+        yield warning("transactions", value, fix)
     ahead_s = (found.newest_s or now_s) - now_s
     if ahead_s > _AHEAD_S:
         fix = "set the clocks of this machine, the producers and the brokers by NTP: latencies are wrong"
@@ -113,7 +140,7 @@ def _size(found: Topic, settings: Settings) -> Iterator[Finding]:
     if limit and limit < largest:
         value = f"takes {limit} bytes, and MAX_MESSAGE_BYTES={largest}"
         fix = f"set its max.message.bytes to {largest + HEADROOM_BYTES}, or MAX_MESSAGE_BYTES={limit}"
-        if found.name == dead_letter_topic(settings.kafka_topic):
+        if found.name == dead_letter_topic(settings):
             yield warning(what, f"{value}: larger dead letters leave their value behind", fix)
         else:
             yield error(what, value, fix)
@@ -135,9 +162,17 @@ def _copies(found: Topic, cluster: Cluster) -> Iterator[Finding]:
     elif found.replicas > 2 and least == 1:  # noqa: PLR2004 - of two, one has to do
         fix = "set min.insync.replicas to 2: a record is acknowledged with one copy now"
         yield warning(what, value, fix)
+
+
+def _clean_up(found: Topic, *, dead_letters: str) -> Iterator[Finding]:
     if "compact" in found.config.get("cleanup.policy", ""):
-        fix = "set cleanup.policy to delete: of records with the same key only the last is kept"
-        yield warning(f"clean-up of {found.name}", "cleanup.policy contains compact", fix)
+        clean_up = f"clean-up of {found.name}"
+        if found.name == dead_letters:
+            fix = "set its cleanup.policy to delete: letters keep the keys of their records, and some have none"
+            yield error(clean_up, "cleanup.policy contains compact, which refuses a letter without a key", fix)
+        else:
+            fix = "set cleanup.policy to delete: of records with the same key only the last is kept"
+            yield warning(clean_up, "cleanup.policy contains compact", fix)
 
 
 def _longer(source: Topic) -> str:

@@ -2,14 +2,15 @@
 
 import resource
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from velox.consumer.probes import listen
 from velox.consumer.topology import gpu_count, placements
 from velox.doctor.findings import Finding, error, ok, warning
+from velox.errors import SettingsError
 from velox.models.backends.selection import choose
 from velox.settings import MIB, Settings
 
@@ -87,13 +88,11 @@ def open_files(processes: int, limit: int) -> Finding:
 
 def port(number: int) -> Finding:
     """Judge whether the probes can be served."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", number))
-        except OSError as problem:
-            value = f"METRICS_PORT={number}: {problem.strerror}"
-            return warning("port", value, "set another METRICS_PORT, unless it is a consumer of yours that runs there")
+    try:
+        listen(number).close()
+    except SettingsError as problem:
+        value = str(problem).partition("; ")[0]
+        return warning("port", value, "set another METRICS_PORT, unless it is a consumer of yours that runs there")
     return ok("port", f"METRICS_PORT={number} is free")
 
 

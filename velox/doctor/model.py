@@ -37,19 +37,21 @@ def described(files: ModelFiles, settings: Settings) -> Iterator[Finding]:
     where = card.card_path(settings.model_path)
     if files.card is None:
         value = f"no card that describes {files.version} at {where}"
-        yield warning("model", value, f"set MODEL_ARCH ({settings.model_arch} now) to what the weights are, or train")
+        yield warning("model", value, f"set MODEL_ARCH ({settings.model_arch} now) to what the weights are")
     elif files.card.preprocessing not in {"", settings.preprocessing}:
         value = f"trained with PREPROCESSING={files.card.preprocessing}, run with {settings.preprocessing}"
         yield warning("model", value, f"set PREPROCESSING={files.card.preprocessing}, or train again")
 
 
 def labelled(files: ModelFiles, settings: Settings) -> Iterator[Finding]:
-    """Judge whether what is looked for can be found."""
+    """Judge whether what is looked for can be found; nobody is told to train over weights from elsewhere."""
     known = ", ".join(files.labels)
+    is_trained_here = files.card is not None
     for pattern in settings.target_labels:
         if not any(fnmatchcase(label, pattern) for label in files.labels):
             value = f"TARGET_LABELS names {pattern}, and the model knows {known}"
-            yield error("labels", value, f"correct TARGET_LABELS, or {_RETRAIN}")
+            yield error("labels", value, "correct TARGET_LABELS" + (f", or {_RETRAIN}" if is_trained_here else ""))
     if set(settings.labels) != set(files.labels):
         value = f"COLORS and SHAPES make {', '.join(settings.labels)}, and the model knows {known}"
-        yield warning("labels", value, f"{_RETRAIN}, unless the model is meant for other images")
+        otherwise = f"; else {_RETRAIN}" if is_trained_here else ""
+        yield warning("labels", value, f"leave it, if the model is meant for other images{otherwise}")

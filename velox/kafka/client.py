@@ -1,6 +1,5 @@
 """The consumer's Kafka client: what is fetched, which partitions are owned, what is committed."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -8,37 +7,25 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from velox import failpoints
 from velox.core.offsets import Gap
-from velox.errors import SettingsError, VeloxError
-from velox.kafka.connection import connection, refusal_of
-from velox.kafka.ends import CommittedOffsets, EndOffsets, lag_client
+from velox.kafka.beginnings import Beginnings
+from velox.kafka.ends import EndOffsets, lag_client
 from velox.kafka.expiry import Expiry
+from velox.kafka.heeding import Heeding
+from velox.kafka.membership import consumer_config
+from velox.kafka.standing import Standing
 from velox.records import Partition
 from velox.settings import Settings
 
-log = logging.getLogger(__name__)
-
-_RETRY_AT_NEXT_COMMIT = frozenset(
-    {
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.FENCED_MEMBER_EPOCH,
-        KafkaError.STALE_MEMBER_EPOCH,
-        KafkaError._NO_OFFSET,
-    }
-)
-_REQUEST_MS = 15_000
-"""A broker that hangs (not one that is gone, which shows at once) holds up a commit no longer than this."""
+_DAMAGED = frozenset({KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG, KafkaError._NOT_IMPLEMENTED})
 _COMMITTED_S = 2.0
-"""A rebalance is not held up any longer by a question that serves only a warning."""
-_PREFETCH_KIB = 32 * 1024
+"""Longest wait for the group's offsets; a signal is noticed after it."""
 
 
 class Rebalanced(Protocol):
     """Who wants to know about partitions that come and go; called inside ``fetch`` and ``close``."""
 
-    def assigned(self, partitions: Sequence[Partition], committed: Mapping[Partition, int]) -> None:
-        """Partitions are about to be fetched from, those with a committed offset from there on."""
+    def assigned(self, starts: Mapping[Partition, int]) -> None:
+        """Partitions are fetched from now on, each from this offset, which the group has committed."""
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Partitions go to another member after this call: the last chance to commit for them."""
@@ -46,33 +33,58 @@ class Rebalanced(Protocol):
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Partitions have gone already: nothing may be committed for them."""
 
+    def refused(self, error: str) -> None:
+        """A commit was refused; it is offered again. ``error`` is one of the driver's names."""
+
 
 class KafkaClient:
     """One member of the consumer group. Not thread-safe: the thread that polls owns it.
 
     Only partitions that are owned at that moment are ever committed: the broker would accept others too,
-    and rewind them for their new owner.
+    and rewind them for their new owner. A partition that comes is paused until its beginning is committed, or a crash
+    before the first commit would begin elsewhere, and lose or repeat what lies between.
     """
 
     def __init__(self, settings: Settings, listener: Rebalanced) -> None:
         """Make the client; nothing is fetched before ``subscribe``."""
-        self._topic, self._group = settings.kafka_topic, settings.kafka_consumer_group
+        self._topic = settings.kafka_topic
         self._listener = listener
+        self._heeding = Heeding(settings)
         self._owned: set[Partition] = set()
         self._gone: set[Partition] = set()
+        self._new: dict[Partition, TopicPartition] = {}
+        """Owned, and their beginning is not committed yet."""
+        self._starts: dict[Partition, int] = {}
         self._paused = False
         self._sync_pause = False
         self._on_committed: Callable[[Mapping[Partition, int]], None] = lambda _offsets: None
-        config = consumer_config(settings, on_commit=self._committed, on_error=self._broken)
+        config = consumer_config(settings, on_commit=self._committed, on_error=self._heeding.client)
         admin = lag_client(settings)
         self._ends = EndOffsets(admin)
-        self._starts = CommittedOffsets(admin, settings.kafka_consumer_group)
         self._expiry = Expiry(admin)
+        self._beginnings = Beginnings(settings)
+        self._standing = Standing(settings, admin)
         self._consumer = Consumer(config)
 
-    def subscribe(self, on_committed: Callable[[Mapping[Partition, int]], None]) -> None:
+    def listen(self, timeout_s: float = 0) -> None:
+        """Hear why there is no connection, before there is anything to fetch.
+
+        Raises:
+            VeloxError: the brokers refuse us.
+        """
+        message = self._consumer.poll(timeout_s)
+        if message is not None and (error := message.error()) is not None:
+            self._heeding.record(error)
+
+    def subscribe(
+        self,
+        on_committed: Callable[[Mapping[Partition, int]], None],
+        *,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Join the group; ``on_committed`` hears of the offsets the broker accepted."""
         self._on_committed = on_committed
+        self._beginnings.survey(self._consumer, listen=self.listen, is_stopping=is_stopping)
         self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def membership(self) -> Any:  # noqa: ANN401 - the driver's own, opaque
@@ -83,6 +95,16 @@ class KafkaClient:
     def owned(self) -> frozenset[Partition]:
         """The partitions this member owns now."""
         return frozenset(self._owned)
+
+    @property
+    def problem(self) -> str | None:
+        """Say what keeps this member from its group, as far as the driver tells; None when nothing is known."""
+        return self._heeding.problem
+
+    @property
+    def damaged(self) -> Mapping[Partition, int]:
+        """The partitions that cannot be read on, and from which offset on."""
+        return self._standing.damaged
 
     def fetch(self, most: int, timeout_s: float) -> list[Message]:
         """Wait up to ``timeout_s`` for a first record, then take what else is already here, up to ``most``.
@@ -96,6 +118,10 @@ class KafkaClient:
         if self._sync_pause:
             self._sync_pause = False
             self._apply_pause()
+        if self._new:
+            if first is not None and not self._is_record(first):
+                first = None  # it came before its partition was paused, and comes again from the beginning on
+            self._begin()
         if first is None:
             return []
         self._gone.clear()
@@ -103,7 +129,7 @@ class KafkaClient:
         if Partition(first.topic() or "", first.partition() or 0) in self._gone:
             # `consume` runs rebalances too, and drops what it took itself. Its next owner begins with this one.
             del messages[0]
-        if any(message.error() is not None for message in messages):
+        if self._new or any(message.error() is not None for message in messages):
             return [message for message in messages if self._is_record(message)]
         return messages
 
@@ -138,18 +164,37 @@ class KafkaClient:
         except KafkaException as error:
             self._committed(error.args[0], owned)
 
-    def lag(self) -> dict[Partition, int]:
-        """Count the records after the last one fetched, per owned partition, as far as both ends are known.
+    def positions(self) -> dict[Partition, int]:
+        """Answer from where on each owned partition will be fetched, behind Kafka's own marks."""
+        begun = [TopicPartition(*partition) for partition in self._owned if partition in self._starts]
+        asked = self._consumer.position(begun) if begun else []
+        return {
+            partition: at.offset if at.offset >= 0 else self._starts[partition]
+            for at in asked
+            if (partition := Partition(at.topic, at.partition)) in self._starts
+        }
 
-        Nothing fetched yet, as while a sink is down: those after the group's committed offset.
+    def look(self, positions: Mapping[Partition, int], *, is_reading: bool) -> dict[Partition, int]:
+        """Count the records from the positions on, per partition, as far as its end is known; once a second.
+
+        ``is_reading`` says whether anything was fetched since the last call: what stands still then has a reason.
         """
         # Asked also without a partition of its own: that the topic is gone may be why.
-        known = self._ends.known(self._owned or {Partition(self._topic, 0)})
-        ends = {partition: offset for partition, offset in known.items() if partition in self._owned}
-        asked = self._consumer.position([TopicPartition(*partition) for partition in ends])
-        positions = {Partition(at.topic, at.partition): at.offset for at in asked if at.offset >= 0}
-        positions |= self._starts.known(ends.keys() - positions.keys())
-        return {partition: max(0, ends[partition] - offset) for partition, offset in positions.items()}
+        ends = self._ends.known(self._owned or {Partition(self._topic, 0)})
+        if self._ends.refusal is not None:
+            self._heeding.lag(self._ends.refusal)
+        lag = {p: max(0, ends[p] - position) for p, position in positions.items() if p in ends}
+        self._standing.look(positions, lag, is_reading=is_reading)
+        return lag
+
+    def skip(self) -> dict[Partition, int]:
+        """Go past what cannot be read, as far as that is known and wanted; count the records lost with it."""
+        lost = {}
+        for partition, (start, end) in self._standing.take_found().items():
+            if partition in self._owned:
+                self._consumer.seek(TopicPartition(*partition, end))
+                lost[partition] = end - start
+        return lost
 
     def expired(self, gaps: Sequence[Gap]) -> Mapping[Partition, int]:
         """Count the records that Kafka removed before they were fetched, as far as is known now; never blocks."""
@@ -165,21 +210,44 @@ class KafkaClient:
     def _apply_pause(self) -> None:
         # Asked of the client, not of `_owned`: only what it has already assigned can be paused.
         assigned = self._consumer.assignment()
-        (self._consumer.pause if self._paused else self._consumer.resume)(assigned)
+        flowing = [at for at in assigned if not self._paused and Partition(at.topic, at.partition) not in self._new]
+        still = [at for at in assigned if at not in flowing]
+        if still:
+            self._consumer.pause(still)
+        if flowing:
+            self._consumer.resume(flowing)
 
     def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        new = _plain(partitions)
-        self._owned.update(new)
+        self._heeding.joined()
+        self._owned.update(_plain(partitions))
+        self._new.update(zip(_plain(partitions), partitions, strict=True))
         # A pause outlives a rebalance, and the client assigns only after this callback: set it straight then.
         self._sync_pause = True
-        self._listener.assigned(new, self._committed_at(partitions))
+        if not partitions:
+            self._listener.assigned({})
 
-    def _committed_at(self, partitions: list[TopicPartition]) -> dict[Partition, int]:
+    def _begin(self) -> None:
+        """Have the beginning of each new partition committed, then read from there; try again later if it is not."""
+        new = [TopicPartition(*partition) for partition in self._new]
         try:
-            known = self._consumer.committed(partitions, timeout=_COMMITTED_S)
-        except KafkaException:  # where reading goes on is then known with the first record
-            return {}
-        return {Partition(at.topic, at.partition): at.offset for at in known if at.offset >= 0}
+            # Without an answer while a transaction of the former owner is open that may still move them.
+            known = [at for at in self._consumer.committed(new, timeout=_COMMITTED_S) if at.error is None]
+            starts = {Partition(at.topic, at.partition): at.offset for at in known if at.offset >= 0}
+            if begun := self._beginnings.choose(self._consumer, [at for at in known if at.offset < 0]):
+                accepted = self._consumer.commit(offsets=begun, asynchronous=False) or []
+                starts |= {Partition(at.topic, at.partition): at.offset for at in accepted if at.error is None}
+            for partition, offset in starts.items():
+                self._consumer.seek(TopicPartition(*partition, offset))
+        except KafkaException as error:
+            self._heeding.beginning(error.args[0])
+            return
+        # A rebalance does not run within these calls: what was new still is.
+        for partition in starts:
+            self._new.pop(partition, None)
+        self._starts |= starts
+        self._apply_pause()
+        if starts:
+            self._listener.assigned(starts)
 
     def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = _plain(partitions)
@@ -191,9 +259,13 @@ class KafkaClient:
         self._give_up(gone)
         self._listener.lost(gone)
 
-    def _give_up(self, partitions: Iterable[Partition]) -> None:
+    def _give_up(self, partitions: Sequence[Partition]) -> None:
         self._owned.difference_update(partitions)
         self._gone.update(partitions)
+        self._standing.forget(partitions)
+        for partition in partitions:
+            self._new.pop(partition, None)
+            self._starts.pop(partition, None)
 
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         accepted: dict[Partition, int] = {}
@@ -201,79 +273,21 @@ class KafkaClient:
             refusal = error or at.error
             if refusal is None:
                 accepted[Partition(at.topic, at.partition)] = at.offset
-            elif refusal.code() not in _RETRY_AT_NEXT_COMMIT:
-                log.warning("Commit of %s-%d at %d refused: %s", at.topic, at.partition, at.offset, refusal.str())
+                continue
+            self._listener.refused(refusal.name())
+            self._heeding.commit(at, refusal)
         self._on_committed(accepted)
-
-    def _broken(self, error: KafkaError) -> None:
-        # Runs inside poll(); an exception raised here leaves poll() as if it were poll's own.
-        refusal = refusal_of(error)
-        if refusal and error.code() != KafkaError._SSL:  # one broker's bad certificate must not end all consumers
-            raise SettingsError(refusal)
-        # One connection among several, or one of many tries; that none is left is told separately.
-        level = logging.DEBUG if error.code() == KafkaError._TRANSPORT else logging.WARNING
-        log.log(level, "Kafka: %s", refusal or error.str())
 
     def _is_record(self, message: Message) -> bool:
         error = message.error()
+        partition = Partition(message.topic() or "", message.partition() or 0)
         if error is None:
-            return True
-        if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            msg = f"AUTO_OFFSET_RESET=error: {error.str()}; set earliest or latest, or reset the group's offsets"
-            raise VeloxError(msg)
-        if error.fatal() or error.code() == KafkaError._FATAL:
-            msg = f"Kafka: {error.str()}; this member of the group cannot go on, start the consumer again"
-            raise VeloxError(msg)
-        if error.code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}:
-            msg = (
-                f"Kafka refuses {self._topic}: {error.str()}; let KAFKA_SASL_USERNAME or the certificate's owner read "
-                f"this topic and KAFKA_CONSUMER_GROUP={self._group}"
-            )
-            raise VeloxError(msg)
-        log.warning("Kafka: %s", error.str())
+            return partition not in self._new
+        if error.code() in _DAMAGED and partition in self._starts:
+            self._standing.refused(partition, message.offset() or 0, error.str())
+        else:
+            self._heeding.record(error)
         return False
-
-
-def consumer_config(
-    settings: Settings, *, on_commit: Callable[..., None], on_error: Callable[..., None]
-) -> dict[str, Any]:
-    """Translate the settings into librdkafka's."""
-    fetch_bytes = max(settings.max_message_bytes, 16 * 1024 * 1024)
-    return {
-        **connection(settings, "velox-consumer"),
-        "group.id": settings.kafka_consumer_group,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": settings.auto_offset_reset,
-        "allow.auto.create.topics": False,
-        "max.poll.interval.ms": settings.max_poll_interval_ms,
-        **_membership(settings),
-        "socket.timeout.ms": _REQUEST_MS,
-        # New partitions are found within seconds, not minutes.
-        "topic.metadata.refresh.interval.ms": 10_000,
-        "fetch.wait.max.ms": settings.fetch_wait_ms,
-        "fetch.message.max.bytes": settings.max_message_bytes,
-        "fetch.max.bytes": fetch_bytes,
-        # A record above MAX_MESSAGE_BYTES still arrives, to be dead-lettered instead of blocking its partition.
-        "receive.message.max.bytes": max(100_000_000, 2 * fetch_bytes),
-        # The prefetch counts against the memory of this process; without the short back-off, bounding it starves it.
-        "queued.max.messages.kbytes": _PREFETCH_KIB,
-        "fetch.queue.backoff.ms": 5,
-        "on_commit": on_commit,
-        "error_cb": on_error,
-    }
-
-
-def _membership(settings: Settings) -> dict[str, Any]:
-    named = {"group.instance.id": settings.group_instance_id} if settings.group_instance_id != "none" else {}
-    if settings.group_protocol == "consumer":  # its time-outs are the broker's; the driver refuses our own
-        return {"group.protocol": "consumer", **named}
-    return {
-        "partition.assignment.strategy": settings.group_protocol,
-        "session.timeout.ms": settings.session_timeout_ms,
-        "heartbeat.interval.ms": settings.session_timeout_ms // 4,
-        **named,
-    }
 
 
 def _plain(partitions: Iterable[TopicPartition]) -> list[Partition]:

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from velox.core.deadline import Deadline
 from velox.errors import SettingsError
+from velox.kafka.reachability import unreachable
 from velox.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Admin:
             return error.str()
         telling = [met for met in errors if met.code() == KafkaError._TRANSPORT]
         if telling:
-            return telling[-1].str()
+            return unreachable(telling[-1], self._settings.kafka_bootstrap_server) or telling[-1].str()
         _check_protocol(self._settings)
         return f"{error.str()}, or KAFKA_SECURITY_PROTOCOL={self._settings.kafka_security_protocol} is not its protocol"
 

@@ -1,23 +1,19 @@
 """The dead-letter topic: records whose own data is bad, with the reason."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 from velox.core.letters import RECORD_OMITTED, VALUE_OMITTED, dead_letter_headers
 from velox.errors import BadRecordError, BrokerUnavailableError
-from velox.kafka.delivery import Delivery, Outgoing
-from velox.records import Headers, Record
+from velox.kafka.delivery import Delivery, Outgoing, message_bytes
+from velox.kafka.parsing import record_bytes
+from velox.kafka.topics import HEADROOM_BYTES
+from velox.records import Omitted, Record
 from velox.settings import Settings
 
-SUFFIX = ".dlq"
-HEADROOM_BYTES = 1024 * 1024
-"""What a dead letter may be larger than its record: for the headers that are added."""
-_FRAME_BYTES: Final = 1024
 
-
-def dead_letter_topic(topic: str) -> str:
-    """Name the dead-letter topic of a topic."""
-    return topic + SUFFIX
+def dead_letter_topic(settings: Settings) -> str:
+    """Name the topic of the dead letters."""
+    return settings.topics["DEAD_LETTER_TOPIC"]
 
 
 class DeadLetters:
@@ -27,6 +23,7 @@ class DeadLetters:
 
     def __init__(self, settings: Settings) -> None:
         """Make the producer; it connects by itself."""
+        self._topic = dead_letter_topic(settings)
         self._limit_bytes = settings.max_message_bytes + HEADROOM_BYTES
         self._delivery = Delivery(settings, "velox-dead-letters", max_message_bytes=self._limit_bytes)
 
@@ -61,25 +58,27 @@ class DeadLetters:
 
     def _letter(self, record: Record, error: BadRecordError, omitting: int) -> Outgoing:
         """Choose the fullest form, after those to be left out, that our own limit allows."""
-        forms = list(_forms(record, error))[omitting:]
-        fitting = (form for form in forms if _size(form["key"], form["value"], form["headers"]) <= self._limit_bytes)
-        return next(fitting, forms[-1])
+        forms = _forms(record, error, self._topic)
+        allowed = (form for form in forms[omitting:] if message_bytes(form) <= self._limit_bytes)
+        return next(allowed, forms[-1])
 
 
-def _forms(record: Record, error: BadRecordError) -> Iterator[Outgoing]:
-    """Build what is produced: the record whole, without its value, and at last nothing of it but where it lies."""
+def _forms(record: Record, error: BadRecordError, topic: str) -> list[Outgoing]:
+    """Build what may be produced: the record whole, without its value, and at last nothing of it but where it lies.
+
+    A record that is not whole itself has only the forms without what it lacks.
+    """
     headers = dead_letter_headers(record, error)
-    ours = [(name, value) for name, value in headers if name.startswith("velox-dlq-")]
-    value_bytes = str(len(record.value)).encode()
-    record_bytes = str(_size(record.key, record.value, record.headers)).encode()
-    topic = dead_letter_topic(record.position.topic)
-    yield {"topic": topic, "key": record.key, "value": record.value, "headers": headers}
-    yield {"topic": topic, "key": record.key, "value": None, "headers": [*headers, (VALUE_OMITTED, value_bytes)]}
-    yield {"topic": topic, "key": None, "value": None, "headers": [*ours, (RECORD_OMITTED, record_bytes)]}
-
-
-def _size(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    """Estimate the bytes a record takes in Kafka, rather too many than too few."""
-    return (
-        len(key or b"") + len(value or b"") + sum(len(name) + len(v or b"") + 16 for name, v in headers) + _FRAME_BYTES
-    )
+    ours = [(name, content) for name, content in headers if name.startswith("velox-dlq-")]
+    value = record.value
+    omitted = record.omitted or Omitted(len(value))
+    everything_bytes = omitted.record_bytes or record_bytes(record.key, omitted.value_bytes, record.headers)
+    no_value = [*headers, (VALUE_OMITTED, str(omitted.value_bytes).encode())]
+    nothing = [*ours, (RECORD_OMITTED, str(everything_bytes).encode())]
+    forms: list[Outgoing] = [
+        {"topic": topic, "key": record.key, "value": value, "headers": headers},
+        {"topic": topic, "key": record.key, "value": None, "headers": no_value},
+        {"topic": topic, "key": None, "value": None, "headers": nothing},
+    ]
+    lacking = 0 if record.omitted is None else 1 if record.omitted.record_bytes is None else 2
+    return forms[lacking:]

@@ -8,9 +8,19 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from velox.core.deadline import Deadline
 from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import connection
+from velox.kafka.parsing import record_bytes
 from velox.records import Headers
-from velox.settings import Settings
+from velox.settings import MIB, Settings
 
+_FRAME_BYTES = 128
+"""At most what a batch and a record in it take besides their content."""
+_HEADER_BYTES = 16
+"""The same for the lengths of a header."""
+_QUEUE_BYTES = 64 * MIB
+"""What waits for the broker is a copy of what is in flight; beyond this, more has to wait."""
+_USUAL_BATCH_BYTES = 1_000_000
+_LEAST_LIMIT_BYTES = 1000
+"""The driver takes no lower one."""
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 
 
@@ -21,6 +31,18 @@ class Outgoing(TypedDict):
     key: bytes | None
     value: bytes | None
     headers: Headers
+
+
+def message_bytes(message: Outgoing) -> int:
+    """Estimate what a message takes in a batch of its own, rather too much than too little."""
+    carried = record_bytes(message["key"], len(message["value"] or b""), message["headers"])
+    return carried + _HEADER_BYTES * len(message["headers"]) + _FRAME_BYTES
+
+
+def size_limits(max_message_bytes: int) -> dict[str, int]:
+    """Configure a producer for a topic with this limit, which is one of batches: they may not be larger either."""
+    limit = max(_LEAST_LIMIT_BYTES, max_message_bytes)
+    return {"message.max.bytes": limit, "batch.size": min(limit, _USUAL_BATCH_BYTES)}
 
 
 class Delivery:
@@ -37,7 +59,8 @@ class Delivery:
             **connection(settings, client_id),
             "enable.idempotence": True,
             "compression.type": settings.compression_type,
-            "message.max.bytes": max_message_bytes,
+            **size_limits(max_message_bytes),
+            "queue.buffering.max.kbytes": max(_QUEUE_BYTES, 2 * max_message_bytes) // 1024,
             "message.timeout.ms": int(settings.sink_timeout_s * 1000),
             "linger.ms": 5,
         }
@@ -64,7 +87,7 @@ class Delivery:
         if not unanswered and all(refusal.code() in _TOO_LARGE for refusal in refusals):
             return False
         self._producer = Producer(self._config)
-        why = refusals[0].str() if refusals else f"no answer within SINK_TIMEOUT_S={self._timeout_s:g}"
+        why = _explain(refusals[0]) if refusals else f"no answer within SINK_TIMEOUT_S={self._timeout_s:g}"
         raise BrokerUnavailableError(why)
 
     def close(self) -> None:
@@ -89,3 +112,9 @@ class Delivery:
                         return len(self._producer)
                     self._producer.poll(0.1)
         return self._producer.flush(deadline.left_s() + 1)
+
+
+def _explain(error: KafkaError) -> str:
+    if error.code() == KafkaError.INVALID_RECORD:
+        return f"{error.str()}: the topic is compacted, and a record has no key; set its cleanup.policy to delete"
+    return error.str()

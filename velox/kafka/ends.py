@@ -1,11 +1,10 @@
-"""Where partitions end and where their group goes on: asked of the broker in the background, also while paused."""
+"""Where partitions end: asked of the broker in the background, also while paused."""
 
 from collections.abc import Iterable
 from concurrent.futures import Future
-from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
 
 from velox.errors import RewoundError
@@ -13,7 +12,14 @@ from velox.kafka.connection import connection
 from velox.records import Partition
 from velox.settings import Settings
 
-_ANSWER_S = 10.0
+DENIED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+_ANSWER_S: Final = 10.0
 
 
 def lag_client(settings: Settings) -> AdminClient:
@@ -24,8 +30,12 @@ def lag_client(settings: Settings) -> AdminClient:
 class EndOffsets:
     """Keeps the last answer; a consumer's own knowledge stands still while it does not fetch."""
 
-    def __init__(self, admin: AdminClient) -> None:
+    def __init__(self, admin: AdminClient, isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED) -> None:
+        """Ask for the very end or, with ``READ_COMMITTED``, for the beginning of the first open transaction."""
+        self.refusal: str | None = None
+        """Why the broker will not tell; None while it does, or is only away."""
         self._admin = admin
+        self._isolation = isolation
         self._asked: dict[Partition, Future[Any]] = {}
         self._known: dict[Partition, int] = {}
 
@@ -49,7 +59,10 @@ class EndOffsets:
         if isinstance(failure, KafkaException) and failure.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             msg = f"{partition.topic} is gone: was it deleted? Start the consumer again"
             raise RewoundError(msg)
+        self.refusal = None
         if failure is not None:
+            denied = isinstance(failure, KafkaException) and failure.args[0].code() in DENIED
+            self.refusal = str(failure.args[0].str()) if denied else None
             return
         end = answer.result().offset
         if end < 0:  # the driver has no answer, and does not call it a failure: the leader is away
@@ -63,31 +76,7 @@ class EndOffsets:
         end = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the driver leaves it untyped
         latest = {TopicPartition(*partition): end for partition in partitions}
         try:
-            futures = self._admin.list_offsets(latest, request_timeout=_ANSWER_S)
+            futures = self._admin.list_offsets(latest, isolation_level=self._isolation, request_timeout=_ANSWER_S)
         except KafkaException:  # no connection now; the next call asks again
             return
         self._asked = {Partition(at.topic, at.partition): future for at, future in futures.items()}
-
-
-class CommittedOffsets:
-    """Keeps the last answer; a consumer that has not fetched from a partition yet does not know its group's offset."""
-
-    def __init__(self, admin: AdminClient, group: str) -> None:
-        self._admin = admin
-        self._group = group
-        self._asked: Future[Any] | None = None
-        self._known: dict[Partition, int] = {}
-
-    def known(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Answer the offset to go on with in each partition, as far as known, and ask anew; never blocks."""
-        wanted = set(partitions)
-        if self._asked and self._asked.done():
-            if self._asked.exception() is None:
-                found = self._asked.result().topic_partitions
-                self._known = {Partition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
-            self._asked = None
-        if wanted and not self._asked:
-            group = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*partition) for partition in wanted])
-            with suppress(KafkaException):  # no connection now; the next call asks again
-                self._asked = self._admin.list_consumer_group_offsets([group], request_timeout=_ANSWER_S)[self._group]
-        return {p: offset for p, offset in self._known.items() if p in wanted}

@@ -11,7 +11,7 @@ from velox.core.letters import HANDLED, Content, Letter, oldest_first, read_lett
 from velox.errors import BadRecordError
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.lag import Extent, Observer
-from velox.kafka.parsing import headers_of
+from velox.kafka.parsing import headers_of, record_bytes
 from velox.records import Headers, Partition, Position
 from velox.settings import Settings
 
@@ -24,7 +24,7 @@ class Findings:
     handled: Sequence[Letter]
     """Those that were replayed or discarded already."""
     foreign: int
-    """Records that are no dead letters of Velox."""
+    """Records that are no dead letters of KAFKA_TOPIC; another topic's may lie there too."""
 
 
 class LetterTopic:
@@ -33,7 +33,7 @@ class LetterTopic:
     def __init__(self, settings: Settings) -> None:
         """Make the clients; they connect when first asked."""
         self.source = settings.kafka_topic
-        self.name = dead_letter_topic(settings.kafka_topic)
+        self.name = dead_letter_topic(settings)
         self._letters = Observer(settings)
         self._sources = Observer(settings)
 
@@ -98,7 +98,17 @@ class LetterTopic:
     def _at_source(self, letter: Letter) -> Content | None:
         topic, number, offset = letter.source
         messages = self._sources.read({Partition(topic, number): Extent(offset, offset + 1)})
-        return next((_content(message) for message in messages if message.offset() == offset), None)
+        found = next((_content(message) for message in messages if message.offset() == offset), None)
+        return found if found is not None and _is_what_was_left(letter, found) else None
+
+
+def _is_what_was_left(letter: Letter, found: Content) -> bool:
+    """Tell the record from another that lies there since its topic was made anew, by its size."""
+    value_bytes = len(found.value or b"")
+    if letter.omitted is None or letter.omitted.record_bytes is None:
+        return letter.omitted is None or letter.omitted.value_bytes == value_bytes
+    # Some letters say a little more than what a record carries: what it may need besides.
+    return letter.omitted.record_bytes >= record_bytes(found.key, value_bytes, found.headers) > 0
 
 
 def _position(message: Message) -> Position:

@@ -1,39 +1,83 @@
-"""From a Kafka message to a record."""
+"""From a Kafka message to a record: the only door, and what gets through is bounded in bytes as memory sees them."""
 
-from typing import Final, cast
+import time
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, cast
 
 from confluent_kafka import Message
 
-from velox.core.envelope import PARSERS, Codec, verify
+from velox.core.envelope import PARSERS, Codec, ground_truth, verify
 from velox.errors import BadRecordError, Reason
-from velox.records import Headers, Metadata, Position, Record, record_id
+from velox.kafka.topics import HEADROOM_BYTES
+from velox.records import UNLABELLED, Headers, Omitted, Position, Record, record_id
 
-_END_OF_TIME_S: Final = 253_402_300_799.0
-"""The last second of the year 9999. A timestamp beyond says nothing, and would drown all others in the latencies."""
+_RECORD_BYTES: Final = 700
+"""What Python needs for a record besides what it carries, measured and rounded up."""
+_HEADER_BYTES: Final = 150
+"""The same for each header: a name, a value, and a pair of them."""
+_CREDIBLE_S: Final = (946_684_800.0, 4_102_444_800.0)
+"""From the year 2000 to 2100: a clock that was never set, or counts from its own start, is before."""
+_RESTAMPED_S: Final = 3600.0
+"""A producer's date that differs more than this from Kafka's is not the time at which the record was sent."""
 
 
-def parse(message: Message, *, codec: Codec, max_bytes: int) -> tuple[Record, BadRecordError | None]:
-    """Take a message apart; when its own data is bad, say why beside a record that has no payload."""
-    position = Position(message.topic() or "", message.partition() or 0, message.offset() or 0)
-    value = message.value() or b""
-    metadata: Metadata = {}
-    payload = b""
+class _Parts(NamedTuple):
+    """What a value consists of; a bad one, of its head alone."""
+
+    head: bytes
+    payload: bytes = b""
+    ground_truth: str = UNLABELLED
+    timestamp: object = None
+
+
+def parse_all(
+    messages: Iterable[Message], *, codec: Codec, max_bytes: int, epoch: int
+) -> Iterator[tuple[Record, BadRecordError | None] | Position]:
+    """Parse each; of a key without a value, Kafka's own way to delete from a compacted topic, answer where it lies."""
+    for message in messages:
+        if message.value() is None and message.key() is not None:
+            yield _position(message)
+        else:
+            yield parse(message, codec=codec, max_bytes=max_bytes, epoch=epoch)
+
+
+def parse(message: Message, *, codec: Codec, max_bytes: int, epoch: int = 0) -> tuple[Record, BadRecordError | None]:
+    """Take a message apart; when its own data is bad, say why beside a record that has no payload.
+
+    What no dead letter has room for is left behind; the record says how much that was.
+    """
+    position = _position(message)
+    key, value = message.key(), message.value() or b""
     headers: Headers = ()
-    problem = None
+    parts = _Parts(value)
+    problem, omitted = None, None
     try:
         headers = headers_of(message)
-        metadata, payload = _take_apart(value, headers, codec, max_bytes)
+        omitted = _omitted(key, value, headers, max_bytes)
+        if omitted is None:
+            parts = _take_apart(value, headers, codec, max_bytes)
     except BadRecordError as error:
         problem = error
+    identity = record_id(position, headers)
+    if omitted is not None:
+        problem = BadRecordError(Reason.TOO_LARGE, _describe(omitted, len(headers), max_bytes))
+        value, parts = b"", _Parts(b"")
+        if omitted.record_bytes is not None:
+            key, headers = None, ()
+    produced_at, timed_from = _times(parts.timestamp, message.timestamp()[1] / 1000)
     record = Record(
-        id=record_id(position, headers),
+        id=identity,
         position=position,
-        key=message.key(),
-        value=value,
-        metadata=metadata,
-        payload=payload,
+        epoch=epoch,
+        key=key,
+        head=parts.head,
+        payload=parts.payload,
         headers=headers,
-        produced_at=_produced_at(metadata, message.timestamp()[1]),
+        ground_truth=parts.ground_truth,
+        produced_at=produced_at,
+        timed_from=timed_from,
+        size_bytes=len(value) + beside_bytes(key, headers),
+        omitted=omitted,
     )
     return record, problem
 
@@ -55,20 +99,63 @@ def headers_of(message: Message) -> Headers:
         raise BadRecordError(Reason.BAD_METADATA, "the name of a header is not UTF-8") from cause
 
 
-def _take_apart(value: bytes, headers: Headers, codec: Codec, max_bytes: int) -> tuple[Metadata, bytes]:
+def beside_bytes(key: bytes | None, headers: Headers) -> int:
+    """Count the memory that a record holds besides its value."""
+    return (
+        _RECORD_BYTES
+        + len(key or b"")
+        + sum(_HEADER_BYTES + len(name) + len(content or b"") for name, content in headers)
+    )
+
+
+def _position(message: Message) -> Position:
+    return Position(message.topic() or "", message.partition() or 0, message.offset() or 0)
+
+
+def _omitted(key: bytes | None, value: bytes, headers: Headers, max_bytes: int) -> Omitted | None:
+    """Say what has to go, as no dead letter has room for it: the value alone, or all."""
+    beside = beside_bytes(key, headers)
+    if beside > HEADROOM_BYTES and len(value) + beside > max_bytes + HEADROOM_BYTES:
+        return Omitted(len(value), record_bytes(key, len(value), headers))
+    return Omitted(len(value)) if len(value) > max_bytes + HEADROOM_BYTES else None
+
+
+def record_bytes(key: bytes | None, value_bytes: int, headers: Headers) -> int:
+    """Count what a record carries: key, value and headers."""
+    return len(key or b"") + value_bytes + sum(len(name) + len(content or b"") for name, content in headers)
+
+
+def _too_large(value_bytes: int, max_bytes: int) -> str:
+    return f"{value_bytes} bytes, more than MAX_MESSAGE_BYTES={max_bytes}"
+
+
+def _describe(omitted: Omitted, headers: int, max_bytes: int) -> str:
+    if omitted.record_bytes is None:
+        return _too_large(omitted.value_bytes, max_bytes)
+    return f"{omitted.record_bytes} bytes with its key and {headers} headers, for which MAX_MESSAGE_BYTES={max_bytes}"
+
+
+def _take_apart(value: bytes, headers: Headers, codec: Codec, max_bytes: int) -> _Parts:
     if len(value) > max_bytes:
-        raise BadRecordError(Reason.TOO_LARGE, f"{len(value)} bytes, more than MAX_MESSAGE_BYTES={max_bytes}")
+        raise BadRecordError(Reason.TOO_LARGE, _too_large(len(value), max_bytes))
     if not value:
         raise BadRecordError(Reason.EMPTY, "the record has no value")
     verify(value, headers)
     metadata, payload = PARSERS[codec](value)
     if not payload:
         raise BadRecordError(Reason.EMPTY, "the record has no payload")
-    return metadata, payload
+    return _Parts(value[: -len(payload)], payload, ground_truth(metadata), metadata.get("timestamp"))
 
 
-def _produced_at(metadata: Metadata, kafka_ms: int) -> float:
-    stamp = metadata.get("timestamp")
-    if isinstance(stamp, (int, float)) and 0 <= stamp <= _END_OF_TIME_S:  # compared first: JSON's integers are endless
-        return float(stamp)
-    return kafka_ms / 1000
+def _times(said: object, kafka_s: float) -> tuple[float, float | None]:
+    """Tell when a record was made, and from when its latency counts, by what its producer and Kafka say of it."""
+    kafka = kafka_s if _is_credible(kafka_s) else None
+    made = float(said) if isinstance(said, int | float) and _is_credible(said) else None
+    if made is None:
+        return (time.time() if kafka is None else kafka), kafka
+    return made, made if kafka is not None and abs(kafka - made) <= _RESTAMPED_S else kafka
+
+
+def _is_credible(seconds: float) -> bool:
+    low, high = _CREDIBLE_S
+    return low <= seconds <= high  # compared before it is converted: JSON's integers are endless

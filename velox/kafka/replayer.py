@@ -10,8 +10,7 @@ from velox.core.deadline import Deadline
 from velox.core.letters import HANDLED, Content, Letter, replay_headers, write_ranges
 from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import connection
-from velox.kafka.dead_letters import HEADROOM_BYTES
-from velox.kafka.topics import FRAME_BYTES
+from velox.kafka.topics import FRAME_BYTES, HEADROOM_BYTES
 from velox.records import Partition
 from velox.settings import Settings
 

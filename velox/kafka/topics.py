@@ -1,16 +1,21 @@
 """Topics: made when they are missing."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from math import isfinite
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported at run time only
+    AdminClient,
+    ConfigResource,
+    ResourceType,
+)
 from confluent_kafka.cimpl import NewTopic
 
 from velox.core.deadline import Deadline
+from velox.core.retries import backoff_s
 from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import Admin, connection
 from velox.settings import Settings
@@ -19,11 +24,21 @@ log = logging.getLogger(__name__)
 
 FRAME_BYTES: Final = 64 * 1024
 """A topic takes this much more than MAX_MESSAGE_BYTES: a batch's frame, and the headers that a dead letter adds."""
+HEADROOM_BYTES: Final = 1024 * 1024
+"""What a record may hold in memory beyond MAX_MESSAGE_BYTES, in its key and headers; a dead letter adds some."""
+KEYLESS: Final = {"cleanup.policy": "delete"}
+"""For a topic whose records may have no key: a compacted one refuses those."""
 _TRY_S: Final = 1.0
 _REMOVE_S: Final = 10.0
+_DESCRIBE_S: Final = 3.0
 _ABSENT: Final = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND}
-_REPORT_EVERY_S: Final = 10.0
+_REPORT_EVERY_S: Final = 30.0
 _DENIED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+_NOT_CREATED: Final = {
+    KafkaError.TOPIC_EXCEPTION: "set {setting} to another name: for Kafka, a dot and _ are the same",
+    KafkaError.POLICY_VIOLATION: "create it as the cluster's policy asks for, or set {setting} to one that is there",
+}
+"""What a broker may have against a topic, and the remedy."""
 _ACLS: Final = "create it, and let KAFKA_SASL_USERNAME or the certificate's owner read and describe it, or write to it"
 
 
@@ -34,6 +49,7 @@ def ensure_topic(
     headroom_bytes: int = 0,
     wait_s: float = 60.0,
     is_stopping: Callable[[], bool] = lambda: False,
+    config: Mapping[str, str] = KEYLESS,
 ) -> None:
     """Create the topic unless it is there, and wait for a broker that is not up yet.
 
@@ -46,6 +62,7 @@ def ensure_topic(
         headroom_bytes: what its records may be larger than MAX_MESSAGE_BYTES.
         wait_s: how long to try; infinite = until it answers.
         is_stopping: asked about once a second; true ends the wait silently, with nothing created.
+        config: what of a topic that is created is not left to the broker, besides the size of its records.
 
     Raises:
         BrokerUnavailableError: no broker answered in time, or it refuses; the message says what to do.
@@ -54,15 +71,21 @@ def ensure_topic(
     admin = Admin(settings)
     deadline = Deadline(wait_s)
     report = Deadline(0)
+    waits_s = backoff_s(cap_s=_TRY_S)
     while not is_stopping():
         try:
             if topic not in admin.client.list_topics(timeout=_TRY_S).topics:
-                _create(admin.client, topic, settings, headroom_bytes)
+                _create(admin.client, topic, settings, headroom_bytes, config)
         except KafkaException as exception:
             error: KafkaError = exception.args[0]
             bootstrap, why = settings.kafka_bootstrap_server, admin.explain(error)
             if error.code() in _DENIED:
                 msg = f"Kafka topic {topic}: not there, or not ours to see, and not ours to create ({why}); {_ACLS}"
+                raise BrokerUnavailableError(msg) from exception
+            if error.code() in _NOT_CREATED:
+                setting = next((setting for setting, name in settings.topics.items() if name == topic), "topic")
+                remedy = _NOT_CREATED[error.code()].format(setting=setting)
+                msg = f"{setting}={topic}: Kafka does not create this topic ({why}); {remedy}"
                 raise BrokerUnavailableError(msg) from exception
             if deadline.has_passed() or not _may_pass(error):
                 msg = f"KAFKA_BOOTSTRAP_SERVER={bootstrap}: {why}; is Kafka running there, and may we use it?"
@@ -71,8 +94,21 @@ def ensure_topic(
                 how_long = f"for another {deadline.left_s():.0f} s" if isfinite(wait_s) else "until it does"
                 log.warning("Kafka at %s does not answer (%s); trying %s", bootstrap, why, how_long)
                 report = Deadline(_REPORT_EVERY_S)
+            admin.client.poll(next(waits_s))  # a broker may refuse at once
         else:
             return
+
+
+def message_limit(settings: Settings, topic: str) -> int:
+    """Say how large a message a topic takes: MAX_MESSAGE_BYTES, or less where its own limit, if we may know it, is."""
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    admin = AdminClient(connection(settings, "velox-admin"))
+    asked = admin.describe_configs([resource], request_timeout=_DESCRIBE_S)[resource]
+    try:
+        limit = int(asked.result(_DESCRIBE_S + 1)["max.message.bytes"].value or 0)
+    except (KafkaException, TimeoutError, KeyError):  # the embedded broker knows no such question
+        return settings.max_message_bytes
+    return min(limit or settings.max_message_bytes, settings.max_message_bytes)
 
 
 def remove_topics(settings: Settings, topics: Sequence[str]) -> None:
@@ -109,10 +145,10 @@ def _see_removed(name: str, request: "Future[Any]", *, may_be_in_use: bool = Fal
     return True
 
 
-def _create(admin: AdminClient, topic: str, settings: Settings, headroom_bytes: int) -> None:
+def _create(admin: AdminClient, topic: str, settings: Settings, headroom_bytes: int, config: Mapping[str, str]) -> None:
     largest = settings.max_message_bytes + headroom_bytes
     limit, partitions = largest + FRAME_BYTES, settings.kafka_partitions
-    new = NewTopic(topic, num_partitions=partitions, config={"max.message.bytes": str(limit)})
+    new = NewTopic(topic, num_partitions=partitions, config={**config, "max.message.bytes": str(limit)})
     (created,) = admin.create_topics([new], operation_timeout=10.0, request_timeout=10.0).values()
     try:
         created.result()

@@ -1,21 +1,20 @@
 """Messages and a group's offsets in one Kafka transaction."""
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
-from uuid import uuid4
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from velox import failpoints
+from velox.core.deadline import Deadline
 from velox.errors import BrokerUnavailableError, VeloxError
 from velox.kafka.connection import connection
-from velox.kafka.delivery import Outgoing
+from velox.kafka.delivery import Outgoing, size_limits
 from velox.records import Partition
 from velox.settings import Settings
 
-_STEP_S: Final = 1.0
-"""Longest single wait for the broker."""
+_ANSWER_S: Final = 10.0
 
 
 class Transaction(NamedTuple):
@@ -27,33 +26,42 @@ class Transaction(NamedTuple):
     """Which member of which generation of the group owned the partitions: the broker refuses any other."""
 
 
-class TransactionalProducer:
-    """Commits one transaction after the other. Used by one thread at a time.
+class InDoubtError(VeloxError):
+    """A transaction may be committed, or never will be: only the broker knows, and this producer is of no more use."""
 
-    Its transactional id is its own, so two consumers never take each other for the same. What fences a consumer that
-    has lost its partitions is the generation of the group (KIP-447); what ends the transaction of one that was killed
-    is its time-out: as long as the session's, since nobody gets its partitions before that anyway. A named member
-    (GROUP_INSTANCE_ID) ends its former transaction itself when it starts again.
+
+class TransactionalProducer:
+    """Commits one transaction after the other, until one fails. Used by one thread at a time.
+
+    What fences a consumer that has lost its partitions is the generation of the group (KIP-447). What ends the
+    transaction of a consumer that was killed is its time-out: as long as the session's, since nobody gets its
+    partitions before that anyway.
+
+    After a failure another producer with the same name takes its place: to register, the broker first ends the
+    transaction that is left, one way or the other, and from then on refuses the producer that began it. So nothing has
+    to be tried again with a driver that has lost its coordinator: its calls may then not return at all.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Make the producer; it connects by itself."""
-        name = uuid4().hex if settings.group_instance_id == "none" else settings.group_instance_id
+    def __init__(self, settings: Settings, name: str) -> None:
+        """Make the producer; it connects by itself. Two that run at once never have one ``name``."""
         self._producer = Producer(
             {
                 **connection(settings, "velox-results"),
-                "transactional.id": f"velox-{settings.kafka_consumer_group}-{name}",
+                "transactional.id": name,
                 "transaction.timeout.ms": settings.session_timeout_ms,
                 "compression.type": settings.compression_type,
-                "message.max.bytes": settings.max_message_bytes,
+                **size_limits(settings.max_message_bytes),
                 # A transaction is as large as what was staged for it, and that is bounded.
                 "queue.buffering.max.messages": 0,
                 "linger.ms": 5,
+                # Otherwise the driver throws its brokers away when all are down, and goes on waiting for those that it
+                # remembers as coordinators, at 40 to 85 % of a core (librdkafka 2.16).
+                "metadata.recovery.strategy": "none",
             }
         )
 
     def open(self, timeout_s: float) -> None:
-        """Register with the broker.
+        """Register with the broker; may be called again after it was not answered.
 
         Raises:
             BrokerUnavailableError: not now.
@@ -68,35 +76,24 @@ class TransactionalProducer:
             msg = f"Kafka refuses transactions: {error.str()}; DELIVERY=at_least_once does without"
             raise VeloxError(msg) from exception
 
-    def commit(self, transaction: Transaction) -> None:
-        """Produce the batch, add the offsets, commit; waits for a broker that is away.
+    def commit(self, transaction: Transaction, deadline: Deadline) -> None:
+        """Produce the batch, add the offsets, commit.
+
+        The deadline is the driver's to keep: while a broker is away it may not return before that is back.
 
         Raises:
-            BrokerUnavailableError: aborted: nothing of it can be seen, and it may be tried again.
-            VeloxError: this producer is fenced or failed for good; what is committed, only the broker knows.
+            InDoubtError: it failed, or there is no answer.
         """
-        producer = self._producer
         positions = [TopicPartition(p.topic, p.number, offset) for p, offset in transaction.offsets.items()]
         try:
-            producer.begin_transaction()
+            self._producer.begin_transaction()
             self._produce(transaction.batch)
             failpoints.reach("before_transaction_offsets")
-            self._insist(partial(producer.send_offsets_to_transaction, positions, transaction.group))
+            self._producer.send_offsets_to_transaction(positions, transaction.group, deadline.left_s())
             failpoints.reach("before_transaction_commit")
-            self._insist(producer.commit_transaction)
+            self._producer.commit_transaction(deadline.left_s())
         except KafkaException as exception:
-            error: KafkaError = exception.args[0]
-            if not error.fatal():
-                self._abort()
-                msg = f"transaction aborted: {error.str()}"
-                raise BrokerUnavailableError(msg) from exception
-            raise _failed(error) from exception
-
-    def _abort(self) -> None:
-        try:
-            self._insist(self._producer.abort_transaction)
-        except KafkaException as exception:
-            raise _failed(exception.args[0]) from exception
+            raise InDoubtError(exception.args[0].str()) from exception
 
     def _produce(self, batch: Iterable[Outgoing]) -> None:
         for outgoing in batch:
@@ -105,15 +102,20 @@ class TransactionalProducer:
             self._producer.produce(**arguments)
             self._producer.poll(0)
 
-    def _insist(self, step: Callable[[float], None]) -> None:
-        """Repeat a step for as long as the driver says that this may help."""
-        while True:
-            try:
-                return step(_STEP_S)
-            except KafkaException as exception:
-                if not exception.args[0].retriable():
-                    raise
 
+def committed_offsets(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    """Answer what the group has committed, once no transaction is open that could change it.
 
-def _failed(error: KafkaError) -> VeloxError:
-    return VeloxError(f"DELIVERY=exactly_once: {error.str()}; start the consumer again: it goes on where Kafka says")
+    Raises:
+        BrokerUnavailableError: no answer.
+    """
+    group = settings.kafka_consumer_group
+    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*partition) for partition in partitions])
+    admin = AdminClient(connection(settings, "velox-admin"))
+    try:
+        answer = admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=_ANSWER_S)[group]
+        found = answer.result(_ANSWER_S + 1).topic_partitions
+    except (KafkaException, TimeoutError) as error:
+        msg = f"Kafka does not say what {group} has committed: {error}"
+        raise BrokerUnavailableError(msg) from error
+    return {Partition(at.topic, at.partition): at.offset for at in found if at.error is None}

@@ -15,7 +15,7 @@ class ConsumerMetrics(Metrics):
 
     records = counter(
         "velox_records_total",
-        "Records done, by outcome: predicted or dead_lettered.",
+        "Records done, by outcome: predicted, dead_lettered or dropped.",
         "No growth while lag grows: look at velox_ready and the consumer's log.",
         labels=("outcome",),
     )
@@ -40,6 +40,17 @@ class ConsumerMetrics(Metrics):
         "Records sent to the dead-letter topic, by reason.",
         "Read the topic's headers: they name the source position and the error.",
         labels=("reason",),
+    )
+    dropped = counter(
+        "velox_dropped_records_total",
+        "Records that need no prediction, by cause: null_value (a key that Kafka is told to delete).",
+        "None to expect on a topic that is not compacted: see what its producers send.",
+        labels=("cause",),
+    )
+    decode_warnings = counter(
+        "velox_decode_warnings_total",
+        "Records predicted although something is wrong with their payload, such as a JPEG without its end.",
+        "Many: the log names one a minute and what is wrong; mend the camera, or what sends its pictures on.",
     )
     circuit_open = gauge(
         "velox_circuit_open",
@@ -128,6 +139,22 @@ class ConsumerMetrics(Metrics):
         "Records lost, as Kafka's retention removed them before they were read.",
         "Any: lengthen the topic's retention, then add consumers until the lag is gone.",
     )
+    damaged = counter(
+        "velox_damaged_records_total",
+        "Records lost, at most, in batches that Kafka holds damaged and DAMAGED_BATCHES=skip has passed over.",
+        "Any: look at the brokers' disks; raise the replication, so that there is another copy.",
+    )
+    damaged_partitions = gauge(
+        "velox_damaged_partitions",
+        "Partitions that stand still at a batch that cannot be read.",
+        "Any: the log names topic, partition and offset; restore it, or set DAMAGED_BATCHES=skip.",
+    )
+    commits_refused = counter(
+        "velox_commits_refused_total",
+        "Offset commits of a partition that Kafka refused, by the driver's name for the error; they are tried again.",
+        "Some during a rebalance are usual. Growing without one: records are read again after a restart; see the log.",
+        labels=("code",),
+    )
     assigned = gauge(
         "velox_assigned_partitions",
         "Partitions this consumer owns.",
@@ -175,7 +202,9 @@ class ConsumerMetrics(Metrics):
     def __init__(self) -> None:
         """Create them all, at zero; those with known labels show them from the beginning."""
         super().__init__()
-        for outcome in ("predicted", "dead_lettered"):
+        for outcome in ("predicted", "dead_lettered", "dropped"):
             self.records.labels(outcome)
         for cause in Cause:
             self.idle.labels(cause.value)
+        self.dropped.labels("null_value")
+        self.commits_refused.labels("REBALANCE_IN_PROGRESS")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from velox.errors import ModelError
+from velox.models import foreign
 from velox.models.agreement import Agreement
 from velox.models.replacing import replace, sync_folder, write_beside
 
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 EXPORTED_FROM: Final = "velox_model"
 """Name of the export's metadata that holds the ``identity`` of the model it was made from."""
+_WRITE_LABELS: Final = 'write {"0": label, "1": label, …} there, in the order of the outputs'
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,8 @@ def read(model_path: Path, classes_path: Path, *, needs_weights: bool = True) ->
     """
     if not needs_weights and not model_path.exists():
         return _read_without_weights(model_path, classes_path)
-    weights = _read_bytes(model_path)
-    labels = _parse_labels(_read_bytes(classes_path), classes_path)
+    weights = _read_bytes(model_path, "no model; train one with `python train.py`")
+    labels = _read_labels(classes_path, model_path)
     version = version_of(weights, labels)
     card = _read_card(card_path(model_path))
     if card is not None and card.version != version:
@@ -120,7 +122,7 @@ def _read_without_weights(model_path: Path, classes_path: Path) -> ModelFiles:
         files = f"{export_path(model_path)}, {card_path(model_path)} and {classes_path}"
         msg = f"{model_path}: no model; train one with `python train.py` where there is torch, or copy here {files}"
         raise ModelError(msg)
-    labels = _parse_labels(_read_bytes(classes_path), classes_path)
+    labels = _read_labels(classes_path, model_path)
     card = _read_card(card_path(model_path))
     if card is None or card.labels != labels:
         msg = (
@@ -177,6 +179,20 @@ def write(
             written.unlink(missing_ok=True)
 
 
+def read_export(path: Path) -> bytes:
+    """Read an export.
+
+    Raises:
+        ModelError: it is missing, unreadable, or certainly none.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        msg = f"{path}: cannot read the export: {error.strerror}"
+        raise ModelError(msg) from error
+    return _checked(content, path)
+
+
 def write_export(export: bytes, model_path: Path) -> None:
     """Replace the export alone.
 
@@ -226,15 +242,27 @@ def _holds_labels(classes_path: Path, labels: tuple[str, ...]) -> bool:
         return False
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_labels(path: Path, model_path: Path) -> tuple[str, ...]:
+    return _parse_labels(_read_bytes(path, f"no labels for {model_path}; {_WRITE_LABELS}"), path)
+
+
+def _read_bytes(path: Path, if_missing: str) -> bytes:
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
-        msg = f"{path}: no model; train one with `python train.py`"
+        msg = f"{path}: {if_missing}"
         raise ModelError(msg) from None
     except OSError as error:
         msg = f"{path}: cannot read the model: {error.strerror}"
         raise ModelError(msg) from error
+    return _checked(content, path)
+
+
+def _checked(content: bytes, path: Path) -> bytes:
+    if problem := foreign.named(content):
+        msg = f"{path} {problem}"
+        raise ModelError(msg)
+    return content
 
 
 def _parse_labels(content: bytes, path: Path) -> tuple[str, ...]:
@@ -244,7 +272,7 @@ def _parse_labels(content: bytes, path: Path) -> tuple[str, ...]:
     except (ValueError, TypeError, KeyError, RecursionError):
         labels = ()
     if not labels or not all(isinstance(label, str) for label in labels):
-        msg = f'{path}: no JSON object {{"0": label, "1": label, …}}; `python train.py` writes a new one'
+        msg = f"{path}: no labels that can be read; {_WRITE_LABELS}"
         raise ModelError(msg)
     return labels
 

@@ -12,7 +12,8 @@ from velox.errors import VeloxError
 from velox.models import card
 from velox.models.architectures import ARCHITECTURES, Architecture
 from velox.models.backends.preparing import handed_over
-from velox.models.backends.torch_backend import fold_batch_norm, load_network, normalisation
+from velox.models.backends.torch_backend import fold_batch_norm, normalisation
+from velox.models.backends.weights import load_network
 
 _EXAMPLES: Final = 2
 """Images in the traced batch; a dimension of 1 would be taken for one that never changes."""

@@ -1,6 +1,7 @@
 """The images that a model is judged by: drawn anew, and it has learned from none of them."""
 
 import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -82,7 +83,7 @@ class HeldOut:
         )
 
     def _decoded(self, profile: Profile, *sets: Dataset) -> Batch:
-        preprocess = Preprocessor(self._size, profile, self._settings.max_image_pixels, self._settings.max_image_side)
+        preprocess = replace(Preprocessor.of(self._settings, self._size), profile=profile)
         return np.stack([preprocess(jpeg) for each in sets for jpeg in each.jpegs])
 
 

@@ -1,4 +1,4 @@
-"""The model that train.py writes: JPEG or PNG in, the most probable label out."""
+"""The model that train.py writes: an image file in, the most probable label out."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,13 @@ import numpy as np
 import simplejpeg
 
 from velox.errors import BadRecordError, ModelError, Reason
+from velox.images.pixels import Pixels
 from velox.loading import is_installed
 from velox.models import card
 from velox.models.architectures import ARCHITECTURES
 from velox.models.backends import selection
 from velox.models.backends.backend import Backend, Probabilities
-from velox.models.preprocessing import Pixels, Preprocessor
+from velox.models.preprocessing import Preprocessor
 from velox.records import Prediction
 from velox.settings import InferenceSettings
 
@@ -52,12 +53,7 @@ class ImageClassifier:
             raise ModelError(msg)
         architecture = ARCHITECTURES[name]
         self._backend = selection.start(settings, files, architecture, device)
-        self._preprocess = Preprocessor(
-            size=files.card.input_size if files.card else architecture.input_size,
-            profile=settings.preprocessing,
-            max_pixels=settings.max_image_pixels,
-            max_side=settings.max_image_side,
-        )
+        self._preprocess = Preprocessor.of(settings, files.card.input_size if files.card else architecture.input_size)
         self.name, self.version, self.labels = name, files.version, files.labels
         self._warm_up()
 

@@ -41,6 +41,8 @@ class Model(Protocol):
     def decode(self, payload: bytes) -> Any:  # noqa: ANN401 - only this model's predict reads it
         """Turn one payload into one input of ``predict``.
 
+        What is odd about one that can be read all the same, ``velox.models.remarks.remark`` takes: it is counted.
+
         Raises:
             BadRecordError: this payload cannot be read; it is dead-lettered and its neighbours go on.
         """

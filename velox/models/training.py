@@ -118,7 +118,7 @@ def train(
 def _fit(
     network: nn.Module, training_set: Dataset, settings: InferenceSettings, *, device: str, check_stop: CheckStop
 ) -> None:
-    recipe, preprocessor = RECIPES[settings.model_arch], partial(_preprocessor, settings)
+    recipe, preprocessor = RECIPES[settings.model_arch], partial(Preprocessor.of, settings)
     fitting = Fitting(network, recipe, preprocessor, device=device, seed=settings.training_seed)
     for step in shown(fitting.run(training_set, epochs=settings.epochs), as_lines=settings.log_format == "json"):
         log.debug("%s", step)
@@ -140,10 +140,6 @@ def _device(settings: InferenceSettings) -> str:
     if settings.device == "cuda" and not has_cuda:
         raise SettingsError("DEVICE=cuda: torch finds no CUDA device; DEVICE=auto takes the CPU then")
     return "cuda" if has_cuda and settings.device != "cpu" else "cpu"
-
-
-def _preprocessor(settings: InferenceSettings, size: int) -> Preprocessor:
-    return Preprocessor(size, settings.preprocessing, settings.max_image_pixels, settings.max_image_side)
 
 
 def _serve_once(settings: InferenceSettings, architecture: Architecture, loaded: Runner | None) -> None:

@@ -12,7 +12,8 @@ from velox.models.architectures import ARCHITECTURES
 from velox.models.backends import selection
 from velox.models.backends.backend import Backend, Runner
 from velox.models.backends.precision import unmeasured
-from velox.models.backends.torch_backend import TorchBackend, load_network
+from velox.models.backends.torch_backend import TorchBackend
+from velox.models.backends.weights import load_network
 from velox.models.card import ModelCard, ModelFiles
 from velox.models.evaluation import Evaluation
 from velox.models.held_out import HeldOut

@@ -1,25 +1,35 @@
 """Where values come from: the environment, then ``.env`` in the working folder."""
 
 import os
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from dotenv import dotenv_values
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
-COLOR_PREFIX = "COLORS_"
+from velox.settings import env_file as files
+from velox.settings.service_links import service
+
+OUR_PREFIX: Final = "VELOX_"
+COLOR_PREFIX: Final = "COLORS_"
 TESTING = frozenset({"VELOX_TESTING", "VELOX_FAILPOINT"})
 """What only tests of Velox set; see velox.failpoints."""
 
 
 def env_file() -> dict[str, str]:
-    """Read ``.env`` in the working folder; names in capitals."""
-    return {name.upper(): value or "" for name, value in dotenv_values(".env").items()}
+    """Read ``.env`` in the working folder; names in capitals.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    return files.read(Path(".env"))
 
 
 def variables() -> dict[str, str]:
-    """Read the environment; names in capitals."""
-    return {name.upper(): value for name, value in os.environ.items()}
+    """Read the environment, without what Kubernetes sets under our prefixes; names in capitals."""
+    found = {name.upper(): value for name, value in os.environ.items()}
+    ours = (OUR_PREFIX, COLOR_PREFIX)
+    return {name: value for name, value in found.items() if not (name.startswith(ours) and service(name, value))}
 
 
 def given() -> dict[str, str]:
@@ -27,12 +37,28 @@ def given() -> dict[str, str]:
     return env_file() | variables()
 
 
-class Colors(PydanticBaseSettingsSource):
-    """Gathers ``COLORS_NAME`` variables over the default colours."""
+class Source(PydanticBaseSettingsSource):
+    """A place where settings come from; it gives all that it has at once."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Answer no single field: this source gives its one field whole."""
+        """Answer no single field."""
         return None, field_name, False
+
+
+class Texts(Source):
+    """Gives each setting the text of its variable; an empty one counts as not given."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Read both places; the environment wins, but not with an empty value."""
+        texts: dict[str, str] = {}
+        for place in (env_file(), variables()):
+            texts |= {name: value for name, value in place.items() if value}
+        fields = self.settings_cls.model_fields.keys() - {"colors"}
+        return {name: texts[name.upper()] for name in fields if name.upper() in texts}
+
+
+class Colors(Source):
+    """Gathers ``COLORS_NAME`` variables over the default colours."""
 
     def __call__(self) -> dict[str, Any]:
         """Merge the default colours with those given; an empty value removes a colour."""

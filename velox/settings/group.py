@@ -4,7 +4,7 @@ from typing import ClassVar, TypeVar, cast
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from velox.settings.environment import Colors
+from velox.settings.environment import Colors, Texts
 from velox.settings.secrets import SecretFiles
 
 MIB = 1024 * 1024
@@ -17,9 +17,7 @@ class Group(BaseSettings):
     A class with fields of its own is a section of docs/settings.md; one without puts sections together for a reader.
     """
 
-    model_config = SettingsConfigDict(
-        frozen=True, env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
     title: ClassVar[str]
     """Heading of the section."""
 
@@ -36,5 +34,5 @@ class Group(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Add colours, whose names are open, and secrets from files; the environment wins over ``.env``."""
-        return init_settings, Colors(settings_cls), SecretFiles(settings_cls), env_settings, dotenv_settings
+        """Read environment and ``.env`` ourselves, by rules of one place, colours and files of secrets with them."""
+        return init_settings, Colors(settings_cls), SecretFiles(settings_cls), Texts(settings_cls)

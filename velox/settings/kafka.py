@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from velox.core.envelope import Codec
 from velox.settings.group import Group
+from velox.settings.literals import Addresses, Topic
 
 
 class KafkaSettings(Group):
@@ -13,8 +14,8 @@ class KafkaSettings(Group):
 
     title: ClassVar = "Kafka"
 
-    kafka_bootstrap_server: str = Field("localhost:9092", min_length=1, description="Kafka brokers, `host:port,…`.")
-    kafka_topic: str = Field("image_data", pattern=r"^[A-Za-z0-9._-]{1,245}$", description="Topic of the records.")
+    kafka_bootstrap_server: Addresses = Field("localhost:9092", description="Kafka brokers, `host:port,…`.")
+    kafka_topic: Topic = Field("image_data", description="Topic of the records.")
     kafka_partitions: int = Field(6, ge=1, le=10_000, description="Partitions of a topic that Velox creates.")
     max_message_bytes: int = Field(
         10_485_760, ge=1024, le=100_000_000, description="Largest record; governs client, topic and fetch limits."
@@ -90,6 +91,11 @@ class GroupSettings(Group):
     fetch_wait_ms: int = Field(500, ge=1, le=10_000, description="A broker holds an empty fetch this long at most.")
     delivery: Literal["at_least_once", "exactly_once"] = Field(
         "at_least_once", description="`exactly_once` commits offsets and the results topic in one Kafka transaction."
+    )
+    damaged_batches: Literal["wait", "skip"] = Field(
+        "wait",
+        description="A batch in Kafka that cannot be read stops its partition: `wait` for somebody to restore it, or "
+        "`skip` it, which loses and counts its records.",
     )
     commit_interval_s: float = Field(1.0, gt=0, le=60, description="Time between offset commits.")
 

@@ -1,10 +1,19 @@
-"""How values are written: Python or JSON literals, names with commas, ``auto``."""
+"""How values are written: Python or JSON literals, names with commas, ``auto``, addresses."""
 
 import ast
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field
-from pydantic_settings import NoDecode
+from pydantic import AfterValidator, BeforeValidator, Field
+
+_NOT_LITERAL: Final = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
+"""What ``ast`` raises for text that is none, says its documentation."""
+_LIST_STARTS: Final = ("[", "(", "{", '"', "'")
+_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[\w.-]+):(?P<port>\d{1,5})")
+_MOST_PORT: Final = 65_535
+_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]+")
+TOPIC_CHARACTERS: Final = 249
+"""The longest name of a topic that Kafka takes."""
 
 
 def _literal(value: object) -> object:
@@ -13,16 +22,82 @@ def _literal(value: object) -> object:
         return value
     try:
         return ast.literal_eval(value.strip())
-    except (ValueError, SyntaxError):
+    except _NOT_LITERAL:
         return value
 
 
 def _names(value: object) -> object:
-    """Read a list literal or comma-separated names."""
-    literal = _literal(value)
-    if isinstance(literal, str):
-        return tuple(part.strip() for part in literal.split(",") if part.strip())
-    return literal
+    """Read a list literal or comma-separated names; a number is a name, too, as it is written."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    return _listed(text) if text.startswith(_LIST_STARTS) else _split(text)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    try:
+        literal = ast.parse(text, mode="eval").body
+        if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
+            return _split(literal.value)
+        parts = literal.elts if isinstance(literal, ast.List | ast.Tuple) else [literal]
+        return tuple(_name(part, text) for part in parts)
+    except _NOT_LITERAL:
+        msg = 'write names with commas, as in red_circle,blue_*, or a list of texts, as in ["red_circle", "blue_*"]'
+        raise ValueError(msg) from None
+
+
+def _name(part: ast.expr, text: str) -> str:
+    """Take a text, or a number as it is written: 1.50 is not 1.5."""
+    value = ast.literal_eval(part)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    return ast.get_source_segment(text, part) or str(value)
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if names.count(name) > 1:
+            msg = f"names {name} twice; once is enough"
+            raise ValueError(msg)
+    return names
+
+
+def _addresses(text: str) -> str:
+    """Read ``host:port,…``; spaces around the commas are allowed."""
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if problem := _problem(part):
+            msg = f"{problem}; write host:port, and a comma between two"
+            raise ValueError(msg)
+    return ",".join(parts)
+
+
+def _problem(address: str) -> str | None:
+    """Say what is wrong with an address, as it is most often got wrong."""
+    match = _ADDRESS.fullmatch(address)
+    if match:
+        return None if 0 < int(match["port"]) <= _MOST_PORT else f"{address}: there is no such port"
+    scheme, is_url, _ = address.partition("://")
+    problems = {
+        "an address is empty": not address,
+        f"{address} has quotes, which are no part of an address": "'" in address or '"' in address,
+        f"{address} begins with {scheme}://, and an address has no scheme": is_url,
+        f"{address} has no port": re.fullmatch(r"[\w.-]+", address),
+    }
+    return next((problem for problem, is_so in problems.items() if is_so), f"{address} is no address")
+
+
+def _topic(name: str) -> str:
+    if not _TOPIC.fullmatch(name) or name in {".", ".."} or len(name) > TOPIC_CHARACTERS:
+        msg = f"is no name that Kafka takes: 1 to {TOPIC_CHARACTERS} letters, digits, dots, _ and -, but not . or .."
+        raise ValueError(msg)
+    return name
 
 
 def _is_auto(value: object) -> bool:
@@ -37,7 +112,9 @@ def _auto_is_none(value: object) -> object:
     return None if _is_auto(value) else value
 
 
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_each_once)]
+Addresses = Annotated[str, AfterValidator(_addresses)]
+Topic = Annotated[str, AfterValidator(_topic)]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Bgr = Annotated[tuple[Channel, Channel, Channel], BeforeValidator(_literal)]
 AutoCount = Annotated[int, BeforeValidator(_auto_is_0)]

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from velox.errors import SettingsError
-from velox.settings.environment import COLOR_PREFIX, TESTING, env_file, given, variables
+from velox.settings.environment import COLOR_PREFIX, OUR_PREFIX, TESTING, env_file, given, variables
 from velox.settings.secrets import FILE_SUFFIX, secret_fields
+from velox.settings.service_links import service
 from velox.settings.settings import Settings
 
 _FOREIGN_PREFIXES = ("COMPOSE_", "DOCKER_", "GF_")
@@ -19,9 +20,10 @@ def load() -> Settings:
     """Read the settings from the environment, then ``.env`` in the working folder, then the defaults.
 
     Raises:
-        SettingsError: a name is unknown or a value is invalid; one line that names the variables.
+        SettingsError: ``.env`` cannot be read, a name is unknown or a value is invalid; one line that names it.
     """
     _refuse_unknown_names()
+    _refuse_service_links()
     try:
         return Settings()
     except ValidationError as error:
@@ -57,15 +59,24 @@ def _refuse_unknown_names() -> None:
     """Stop on a name that only Velox can have meant: any in ``.env``, and any with the prefix ``VELOX_``."""
     known = {field.upper() for field in Settings.model_fields} - {"COLORS"}
     known |= {field.upper() + FILE_SUFFIX for field in secret_fields(Settings)}
-    suspects = [name for name in variables() if name.startswith("VELOX_") and name not in TESTING]
+    suspects = [name for name in variables() if name.startswith(OUR_PREFIX) and name not in TESTING]
     suspects += [name for name in env_file() if not name.startswith(_FOREIGN_PREFIXES)]
     for name in suspects:
         if name in known or name.startswith(COLOR_PREFIX):
             continue
-        close = difflib.get_close_matches(name.removeprefix("VELOX_"), known, n=1)
+        close = difflib.get_close_matches(name.removeprefix(OUR_PREFIX), known, n=1)
         hint = f"did you mean {close[0]}?" if close else "`velox settings` lists all names"
         msg = f"{name}: unknown setting; {hint}"
         raise SettingsError(msg)
+
+
+def _refuse_service_links() -> None:
+    """Stop where Kubernetes has put the address of a Service in place of a setting."""
+    for name, value in variables().items():
+        if name.lower() in Settings.model_fields and (linked := service(name, value)):
+            remedy = f"set enableServiceLinks: false in the pod's spec, or {name} yourself"
+            msg = f"{name}={value}: set by Kubernetes for a Service named {linked}; {remedy}"
+            raise SettingsError(msg)
 
 
 def _describe(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, a dict

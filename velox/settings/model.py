@@ -41,6 +41,10 @@ class ModelSettings(Group):
     preprocessing: Literal["fast", "exact"] = Field(
         "fast", description="`fast` decodes at reduced scale; `exact` decodes whole and resizes with antialiasing."
     )
+    image_orientation: Literal["exif", "stored"] = Field(
+        "exif",
+        description="`exif` turns images as their EXIF data says, as viewers do; `stored` leaves them as they lie.",
+    )
     max_image_pixels: int = Field(50_000_000, ge=1, description="Images with more pixels are dead-lettered, unread.")
     max_image_side: int = Field(16_384, ge=1, description="Images wider or higher are dead-lettered, unread.")
     device: Literal["auto", "cpu", "cuda"] = Field(

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings
 
 from velox.errors import SettingsError
-from velox.settings.environment import env_file, variables
+from velox.settings.environment import Source, env_file, variables
 
 FILE_SUFFIX = "_FILE"
 
@@ -19,12 +18,8 @@ def secret_fields(settings: type[BaseSettings]) -> frozenset[str]:
     return frozenset(name for name, field in settings.model_fields.items() if field.annotation is SecretStr)
 
 
-class SecretFiles(PydanticBaseSettingsSource):
+class SecretFiles(Source):
     """Reads the files that ``NAME_FILE`` variables name."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Answer no single field: this source gives all of its own at once."""
-        return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """Read each file given where its setting is not, or in a place that wins: the environment over ``.env``.
@@ -54,9 +49,9 @@ def _path(name: str, place: Mapping[str, str]) -> str:
 
 def _read(name: str, path: str) -> SecretStr:
     try:
-        secret = Path(path).read_text().rstrip("\r\n")
+        secret = Path(path).read_text("utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8; save it as UTF-8"
         msg = f"{name} takes the path of a file, and what it names cannot be read: {why}"  # it may be the secret itself
         raise SettingsError(msg) from None
     if not secret:

@@ -1,15 +1,23 @@
 """The settings of each reader, put together from their sections."""
 
-from typing import Self
+from typing import Final, Self
 
 from pydantic import model_validator
 
 from velox.settings.kafka import GroupSettings, KafkaSettings, SecuritySettings
+from velox.settings.literals import TOPIC_CHARACTERS
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.sinks import DeadLetterSettings, DetectionSettings, SinkSettings
 from velox.settings.training import TrainingSettings
+
+_MIXED_UP: Final = {
+    ("RESULTS_TOPIC", "KAFKA_TOPIC"): "results would be read as records for ever",
+    ("DEAD_LETTER_TOPIC", "KAFKA_TOPIC"): "dead letters would be read as records for ever",
+    ("RESULTS_TOPIC", "DEAD_LETTER_TOPIC"): "results would lie among dead letters",
+}
+"""Which topics must not be one, and why."""
 
 
 class InferenceSettings(
@@ -37,10 +45,33 @@ class Settings(
         if self.delivery == "exactly_once" and "kafka" not in self.sinks:
             msg = f"DELIVERY=exactly_once is about the results topic: add kafka to SINKS={','.join(self.sinks)}"
             raise ValueError(msg)
-        if self.results_topic == self.kafka_topic:
-            msg = f"RESULTS_TOPIC={self.results_topic} is KAFKA_TOPIC too: results would be read as records for ever"
-            raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _topics_are_three(self) -> Self:
+        names = self.topics
+        if self.results_topic == "auto" and "kafka" not in self.sinks:
+            del names["RESULTS_TOPIC"]
+        for setting, name in names.items():
+            if len(name) > TOPIC_CHARACTERS:
+                remedy = f"shorten KAFKA_TOPIC, or name another topic with {setting}"
+                msg = f"{setting}={name} has {len(name)} characters, and Kafka takes {TOPIC_CHARACTERS}; {remedy}"
+                raise ValueError(msg)
+        for (one, other), consequence in _MIXED_UP.items():
+            if names.get(one) == names[other]:
+                msg = f"{one}={names[other]} is {other} too: {consequence}; name another topic"
+                raise ValueError(msg)
+        return self
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Name the topics of records, dead letters and results, each under the setting that decides on it."""
+        dead_letters, results = self.dead_letter_topic, self.results_topic
+        return {
+            "KAFKA_TOPIC": self.kafka_topic,
+            "DEAD_LETTER_TOPIC": f"{self.kafka_topic}.dlq" if dead_letters == "auto" else dead_letters,
+            "RESULTS_TOPIC": f"{self.kafka_topic}.results" if results == "auto" else results,
+        }
 
 
 SECTIONS = (

@@ -7,14 +7,15 @@ from typing import ClassVar, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from velox.settings.group import Group
-from velox.settings.literals import Names
+from velox.settings.literals import Names, Topic
 
 
 class DeadLetterSettings(Group):
-    """When so much is bad that going on makes no sense."""
+    """Where bad records go, and when so much is bad that going on makes no sense."""
 
     title: ClassVar = "Dead letters"
 
+    dead_letter_topic: Topic = Field("auto", description="Topic of bad records; `auto` = `<KAFKA_TOPIC>.dlq`.")
     dead_letter_ratio: float = Field(
         0.5, ge=0, le=1, description="Consuming stops at this share of bad records in the window; 0 = never."
     )
@@ -56,11 +57,7 @@ class SinkSettings(Group):
         "shapes_found", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,119}$", description="MongoDB collection."
     )
     sqlite_path: Path = Field(Path("velox.db"), description="File of the SQLite sink.")
-    results_topic: str = Field(
-        "auto",
-        pattern=r"^[A-Za-z0-9._-]{1,249}$",
-        description="Topic of the sink `kafka`; `auto` = `<KAFKA_TOPIC>.results`.",
-    )
+    results_topic: Topic = Field("auto", description="Topic of the sink `kafka`; `auto` = `<KAFKA_TOPIC>.results`.")
     storage_path: Path = Field(Path("./discoveries"), description="Folder of the detections' images.")
     max_stored_files: int = Field(0, ge=0, description="Images kept, oldest deleted first; 0 = keep all.")
 

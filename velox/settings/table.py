@@ -39,10 +39,20 @@ _INTRO: Final = f"""\
 Every setting is an environment variable. The environment wins over `.env` in the working folder, which wins over the
 defaults below; an empty value counts as not given. `velox settings` shows what is in force, and from where. An unknown
 name in `.env`, an unknown name that begins with `VELOX_`, or an invalid value stops the start with one line that names
-the variable.
+the variable; so does a line of `.env` that cannot be read, by its number.
 
 - **Values** are Python or JSON literals: `(0, 0, 255)`, `["circle", "square"]`, `true`. Lists may also be written as
-  names with commas: `red_circle,blue_*`.
+  names with commas: `red_circle,blue_*`. A number in a list is a name like any other: `3,7`.
+- **`.env`** is UTF-8 text with Unix or Windows line ends. A line is a name, `=` and its value, or empty, or a comment
+  that begins with `#`; each name stands there once. A value is taken as it is written, without the spaces around it;
+  ` #` after it begins a comment. In single quotes all is part of the value; in double quotes `\\n`, `\\r`, `\\t`,
+  `\\"` and `\\\\` are escapes. Nothing is put in the place of `$NAME` or `${{NAME}}`.
+- **Compose** reads the same file for the names that begin with `DOCKER_`, `COMPOSE_` or `GF_`, and for
+  `MAX_MESSAGE_BYTES`. What Velox accepts it reads alike, but for two things: it does replace `$NAME` and `${{NAME}}`,
+  unless they are in single quotes (so write `KAFKA_SASL_PASSWORD='pa$word'`), and a tab before `#` begins no comment.
+- **Kubernetes** sets variables for each Service of a namespace. Those of a Service named `velox` begin with `VELOX_`,
+  and are ignored. One named `metrics` takes the place of `METRICS_PORT`, and stops the start: set
+  `enableServiceLinks: false` in the pod's spec, or `METRICS_PORT` itself.
 - **Colours** have one variable each, `{COLOR_PREFIX}NAME`: `{COLOR_PREFIX}BLUE=(255, 0, 0)` adds blue (blue, green,
   red; 0 to 255 each), `{COLOR_PREFIX}GREEN=` removes green.
 - **A new shape** is one drawing function and its line in `SHAPES` of `velox/sources/drawing.py`, used by the producer
@@ -99,7 +109,7 @@ def written(name: str, value: Any) -> str:  # noqa: ANN401 - any value a setting
     if value is None:
         return "auto"
     if isinstance(value, bool | tuple):
-        return json.dumps(value)
+        return json.dumps(value, ensure_ascii=False)
     return str(value)
 
 

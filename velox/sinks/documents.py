@@ -1,13 +1,10 @@
 """A result as a flat document: what the database sinks store."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from velox.records import Result
 from velox.sinks.sink import Stored
-
-MAX_GROUND_TRUTH: Final = 256
-"""Characters kept of a producer's labels: two words in practice, megabytes from a hostile producer."""
 
 Value = str | int | float
 Document = dict[str, Value]
@@ -25,7 +22,7 @@ def document(result: Result) -> Document:
         "timestamp": float(result.timestamp),
         "confidence": float(result.prediction.confidence),
         "predicted_label": _text(result.prediction.label),
-        "ground_truth": _text(record.ground_truth[:MAX_GROUND_TRUTH]),
+        "ground_truth": _text(record.ground_truth),
         "file_path": _text(result.file_path),
         "is_detection": bool(result.is_detection),
         "topic": record.position.topic,

@@ -1,22 +1,26 @@
 """Stores results in a Kafka topic, one message each."""
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Final, Literal
 
-from velox.errors import BrokerUnavailableError, SinkUnavailableError
+from velox.errors import BrokerUnavailableError, RefusedResultsError, SinkUnavailableError
 from velox.kafka.contents import contents
-from velox.kafka.delivery import Delivery, Outgoing
-from velox.kafka.topics import ensure_topic, remove_topics
-from velox.records import ID_HEADER, Result
+from velox.kafka.delivery import Delivery, Outgoing, message_bytes
+from velox.kafka.topics import ensure_topic, message_limit, remove_topics
+from velox.records import ID_HEADER, Headers, Result
 from velox.settings import Settings
 from velox.sinks.documents import document, stored
 from velox.sinks.sink import Stored
 
 _READ_S: Final = 120.0
-_TRACING: Final = frozenset({"traceparent", "tracestate"})
-"""The W3C's names: whoever traces a record finds its result."""
+_TRACING: Final = {
+    "traceparent": re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"),
+    "tracestate": re.compile(rb"[\x20-\x7e]{1,512}"),
+}
+"""W3C Trace Context: whoever traces a record finds its result. What is not of this form is not handed on."""
 
 
 class KafkaSink:
@@ -32,6 +36,7 @@ class KafkaSink:
         self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"
         self._settings = settings
         self._topic = results_topic(settings)
+        self._limit_bytes = settings.max_message_bytes
         self._delivery: Delivery | None = None
 
     def open(self) -> None:
@@ -41,7 +46,8 @@ class KafkaSink:
             ensure_results_topic(self._settings)
         except BrokerUnavailableError as error:
             raise SinkUnavailableError(f"kafka: {error}") from error
-        self._delivery = Delivery(self._settings, "velox-results", max_message_bytes=self._settings.max_message_bytes)
+        self._limit_bytes = message_limit(self._settings, self._topic)
+        self._delivery = Delivery(self._settings, "velox-results", max_message_bytes=self._limit_bytes)
 
     def write(self, batch: Sequence[Result]) -> None:
         """Produce the batch, of results with the same id only the last, and wait until the broker has it."""
@@ -51,15 +57,19 @@ class KafkaSink:
             self.open()
         if self._delivery is None:
             raise SinkUnavailableError("kafka: not connected")
-        latest = {result.id: result for result in batch}
+        messages = {result.id: outgoing(result, self._topic) for result in batch}
+        refused = refusals(messages, self._limit_bytes)
         try:
-            delivered = self._delivery.deliver([outgoing(result, self._topic) for result in latest.values()])
+            delivered = self._delivery.deliver([m for identity, m in messages.items() if identity not in refused])
         except BrokerUnavailableError as error:
             self.close()  # the next try also looks whether the topic is still there
             raise SinkUnavailableError(f"kafka: results not accepted by {self._topic}: {error}") from error
         if not delivered:
-            msg = f"kafka: {self._topic} finds a result too large: raise its max.message.bytes"
+            self.close()  # as above: its limit may be another now
+            msg = f"kafka: {self._topic} finds results too large: raise its max.message.bytes, or let us describe it"
             raise SinkUnavailableError(msg)
+        if refused:
+            raise RefusedResultsError(refused)
 
     def stored(self, prefix: str) -> Iterator[Stored]:
         """Yield what readers find whose id begins with ``prefix``.
@@ -96,7 +106,7 @@ class KafkaSink:
 
 def results_topic(settings: Settings) -> str:
     """Name the topic of the results."""
-    return f"{settings.kafka_topic}.results" if settings.results_topic == "auto" else settings.results_topic
+    return settings.topics["RESULTS_TOPIC"]
 
 
 def ensure_results_topic(settings: Settings) -> None:
@@ -105,7 +115,8 @@ def ensure_results_topic(settings: Settings) -> None:
     Raises:
         BrokerUnavailableError: no broker answered, or it refuses.
     """
-    ensure_topic(settings, results_topic(settings), wait_s=0)
+    # Every result has a key: whether older ones go is the broker's and the user's to say.
+    ensure_topic(settings, results_topic(settings), wait_s=0, config={})
 
 
 def outgoing(result: Result, topic: str) -> Outgoing:
@@ -118,11 +129,29 @@ def outgoing(result: Result, topic: str) -> Outgoing:
         "velox-position": str(record.position),
     }
     headers = [(name, text.encode(errors="replace")) for name, text in said.items()]
-    traces = [(name, value) for name, value in record.headers if name in _TRACING]
     # JSON has no NaN.
     fields = {
         name: None if isinstance(value, float) and not isfinite(value) else value
         for name, value in document(result).items()
     }
     value = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
-    return {"topic": topic, "key": result.id.encode(), "value": value, "headers": [*headers, *traces]}
+    return {"topic": topic, "key": result.id.encode(), "value": value, "headers": [*headers, *_traces(record.headers)]}
+
+
+def refusals(messages: Mapping[str, Outgoing], limit_bytes: int) -> dict[str, str]:
+    """Find the results that a topic with this limit will never take, and say why, by id."""
+    sizes = {identity: message_bytes(message) for identity, message in messages.items()}
+    return {
+        identity: f"a result of {size} bytes, and {messages[identity]['topic']} takes {limit_bytes}"
+        for identity, size in sizes.items()
+        if size > limit_bytes
+    }
+
+
+def _traces(headers: Headers) -> list[tuple[str, bytes | None]]:
+    """Choose what is handed on of a record's headers: the first of each name."""
+    first: dict[str, bytes | None] = {}
+    for name, value in headers:
+        if name in _TRACING:
+            first.setdefault(name, value)
+    return [(name, value) for name, value in first.items() if value and _TRACING[name].fullmatch(value)]

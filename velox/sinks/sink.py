@@ -30,6 +30,7 @@ class Sink(Protocol):
 
         Raises:
             SinkUnavailableError: not now; the writer tries the same batch again with back-off.
+            RefusedResultsError: all is stored but what this names, which can never be: its records are dead-lettered.
         """
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Images from files: every JPEG and PNG below a folder."""
+"""Images from files: every one below a folder whose name ends as those that are read."""
 
 import logging
 import os
@@ -8,26 +8,27 @@ from pathlib import Path
 from typing import Final
 
 import cv2
-import numpy as np
 
-from velox.errors import SourceError
+from velox.core.image_formats import JPEG, NAMES, SUFFIXES, recognise
+from velox.errors import BadRecordError, SourceError
+from velox.images.decoding import decode
+from velox.images.limits import Limits
 from velox.settings import Settings
 from velox.sources import jpeg
 from velox.sources.source import Item
 
 log = logging.getLogger(__name__)
 
-SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png"})
-_JPEG_MAGIC: Final = b"\xff\xd8\xff"
 _LABEL: Final = re.compile(r"([A-Za-z0-9]+)_([A-Za-z0-9]+)")
 
 
 class FolderSource:
     """Yields the files below a folder in the order of their paths, once or, with SOURCE_LOOP, again and again.
 
-    JPEG files pass unchanged, undecoded: one that is damaged inside is the consumer's to dead-letter. PNG files
-    become JPEG. A folder named ``color_shape`` labels the files that lie directly in it. A file that cannot be read is
-    skipped with a warning; each pass lists the folder anew.
+    JPEG files pass unchanged, undecoded: one that is damaged inside is the consumer's to dead-letter. All others become
+    JPEG, which drops alpha and EXIF data: they are turned upright, unless IMAGE_ORIENTATION=stored. A folder named
+    ``color_shape`` labels the files that lie directly in it. A file that cannot be read is skipped with a warning; each
+    pass lists the folder anew.
     """
 
     interval_s: float | None = None
@@ -40,10 +41,12 @@ class FolderSource:
         """
         self._folder = Path(path)
         self._loops = settings.source_loop
+        self._limits = Limits(settings.max_image_pixels, settings.max_image_side)
+        self._orientation = settings.image_orientation
         self.unreadable: set[Path] = set()
         """Files that were skipped."""
         if not path or not self._folder.is_dir():
-            msg = f"SOURCE=folder:{path}: no such folder; write SOURCE=folder:PATH with a folder of JPEG or PNG files"
+            msg = f"SOURCE=folder:{path}: no such folder; write SOURCE=folder:PATH with a folder of {NAMES} files"
             raise SourceError(msg)
 
     def __iter__(self) -> Iterator[Item]:
@@ -60,7 +63,7 @@ class FolderSource:
                     found = True
                     yield Item(key=None, metadata=self._describe(path), payload=payload)
             if not found:
-                msg = f"SOURCE=folder:{self._folder}: no readable JPEG or PNG file below it, {len(self.unreadable)} bad"
+                msg = f"SOURCE=folder:{self._folder}: no readable {NAMES} file below it, {len(self.unreadable)} bad"
                 raise SourceError(msg)
             if self.unreadable:
                 log.warning("%d files below %s could not be read", len(self.unreadable), self._folder)
@@ -77,22 +80,15 @@ class FolderSource:
 
     def _read(self, path: Path) -> bytes | None:
         try:
-            return _jpeg(path.read_bytes())
-        except (OSError, ValueError, cv2.error) as error:
+            return self._jpeg(path.read_bytes())
+        except (OSError, BadRecordError) as error:
             if path not in self.unreadable:
                 log.warning("Skipped %s: %s", path, error)
                 self.unreadable.add(path)
             return None
 
-
-def _jpeg(content: bytes) -> bytes:
-    if content.startswith(_JPEG_MAGIC):
-        return content
-    if not content:
-        msg = "empty"
-        raise ValueError(msg)
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        msg = "neither JPEG nor PNG"
-        raise ValueError(msg)
-    return jpeg.encode(image)
+    def _jpeg(self, content: bytes) -> bytes:
+        if recognise(content) is JPEG:
+            return content
+        image = decode(content, self._limits, orientation=self._orientation).pixels
+        return jpeg.encode(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

@@ -1,6 +1,7 @@
 """Images from a video file, frame by frame."""
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 _FASTEST_FPS: Final = 1000
 """A file that claims more has no usable frame rate."""
+_QUIET: Final = "-8"
+"""FFmpeg writes past the log, in a form of its own; what ends a pass is told without it."""
 
 
 class VideoSource:
@@ -73,6 +76,7 @@ class VideoSource:
     def _open(self) -> cv2.VideoCapture:
         if not Path(self._path).is_file():
             raise self._unreadable("no such file")
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _QUIET)
         capture = cv2.VideoCapture(self._path)
         if not capture.isOpened():
             raise self._unreadable("no video in it that OpenCV can read")

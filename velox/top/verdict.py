@@ -12,6 +12,10 @@ _MODEL: Final = (
 )
 _IDLE: Final = {
     Cause.NO_WORK: ("nothing is: Kafka holds no more records", "nothing to do; the producers set the pace"),
+    Cause.LAG_UNKNOWN: (
+        "nobody says whether Kafka holds more records",
+        "the consumer's log says why the broker does not tell where the topic ends",
+    ),
     Cause.FETCH: (
         "fetching is the bottleneck: Kafka holds records that are not here yet",
         "see to the network to the brokers and the CPU of the consumer's main process; more consumers",

@@ -5,7 +5,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, TextIO
 
-from velox.errors import VeloxError
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.lag import Observer
 from velox.settings import Settings
@@ -122,8 +121,7 @@ class Pipeline:
         self.consumer.close()
         if not self.is_ready or self.restarts == MAX_RESTARTS:
             why = "before it was ready" if not self.is_ready else f"after {MAX_RESTARTS} restarts"
-            msg = "\n  ".join([f"the consumer ended with exit code {code} {why}; it said:", *self.consumer.tail])
-            raise VeloxError(msg)
+            raise self.consumer.ended(why)
         self.restarts += 1
         log.warning("The consumer ended with exit code %s: start %d of %d again", code, self.restarts, MAX_RESTARTS)
         self.consumer.start()
@@ -135,7 +133,7 @@ class Pipeline:
 
     def _dead_letters(self) -> int:
         """Count the records on the dead-letter topic; one that a killed consumer wrote twice counts once."""
-        topic = dead_letter_topic(self._topic)
+        topic = dead_letter_topic(self._settings)
         dropped = sum(extent.low for extent in self._observer.extents(topic).values())
         ids = {dict(m.headers() or []).get("velox-dlq-id") for m in self._observer.read_all(topic, within_s=_READ_S)}
         return dropped + len(ids - {None})  # what `velox dlq` adds has no id

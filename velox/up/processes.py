@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import IO, Final, TextIO
 
+from velox.errors import VeloxError
 from velox.tether import tethered
 
 _LINE: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - (?P<level>[A-Z]+) - (?P<message>.*)")
@@ -85,6 +86,13 @@ class Child:
             self._process.wait()
         if self._reader:
             self._reader.join(timeout=5)
+
+    def ended(self, when: str) -> VeloxError:
+        """Say that it ended and should not have, with its last words as notes."""
+        error = VeloxError(f"`velox {self.name}` ended with exit code {self.exit_code} {when}; it said:")
+        for line in self.tail:
+            error.add_note(line)
+        return error
 
     def _read(self, output: IO[str]) -> None:
         for line in output:

@@ -42,7 +42,7 @@ def run(settings: Settings, *, for_s: float | None = None) -> int:
         VeloxError: the pipeline cannot run; the message says which part, and what it said.
     """
     logs.configure(level=settings.log_level, form=settings.log_format)
-    topics = (settings.kafka_topic, dead_letter_topic(settings.kafka_topic), results_topic(settings))
+    topics = (settings.kafka_topic, dead_letter_topic(settings), results_topic(settings))
     with StopRequest() as stop, _open_log() as log_file, EmbeddedBroker(topics) as broker:
         train_if_missing(settings, stop)
         if stop.is_made():

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from velox import logs
+from velox.core.text import printable
 from velox.settings import Settings
 from velox.up.results import Detection
 
@@ -142,7 +143,8 @@ def render(snapshot: Snapshot, places: str) -> Panel:
     latest = Table.grid(padding=(0, 3))
     for detection in snapshot.recent:
         # As text: a name in brackets would be read as markup.
-        latest.add_row(Text(detection.label, "bold"), f"{detection.confidence:.2f}", Text(detection.file_path))
+        texts = Text(printable(detection.label), "bold"), Text(printable(detection.file_path))
+        latest.add_row(texts[0], f"{detection.confidence:.2f}", texts[1])
     if not snapshot.recent:
         latest.add_row("[dim]no detections yet[/dim]")
     title = f"velox up · {snapshot.state} · {snapshot.running_s:.0f} s"

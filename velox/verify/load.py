@@ -11,6 +11,7 @@ from velox.kafka.publisher import Publisher
 from velox.records import Partition
 from velox.settings import Settings
 from velox.verify.numbered import Records
+from velox.verify.places import Places
 from velox.verify.plan import Plan
 from velox.verify.watch import Offsets
 
@@ -33,7 +34,8 @@ class Load:
         """Ask ``committed`` how far the group is, for holding back."""
         self.records = records
         self.published = 0
-        self.acknowledged: set[int] = set()
+        self.acknowledged = Places(settings.kafka_topic)
+        """Where each record lies that the broker has: only its answer counts, not that it was sent."""
         self.ends: dict[Partition, int] = {}
         """The offset after the last acknowledged record, per partition."""
         limit_bytes = _limit_bytes(settings, plan, record_bytes=records.usual_bytes() + _HEADERS_BYTES)
@@ -61,7 +63,7 @@ class Load:
         self.publisher.publish(value, key=self.records.key(number), headers=headers, acknowledged=acknowledged)
 
     def _acknowledged(self, number: int, partition: Partition, offset: int) -> None:
-        self.acknowledged.add(number)
+        self.acknowledged.put(number, partition.number, offset)
         self.ends[partition] = max(offset + 1, self.ends.get(partition, 0))
 
 

@@ -8,7 +8,6 @@ import signal
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from velox.errors import VeloxError
 from velox.up.environment import as_environment, free_port
 from velox.up.processes import Child
 from velox.up.scraping import Probe, Scrape
@@ -35,8 +34,11 @@ class Member:
         self._full = 0
         """Inference processes it has when nothing is wrong."""
         self._was_ready = False
-        self._restarts = 0
+        self.restarts = 0
+        """Unasked for."""
         self._is_leaving = False
+        self._held: list[int] = []
+        """Processes that are stopped."""
         self.unready_because: str | None = "starting"
 
     @property
@@ -82,19 +84,31 @@ class Member:
                 self._was_ready = True
                 self._full = max(self._full, scrape.inference_processes)
 
+    def hold(self) -> None:
+        """Stop its inference processes (SIGSTOP) until it or one of them is killed: records wait for them meanwhile."""
+        for pid in _inference_pids(self._child.pid):
+            if _signal(pid, signal.SIGSTOP):
+                self._held.append(pid)
+
+    def release(self) -> None:
+        """Let go on what was held."""
+        for pid in self._held:
+            _signal(pid, signal.SIGCONT)
+        self._held.clear()
+
     def kill(self) -> None:
-        """Kill it (SIGKILL), and start it again. What it counted is asked for first."""
-        self.look()
+        """Kill it (SIGKILL), and start it again."""
+        self._child.kill()
+        self.release()  # what is stopped does not notice that the consumer is dead
         self._child.close()
         self._begin_again()
 
     def kill_inference(self) -> bool:
         """Kill one of its inference processes; False when it has none just now."""
         pids = _inference_pids(self._child.pid)
-        if not pids:
-            return False
-        os.kill(random.choice(pids), signal.SIGKILL)  # noqa: S311 - guards no secret
-        return True
+        was_killed = bool(pids) and _signal(random.choice(pids), signal.SIGKILL)  # noqa: S311 - guards no secret
+        self.release()
+        return was_killed
 
     def leave(self) -> None:
         """Tell it to drain and end (SIGTERM), for good."""
@@ -104,18 +118,19 @@ class Member:
     def close(self) -> None:
         """Leave nothing of it behind, and take its last words for what it counted."""
         self._is_leaving = True
+        self.release()
         self._child.close()
         if counted := next((found for line in self._child.tail if (found := _LAST_WORDS.search(line))), None):
             self._lives.saw(Scrape(predicted=int(counted["predicted"]), dead_lettered=int(counted["dead_lettered"])))
 
     def _revive(self, code: int) -> None:
-        if not self._was_ready or self._restarts == _MAX_RESTARTS:
+        if not self._was_ready or self.restarts == _MAX_RESTARTS:
             why = "before it was ready" if not self._was_ready else f"after {_MAX_RESTARTS} restarts"
             self._child.close()
-            msg = "\n  ".join([f"the consumer ended with exit code {code} {why}; it said:", *self._child.tail])
-            raise VeloxError(msg)
-        self._restarts += 1
+            raise self._child.ended(why)
+        self.restarts += 1
         log.warning("A consumer ended by itself with exit code %s; starting it again", code)
+        self.release()
         self._child.close()
         self._begin_again()
 
@@ -136,7 +151,7 @@ class Members:
 
     @property
     def are_healthy(self) -> bool:
-        """Say whether each is ready with all its inference processes; nobody is, too."""
+        """Say whether each is ready with all its inference processes; true when there is none."""
         return all(member.is_healthy for member in self._present)
 
     @property
@@ -144,6 +159,11 @@ class Members:
         """Results and dead letters that all of them counted, over all their lives."""
         counted = (member.counted for member in [*self._present, *self._gone])
         return sum(count.predicted + count.dead_lettered for count in counted)
+
+    @property
+    def restarts(self) -> int:
+        """Consumers that ended by themselves and were started again."""
+        return sum(member.restarts for member in [*self._present, *self._gone])
 
     def unready_because(self) -> str | None:
         """Say what the first of those that are not ready waits for."""
@@ -188,8 +208,8 @@ class Members:
         return all(member.exit_code is not None for member in self._present)
 
     def ended_badly(self) -> list[str]:
-        """Name those that did not drain and end as they should."""
-        codes = [member.exit_code for member in self._present]
+        """Name those that did not drain and end as they should, of those that left earlier too."""
+        codes = [member.exit_code for member in [*self._gone, *self._present]]
         return [f"a consumer ended with exit code {code} when told to drain" for code in codes if code]
 
     def close(self) -> None:
@@ -200,6 +220,15 @@ class Members:
 
 def _no_trouble(_name: str, _message: str) -> None:
     """Leave it in the log: under faults, warnings are to be expected."""
+
+
+def _signal(pid: int, number: signal.Signals) -> bool:
+    """Send a signal; False when the process has ended meanwhile."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _inference_pids(parent_pid: int) -> list[int]:

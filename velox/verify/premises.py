@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from velox.errors import SystemUnavailableError
-from velox.kafka.dead_letters import HEADROOM_BYTES, dead_letter_topic
-from velox.kafka.topics import ensure_topic, remove_topics
+from velox.kafka.dead_letters import dead_letter_topic
+from velox.kafka.topics import HEADROOM_BYTES, ensure_topic, remove_topics
 from velox.loading import load_class
 from velox.models.numbered import LABELS, NumberedModel
 from velox.settings import Settings
@@ -38,7 +38,7 @@ class Premises:
     @property
     def topics(self) -> tuple[str, str]:
         """The topic and its dead-letter topic."""
-        return self.settings.kafka_topic, dead_letter_topic(self.settings.kafka_topic)
+        return self.settings.kafka_topic, dead_letter_topic(self.settings)
 
     @property
     def bootstrap(self) -> str:
@@ -99,6 +99,7 @@ def establish(settings: Settings, plan: Plan, run: str, bootstrap: str | None) -
         "mongo_collection": f"{settings.mongo_collection[:_COLLECTION_LENGTH]}_verify_{run}",
         "sqlite_path": settings.sqlite_path.with_stem(f"{settings.sqlite_path.stem}.verify-{run}"),
         "storage_path": settings.storage_path / f"verify-{run}",
+        "dead_letter_topic": "auto",
         "results_topic": "auto",
         "max_stored_files": 0,
         "store": "all",

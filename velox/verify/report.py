@@ -23,8 +23,11 @@ class Report:
     circumstances: dict[str, Any]
     """Where, with what, for how long."""
     absorbed: int | None
-    """Records done more than once and seen once, at least; None when nobody counted."""
+    """How often a record was done again and is seen once, at least; None when nobody counted."""
+    restarts: int | None
+    """Consumers that ended by themselves and were started again; None when they are not ours."""
     unchecked: list[str]
+    """What could not be checked, the ledger's doubts included."""
     problems: list[str]
     """All that is wrong, the ledger's problems included."""
 
@@ -32,8 +35,8 @@ class Report:
         """Print the table, and what is wrong."""
         console = Console(highlight=False, soft_wrap=True)
         console.print(self._table())
-        for name in self.unchecked:
-            console.print(f"Not checked: {name}, which has no method `stored`", style="yellow", markup=False)
+        for what in self.unchecked:
+            console.print(f"Not checked: {what}", style="yellow", markup=False)
         for problem in self.problems:
             console.print(problem, style="red", markup=False)
         console.print(
@@ -53,6 +56,7 @@ class Report:
             **self.circumstances,
             **asdict(self.ledger),
             "duplicates_absorbed_at_least": self.absorbed,
+            "unasked_restarts": self.restarts,
             "longest_stall_s": round(self.watch.longest_stall_s, 3),
             "recovery_s": {kind: [round(s, 3) for s in times] for kind, times in self.watch.recoveries.items()},
             "unchecked": self.unchecked,
@@ -70,7 +74,11 @@ class Report:
         about = ", ".join(f"{name} {value}" for name, value in self.circumstances.items())
         table = Table("ledger", "records", title=about, title_justify="left", title_style="dim")
         table.columns[1].justify = "right"
-        rows: list[tuple[str, object]] = [("produced", ledger.produced), ("acknowledged", ledger.acknowledged)]
+        rows: list[tuple[str, object]] = [
+            ("produced", ledger.produced),
+            ("  of which bad on purpose", ledger.poisoned),
+            ("acknowledged", ledger.acknowledged),
+        ]
         rows += [(f"stored in {sink}", count) for sink, count in ledger.stored.items()]
         if ledger.detections is not None:
             rows.append(("  of which detections", ledger.detections))
@@ -80,10 +88,16 @@ class Report:
             ("not committed", ledger.uncommitted),
             ("missing", _count(ledger.missing)),
             ("visible duplicates", _count(ledger.doubled)),
-            ("results under a wrong id", _count(ledger.strangers) + _count(ledger.mistaken)),
+            ("unknown ids", _count(ledger.strangers)),
+            ("wrong results", _count(ledger.mistaken)),
+            ("altered", _count(ledger.altered)),
+            ("good, but dead-lettered", _count(ledger.good_dead_lettered)),
+            ("bad, but stored", _count(ledger.bad_stored)),
+            ("dead-lettered for a wrong reason", _count(ledger.wrong_reasons)),
             ("duplicates absorbed, at least", "–" if self.absorbed is None else self.absorbed),
             ("dead letters written again", ledger.dead_lettered_again),
             ("order inversions per key", ledger.order_inversions),
+            ("restarts that were not asked for", "–" if self.restarts is None else self.restarts),
         ]
         for name, value in rows:
             table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))

@@ -37,7 +37,7 @@ _POLL_S: Final = 0.01
 _LOOK_S: Final = 0.1
 _READY_MARGIN_S: Final = 60.0
 _PATIENCE_S: Final = 60.0
-"""Nothing committed for so long, with no fault in progress, means that nothing will be."""
+"""Nothing committed or acknowledged for so long, with no fault in progress, means that nothing will be."""
 _EXIT_MARGIN_S: Final = 10.0
 
 
@@ -62,11 +62,12 @@ def run(settings: Settings, plan: Plan) -> int:
         bootstrap = None
         if plan.embedded:
             own = establish(settings, plan, run_id, "none").settings
-            topics = (own.kafka_topic, dead_letter_topic(own.kafka_topic), results_topic(own))
+            topics = (own.kafka_topic, dead_letter_topic(own), results_topic(own))
             bootstrap = stack.enter_context(EmbeddedBroker(topics)).start()
         premises = establish(settings, plan, run_id, bootstrap)
         source = None if premises.is_built_in else open_source(premises.settings, premises.settings.source)
-        records = Records(run_id, premises.settings.codec, plan.poison, source)
+        reads_images = premises.settings.is_model_ours
+        records = Records(run_id, premises.settings.codec, plan.poison, source, reads_images=reads_images)
         premises.prepare()
         try:
             with _Run(premises, records, log_file, stop) as one:
@@ -104,10 +105,15 @@ class _Run:
         self._watch = Watch()
         self._load = Load(settings, self._plan, records, lambda: self._watch.committed)
         self._members = Members(premises.changed, log_file)
-        self._faults = Faults(self._plan.faults(), self._members, self._watch)
+        self._faults = Faults(
+            self._plan.faults(), self._members, self._watch, commit_interval_s=settings.commit_interval_s
+        )
         self._observer = Observer(settings)
         self._progress = Progress(self._plan.count, what="done")
         self._look = Deadline(0)
+        self._acknowledged = 0
+        self._answer = Deadline(_PATIENCE_S)
+        """By when Kafka has to acknowledge the next record, if one is on its way."""
         self._problems: list[str] = []
         self._took_s = 0.0
 
@@ -158,13 +164,14 @@ class _Run:
         while self._load.publisher.waiting or self._watch.unread or not self._faults.are_over:
             if self._is_stuck():
                 why = self._members.unready_because() or "consumers say that all is well"
-                self._problems.append(f"nothing committed for {_PATIENCE_S:.0f} s: {why}; see {self._plan.log_path}")
+                what = "acknowledged by Kafka" if self._answer.has_passed() else "committed"
+                self._problems.append(f"nothing {what} for {_PATIENCE_S:.0f} s: {why}; see {self._plan.log_path}")
                 return
             self._turn()
 
     def _is_stuck(self) -> bool:
-        """Say whether consuming stands still although no fault is in progress."""
-        return not self._faults.now and self._watch.still_for_s > _PATIENCE_S
+        """Say whether all stands still although no fault is in progress."""
+        return not self._faults.now and (self._answer.has_passed() or self._watch.still_for_s > _PATIENCE_S)
 
     def _stop_consumers(self) -> None:
         self._members.leave()
@@ -172,7 +179,7 @@ class _Run:
         while not self._members.have_ended:
             if deadline.has_passed():
                 self._problems.append("a consumer did not drain in time")
-                return
+                break
             self._turn()
         self._problems += self._members.ended_badly()
 
@@ -190,6 +197,9 @@ class _Run:
         if took_s is not None:
             self._faults.recovered(took_s)
         self._faults.turn(self._load.published, healthy=healthy)
+        acknowledged = len(self._load.acknowledged)
+        if acknowledged > self._acknowledged or not self._load.publisher.waiting or self._faults.now:
+            self._acknowledged, self._answer = acknowledged, Deadline(_PATIENCE_S)
         self._progress.show(max(0, len(self._load.acknowledged) - self._watch.unread), self._load.publisher)
         self._look = Deadline(_LOOK_S)
 
@@ -214,6 +224,7 @@ class _Run:
             dead_letters_since=letters_since,
         )
         ledger = reconcile(found.evidence, self._load.records)
+        own = bool(self._plan.consumers)
         outcomes = ledger.acknowledged - self._watch.unread
         circumstances = {
             "run": self._load.records.run,
@@ -227,7 +238,8 @@ class _Run:
             ledger=ledger,
             watch=self._watch,
             circumstances=circumstances,
-            absorbed=max(0, self._members.counted - outcomes) if self._plan.consumers else None,
-            unchecked=found.unchecked,
+            absorbed=max(0, self._members.counted - outcomes) if own else None,
+            restarts=self._members.restarts if own else None,
+            unchecked=[*(f"{name}, which has no method `stored`" for name in found.unchecked), *ledger.unchecked()],
             problems=[*self._problems, *found.problems, *ledger.problems(), *self._faults.not_recovered],
         )

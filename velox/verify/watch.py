@@ -23,8 +23,8 @@ class Watch:
     """Follows the committed offsets. Pure: it is told what they are, several times a second.
 
     Recovered means: all consumers are healthy again, and every partition in which something was unread at the fault
-    has been committed beyond where it was then. What it answers is as exact as it is told often, and as
-    COMMIT_INTERVAL_S allows.
+    has been committed beyond where it was then. The times are as exact as it is told often, and as COMMIT_INTERVAL_S
+    allows.
     """
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
@@ -77,6 +77,10 @@ class Watch:
         self.recoveries[self._open.kind].append(took_s)
         self._open = None
         return took_s
+
+    def stands_still_on_purpose(self) -> None:
+        """Count the time since the last commit as no stall."""
+        self._moved_at = self._clock()
 
     def give_up(self) -> None:
         """Wait for the end of a fault no longer."""

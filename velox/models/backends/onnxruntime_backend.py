@@ -7,7 +7,7 @@ import onnxruntime
 
 from velox.errors import ModelError
 from velox.models.backends.backend import Images, Precision, Probabilities
-from velox.models.card import EXPORTED_FROM
+from velox.models.card import EXPORTED_FROM, read_export
 
 _ONLY_ERRORS = 3
 
@@ -48,11 +48,9 @@ def _read(path: Path) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _ONLY_ERRORS
+    content = read_export(path)
     try:
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except OSError as error:
-        msg = f"{path}: cannot read the export: {error.strerror}"
-        raise ModelError(msg) from error
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # Its errors have no public base class but this.
         msg = f"{path}: damaged, or no ONNX file"

@@ -9,7 +9,7 @@ import openvino
 
 from velox.errors import ModelError
 from velox.models.backends.backend import Images, Precision, Probabilities, UnsupportedPrecisionError
-from velox.models.card import EXPORTED_FROM
+from velox.models.card import EXPORTED_FROM, read_export
 
 _CONFIG: Final[dict[str, Any]] = {
     "INFERENCE_NUM_THREADS": 1,
@@ -65,11 +65,9 @@ def _core() -> openvino.Core:
 
 
 def _read(core: openvino.Core, path: Path) -> openvino.Model:
+    content = read_export(path)
     try:
-        return core.read_model(path.read_bytes())
-    except OSError as error:
-        msg = f"{path}: cannot read the export: {error.strerror}"
-        raise ModelError(msg) from error
+        return core.read_model(content)
     except RuntimeError as error:
         msg = f"{path}: damaged, or no ONNX file"
         raise ModelError(msg) from error

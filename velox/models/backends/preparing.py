@@ -46,7 +46,8 @@ class Preparing:
         """
         path = card.export_path(self._settings.model_path)
         if not files.weights or not is_installed("torch"):
-            msg = f"{problem}; `python train.py` writes it beside the weights: copy all files of one training together"
+            otherwise = ", or install torch, which exports the weights" if files.weights else ""
+            msg = f"{problem}; copy all files of one training together{otherwise}"
             raise ModelError(msg) from problem
         if not _is_writable(path):
             msg = f"{problem}; and none can be made, as {path.parent.absolute()} cannot be written: change its owner"

@@ -30,11 +30,14 @@ def needs_weights(backend: str) -> bool:
 
 
 def lacks_model(settings: InferenceSettings) -> bool:
-    """Say whether the model has to be trained first; a class of the user's own takes care of itself."""
+    """Say whether the model has to be trained first; a class of the user's own takes care of itself.
+
+    Weights without labels are somebody's, and training would write over them.
+    """
+    if not settings.is_model_ours or settings.model_path.exists():
+        return False
     needed = needs_weights(settings.backend)
-    return settings.is_model_ours and not card.is_complete(
-        settings.model_path, settings.classes_path, needs_weights=needed
-    )
+    return not card.is_complete(settings.model_path, settings.classes_path, needs_weights=needed)
 
 
 def start(
@@ -90,7 +93,8 @@ def title(name: str) -> str:
 def runner(name: str, settings: InferenceSettings, files: ModelFiles, architecture: Architecture) -> Runner:
     """Say how a backend, which is installed, runs the model at MODEL_PATH on the CPU; nothing is loaded yet."""
     if name == "torch":
-        from velox.models.backends.torch_backend import TorchBackend, load_network  # noqa: PLC0415 - may be missing
+        from velox.models.backends.torch_backend import TorchBackend  # noqa: PLC0415 - torch may be missing
+        from velox.models.backends.weights import load_network  # noqa: PLC0415 - as above
 
         backend: Any = TorchBackend
 
@@ -115,7 +119,8 @@ def _on_gpu(
     settings: InferenceSettings, files: ModelFiles, architecture: Architecture, device: str, why: str
 ) -> Backend:
     _check_installed("torch", why)
-    from velox.models.backends.torch_backend import TorchBackend, load_network  # noqa: PLC0415 - may be missing
+    from velox.models.backends.torch_backend import TorchBackend  # noqa: PLC0415 - torch may be missing
+    from velox.models.backends.weights import load_network  # noqa: PLC0415 - as above
 
     network = load_network(architecture, files.weights, classes=len(files.labels), source=settings.model_path)
     backend = TorchBackend(network, device, settings.precision)

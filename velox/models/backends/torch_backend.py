@@ -1,22 +1,17 @@
 """Runs a network with plain torch: no compiler needed, on the CPU and on CUDA."""
 
-import io
-import logging
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from velox.errors import ModelError
-from velox.models.architectures import IMAGENET_MEAN, IMAGENET_STD, Architecture
+from velox.models.architectures import IMAGENET_MEAN, IMAGENET_STD
 from velox.models.backends.backend import Images, Probabilities, UnsupportedPrecisionError
 from velox.models.backends.onednn import can_pack, pack_convolutions
 from velox.models.backends.parts import Parts, Trusted, graph_parts
-
-log = logging.getLogger(__name__)
 
 
 class TorchBackend:
@@ -91,46 +86,3 @@ def fold_batch_norm(network: nn.Module) -> None:
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 layers[index] = fuse_conv_bn_eval(convolution, norm)
                 del layers[index + 1]
-
-
-def load_network(architecture: Architecture, weights: bytes, *, classes: int, source: object) -> nn.Module:
-    """Build the network and fill it with a state dict; nothing but tensors is ever unpickled.
-
-    Args:
-        architecture: what the weights are for.
-        weights: a state dict as ``torch.save`` writes it.
-        classes: outputs the network must have, one per label.
-        source: the file's path, for the error messages.
-
-    Raises:
-        ModelError: the file is damaged, holds something else, or fits another network or number of labels.
-    """
-    state = _read_state(weights, source)
-    network = architecture.build(classes)
-    expected = network.state_dict()
-    if state.keys() != expected.keys():
-        msg = f"{source}: not the weights of a {architecture.name}; set MODEL_ARCH to what was trained, or train again"
-        raise ModelError(msg)
-    for name, tensor in expected.items():
-        if state[name].shape != tensor.shape:
-            msg = (
-                f"{source}: {name} has shape {tuple(state[name].shape)}, but a {architecture.name} of {classes} labels "
-                f"has {tuple(tensor.shape)}; are the labels in CLASSES_PATH those of this model?"
-            )
-            raise ModelError(msg)
-    network.load_state_dict(state)
-    return network
-
-
-def _read_state(weights: bytes, source: object) -> dict[str, torch.Tensor]:
-    try:
-        state: Any = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
-    except Exception as error:
-        # Damaged bytes make the unpickler raise nearly anything.
-        log.debug("torch.load failed", exc_info=True)
-        msg = f"{source}: damaged, or no torch state dict ({type(error).__name__}); `python train.py` writes a new one"
-        raise ModelError(msg) from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        msg = f"{source}: holds a {type(state).__name__}, not a state dict; `python train.py` writes a new one"
-        raise ModelError(msg)
-    return state
