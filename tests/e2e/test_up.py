@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.e2e.own_time import OwnTime
 from tests.e2e.pipeline import Program, wait_until
 from tests.small_model import MODEL_FILES, SMALL_MODEL, install
 
@@ -156,10 +157,22 @@ def test_a_consumer_that_cannot_start_is_one_clear_error(up: Up, tmp_path: Path)
     assert program.says("model.pth")
 
 
-def test_a_missing_model_is_trained_first(up: Up, tmp_path: Path) -> None:
+@pytest.mark.timeout(300)  # it trains the default model
+def test_a_missing_model_is_trained_first_and_half_a_minute_after_its_last_step_there_is_a_detection(
+    up: Up, tmp_path: Path
+) -> None:
     for name in MODEL_FILES:
         (tmp_path / name).unlink()
-    program = up("--for", "1s", SAMPLES_PER_CLASS=4, EPOCHS=1)
+    program = up("--for", "1s", MODEL_ARCH="mobilenet_v2", SAMPLES_PER_CLASS=4, EPOCHS=1)
+    program.wait_until_it_says("Epoch 1 done: step 1 of 1", timeout_s=120)
+    time_since = OwnTime(psutil.Process(program.process.pid))
+
+    def has_a_detection() -> bool:
+        time_since.look()
+        return program.says("First detection after") or program.process.poll() is not None
+
+    wait_until(has_a_detection, what="a first detection", timeout_s=150)
+    assert time_since.passed_s() <= 30, program.output
     assert program.wait() == 0, program.output
     assert program.says("training one first")
     produced, predicted, _ = program.summary()

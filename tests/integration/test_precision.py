@@ -244,6 +244,18 @@ def starting(settings: Settings) -> "subprocess.Popen[str]":
     return process
 
 
+def test_where_nothing_is_to_be_measured_the_log_does_not_say_that_it_is(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    made = save_exported("tiny_cnn", settings)
+    settings = settings.model_copy(update={"precision": "fp32"})
+    files = card.read(settings.model_path, settings.classes_path)
+    runner = selection.runner("onnxruntime", settings, files, TINY)
+    assert Measurement(settings, made, HeldOut(settings, TINY)).of_missing(runner) == made
+    assert "Measuring" not in caplog.text
+
+
 @pytest.mark.timeout(300)
 def test_of_processes_that_start_at_once_one_measures_and_all_know(settings: Settings) -> None:
     save_exported("tiny_cnn", settings)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import re
 import signal
@@ -151,9 +152,10 @@ def runner_of(backend: str, settings: Settings) -> Runner:
 
 
 @pytest.mark.parametrize("all_precisions", [False, True])
-def test_a_training_loads_each_precision_that_it_judges_and_starts_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, all_precisions: bool
+def test_a_training_loads_what_it_judges_and_starts_once_and_says_when_all_else_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, all_precisions: bool
 ) -> None:
+    caplog.set_level(logging.INFO)
     loaded: list[str] = []
     load = OpenVinoBackend.__init__
 
@@ -165,6 +167,7 @@ def test_a_training_loads_each_precision_that_it_judges_and_starts_once(
     settings = settings_in(tmp_path, samples_per_class=8, epochs=1, min_agreement=0)
     training.train(settings, all_precisions=all_precisions)
     assert sorted(loaded) == sorted(runner_of("openvino", settings).precisions)
+    assert ("are measured when first chosen; --all-precisions measures them now" in caplog.text) != all_precisions
 
 
 def test_what_is_not_installed_measures_nothing_and_the_model_is_written(

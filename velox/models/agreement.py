@@ -60,7 +60,7 @@ def way(backend: str, precision: str) -> str:
 
 
 def measured_here(agreements: Mapping[str, Agreement], backend: str, precision: str) -> Agreement | None:
-    """Find the agreement on processors like this one; a card that does not tell them apart counts on all."""
+    """Find the agreement on processors like this one; one that names no processor counts on all."""
     return agreements.get(way(backend, precision)) or agreements.get(f"{backend} {precision}")
 
 

@@ -40,7 +40,7 @@ class ModelCard:
     dataset: Mapping[str, Any] = field(default_factory=dict)
     precisions: Mapping[str, Agreement] = field(default_factory=dict)
     """Agreement with float32, where it was measured, by backend, precision and what the processor computed with, like
-    ``openvino int8 (AVX2)``; older cards leave the last out."""
+    ``openvino int8 (AVX2)``; without the last it counts on every processor."""
     profiles: Mapping[str, Agreement] = field(default_factory=dict)
     """Agreement of ``fast`` preprocessing with ``exact``, both in float32."""
 

@@ -88,7 +88,8 @@ class Measurement:
 
     def answers(self, runner: Runner, precisions: Sequence[Precision]) -> dict[Precision, Probabilities]:
         """Have the images predicted in some precisions, as far as they run; int8 takes a file that is made first."""
-        log.info("Measuring %s of %s on %d images", " and ".join(precisions), runner.name, len(self._images))
+        if precisions:
+            log.info("Measuring %s of %s on %d images", " and ".join(precisions), runner.name, len(self._images))
         found: dict[Precision, Probabilities] = {}
         for precision in precisions:
             self._check_stop()
