@@ -16,6 +16,9 @@ COMPILE := $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 
 
 # An index with CPU-only torch wheels (make install TORCH_INDEX=...): same versions, without 3 GB of CUDA libraries.
 TORCH_INDEX ?=
+# How many processes run tests side by side, each with servers of its own; WORKERS=0 (for --pdb) runs them in pytest's.
+WORKERS ?= 2
+SIDE_BY_SIDE := -n $(WORKERS) --dist worksteal
 # More arguments for pytest (make test ARGS='-k drain'), velox up (make run ARGS='--for 20s') or the benchmark.
 ARGS ?=
 
@@ -49,7 +52,7 @@ run: install ## Show the whole pipeline in one terminal; trains a model first if
 
 test: install ## Run every test, against real servers started for the purpose
 	@echo 'test: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
-	@$(BIN)/python -m pytest -m 'not faults or representative' $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not faults or representative' $(ARGS)
 
 faults: install ## Break every part while records flow, and write what it cost into docs/delivery.md
 	@echo 'faults: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
@@ -62,7 +65,7 @@ check: install ## Format, lint, types and the fast tests
 	@echo 'check: format' && $(BIN)/ruff format -q --check .
 	@echo 'check: lint' && $(BIN)/ruff check -q .
 	@echo 'check: types' && $(BIN)/mypy
-	@echo 'check: fast tests' && $(BIN)/python -m pytest -q -m 'unit or contract' $(ARGS)
+	@echo 'check: fast tests' && $(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'unit or contract' $(ARGS)
 
 format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .

@@ -1,11 +1,33 @@
-"""Stand-ins for what is slow, remote or hard to break: a clock, sinks, a dead-letter topic and a model."""
+"""Stand-ins for what is slow, remote or hard to break: a clock, sinks, Kafka, a dead-letter topic and a model."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any, Literal, cast
 
-from velox.errors import BadRecordError, BrokerUnavailableError, Reason, SinkUnavailableError
-from velox.records import Headers, Partition, Position, Prediction, Record, Result
-from velox.settings import Settings
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
+
+from velox.consumer.dispatch import Answered
+from velox.core.deadline import Deadline
+from velox.core.idleness import Cause
+from velox.core.offsets import Gap
+from velox.errors import BadRecordError, BrokerUnavailableError, Reason, SinkUnavailableError, VeloxError
+from velox.kafka.client import Rebalanced
+from velox.kafka.transactions import Transaction
+from velox.records import Headers, ModelInfo, Partition, Position, Prediction, Record, Result
+from velox.settings import InferenceSettings, Settings
+
+FAKE_MODEL = ModelInfo("fake", "1", ("red_circle", "green_square"), "cpu")
 
 
 class FakeClock:
@@ -168,3 +190,332 @@ class FakeModel:
     def predict(self, inputs: Sequence[Any]) -> list[Prediction | BadRecordError]:
         self.predicted.append(list(inputs))
         return self.edit([Prediction(label, confidence) for label, confidence in inputs])
+
+
+class FakeKafka:
+    """A member of the group that owns two partitions: gives out prepared messages, and remembers what it is told."""
+
+    def __init__(self, _settings: Settings | None = None, listener: Rebalanced | None = None) -> None:
+        self.listener = listener
+        self.ready: list[Message] = []
+        self.asked_for: list[int] = []
+        self.paused = False
+        self.commits: list[dict[Partition, int]] = []
+        self.commits_now: list[dict[Partition, int]] = []
+        self.owned = frozenset({Partition("image_data", 0), Partition("image_data", 1)})
+        self.at = {Partition("image_data", 0): 0}
+        self.behind: int | None = 7
+        self.was_reading: list[bool] = []
+        self.damaged: dict[Partition, int] = {}
+        self.skipped: dict[Partition, int] = {}
+        self.problem: str | None = None
+        self.accepts = True
+        """Whether the broker accepts commits."""
+        self.before_fetch: Callable[[], None] = lambda: None
+        self.listened = 0
+        self.closed = False
+        self._on_committed: Callable[[Mapping[Partition, int]], None] = lambda _offsets: None
+
+    def listen(self) -> None:
+        self.listened += 1
+
+    def subscribe(
+        self, on_committed: Callable[[Mapping[Partition, int]], None], *, is_stopping: Callable[[], bool]
+    ) -> None:
+        self._on_committed = on_committed
+        if self.listener is not None and not is_stopping():
+            self.listener.assigned(dict.fromkeys(self.owned, 0))
+
+    def membership(self) -> str:
+        return "a member of this generation"
+
+    def close(self) -> None:
+        self.closed = True
+
+    def fetch(self, most: int, _timeout_s: float) -> list[Message]:
+        self.asked_for.append(most)
+        self.before_fetch()
+        if self.paused:
+            return []
+        given, self.ready = self.ready[:most], self.ready[most:]
+        return given
+
+    def is_paused(self) -> bool:
+        return self.paused
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        self.commits.append(dict(offsets))
+        self._on_committed(offsets if self.accepts else {})
+
+    def commit_now(self, offsets: Mapping[Partition, int]) -> None:
+        self.commits_now.append(dict(offsets))
+        self._on_committed(offsets if self.accepts else {})
+
+    def positions(self) -> dict[Partition, int]:
+        return self.at
+
+    def look(self, positions: Mapping[Partition, int], *, is_reading: bool) -> dict[Partition, int]:
+        self.was_reading.append(is_reading)
+        return {} if self.behind is None else dict.fromkeys(positions, self.behind)
+
+    def skip(self) -> dict[Partition, int]:
+        skipped, self.skipped = self.skipped, {}
+        return skipped
+
+    def expired(self, gaps: Sequence[Gap]) -> dict[Partition, int]:
+        return {gap.partition: gap.stop - gap.start for gap in gaps}
+
+
+class ScriptedConsumer:
+    """The driver's consumer: gives out messages, and rebalances in the middle of its calls when told to."""
+
+    def __init__(self, config: dict[str, Any] | None = None) -> None:
+        self.config = config or {}
+        self.messages: list[Message] = []
+        self.refusal: KafkaException | None = None
+        """Of a commit as a whole."""
+        self.refused: set[int] = set()
+        """The partitions of which a commit is refused."""
+        self.silent = False
+        """Whether the broker answers no question."""
+        self.offsets: dict[int, int] = {0: 3, 1: 3}
+        """What the group has committed, by partition."""
+        self.unstable: set[int] = set()
+        """Partitions with an open transaction that may move that."""
+        self.watermarks = (2, 9)
+        self.there = [0, 1]
+        self.at: dict[int, int] = {}
+        """Where the client itself knows that it is."""
+        self.commits: list[dict[int, int]] = []
+        """Those that waited for their answer."""
+        self.committed_by: int | None = None
+        self.sought: list[tuple[int, int]] = []
+        self.still: set[int] = set()
+        self.closed = False
+        self.during_poll: Callable[[], None] = lambda: None
+        self.during_consume: Callable[[], None] = lambda: None
+        self._assigned: list[TopicPartition] = []
+        self._on_its_way: list[list[TopicPartition]] = []
+
+    def subscribe(self, topics: Sequence[str], **callbacks: Callable[..., None]) -> None:
+        self.topics, self.callbacks = topics, callbacks
+
+    def rebalance(self, what: str, *partitions: TopicPartition) -> None:
+        self.callbacks[what](cast("Consumer", self), list(partitions))
+        numbers = {at.partition for at in partitions}
+        self._assigned = [at for at in self._assigned if at.partition not in numbers]
+        self._assigned += partitions if what == "on_assign" else ()
+
+    def poll(self, _timeout_s: float) -> Message | None:
+        while self._on_its_way:
+            offsets = self._on_its_way.pop(0)
+            self.config["on_commit"](self.refusal and self.refusal.args[0], self._answers(offsets))
+        self.during_poll()
+        return self.messages.pop(0) if self.messages else None
+
+    def consume(self, most: int, _timeout_s: float) -> list[Message]:
+        self.during_consume()
+        given, self.messages = self.messages[:most], self.messages[most:]
+        return given
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[Any] | None:
+        self.committed_by = threading.get_ident()
+        assert offsets, "the driver would commit something else"
+        if asynchronous:
+            self._on_its_way.append(offsets)
+            return None
+        if self.refusal is not None:
+            raise self.refusal
+        self.commits.append({at.partition: at.offset for at in offsets})
+        return self._answers(offsets)
+
+    def list_topics(self, topic: str, *, timeout: float) -> Any:  # noqa: ANN401 - a part of the driver's metadata
+        self._answer(timeout)
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions=dict.fromkeys(self.there))})
+
+    def committed(self, partitions: list[TopicPartition], *, timeout: float) -> list[Any]:
+        self._answer(timeout)
+        assert partitions, "the driver would wait for nothing until its time is out"
+        unstable = KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT)
+        return [
+            SimpleNamespace(
+                topic=at.topic,
+                partition=at.partition,
+                offset=OFFSET_INVALID
+                if at.partition in self.unstable
+                else self.offsets.get(at.partition, OFFSET_INVALID),
+                error=unstable if at.partition in self.unstable else None,
+            )
+            for at in partitions
+        ]
+
+    def get_watermark_offsets(self, _at: TopicPartition, *, timeout: float) -> tuple[int, int]:
+        self._answer(timeout)
+        return self.watermarks
+
+    def seek(self, at: TopicPartition) -> None:
+        self.sought.append((at.partition, at.offset))
+
+    def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        return [TopicPartition(at.topic, at.partition, self.at.get(at.partition, OFFSET_INVALID)) for at in partitions]
+
+    def assignment(self) -> list[TopicPartition]:
+        return self._assigned
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.still.update(at.partition for at in partitions)
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.still.difference_update(at.partition for at in partitions)
+
+    def consumer_group_metadata(self) -> str:
+        return "member 1 of generation 7"
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _answer(self, timeout_s: float) -> None:
+        assert timeout_s > 0
+        if self.silent:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    def _answers(self, offsets: list[TopicPartition]) -> list[Any]:
+        refusal = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
+        return [
+            SimpleNamespace(
+                topic=at.topic,
+                partition=at.partition,
+                offset=at.offset,
+                error=refusal if at.partition in self.refused else None,
+            )
+            for at in offsets
+        ]
+
+
+class FakeAdmin:
+    """Answers at once where partitions begin and end, as far as it knows."""
+
+    def __init__(self) -> None:
+        self.ends: dict[Partition, int] = {}
+        self.stable: dict[Partition, int] = {}
+        """Where the first open transaction begins, for those who read only what is committed."""
+        self.beginnings: dict[Partition, int] = {}
+        self.refusal: KafkaException | None = None
+
+    def list_offsets(
+        self,
+        asked: Mapping[TopicPartition, OffsetSpec],
+        *,
+        isolation_level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+        request_timeout: float,
+    ) -> dict[TopicPartition, Future[Any]]:
+        assert request_timeout > 0
+        known = {IsolationLevel.READ_UNCOMMITTED: self.ends, IsolationLevel.READ_COMMITTED: self.stable}
+        return {
+            at: self._answer(
+                Partition(at.topic, at.partition),
+                self.beginnings if spec is OffsetSpec._earliest else known[isolation_level],
+            )
+            for at, spec in asked.items()
+        }
+
+    def _answer(self, partition: Partition, known: Mapping[Partition, int]) -> Future[Any]:
+        future: Future[Any] = Future()
+        if self.refusal is not None:
+            future.set_exception(self.refusal)
+        elif partition in known:
+            future.set_result(SimpleNamespace(offset=known[partition]))
+        else:
+            future.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+        return future
+
+
+class FakeDispatcher:
+    """Takes records; answers each at once if there is somebody to tell, but for those that say ``hold``."""
+
+    def __init__(
+        self,
+        settings: InferenceSettings | None = None,
+        devices: Sequence[str] = (),
+        _metrics: object = None,
+        answered: Callable[[list[Answered]], None] | None = None,
+    ) -> None:
+        self.settings, self.devices = settings, devices
+        self.failure: VeloxError | None = None
+        self.is_warm = True
+        self.ready_processes = 1
+        self.records: list[Record] = []
+        self.lacks: list[Cause] = []
+        self.in_hand = 0
+        self.asked_if_behind = False
+        self.stuck_because: str | None = None
+        self.ends = True
+        self.given_to_end_s: float | None = None
+        """Set once it is closed."""
+        self._answered = answered
+
+    def submit(self, records: Sequence[Record]) -> None:
+        self.records.extend(records)
+        if self._answered is not None:
+            good = Prediction("red_circle", 0.98)
+            self._answered([Answered(r, good, FAKE_MODEL, 1700000001.0) for r in records if r.payload != b"hold"])
+
+    def lacks_because(self, cause: Cause) -> None:
+        self.lacks.append(cause)
+
+    def is_behind(self) -> bool:
+        self.asked_if_behind = True
+        return False
+
+    def stuck(self) -> str | None:
+        return self.stuck_because
+
+    def close(self, deadline: Deadline) -> bool:
+        self.given_to_end_s = deadline.left_s()
+        return self.ends
+
+
+class FakeBroker:
+    """What producers have committed; they fail as told, and take as long as told."""
+
+    def __init__(self) -> None:
+        self.committed: list[Transaction] = []
+        self.offsets: dict[Partition, int] = {}
+        self.errors: list[Exception] = []
+        """Raised in the place of a commit, in this order."""
+        self.refusals: list[Exception] = []
+        """Raised when a producer registers."""
+        self.names: list[str] = []
+        """Of the producers, one after the other."""
+        self.may_end = threading.Event()
+        self.may_end.set()
+
+    def producer(self, _settings: Settings, name: str) -> "FakeProducer":
+        self.names.append(name)
+        return FakeProducer(self)
+
+    def committed_offsets(self, _settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return {p: self.offsets[p] for p in partitions if p in self.offsets}
+
+
+class FakeProducer:
+    """One that may be replaced by another with the same name."""
+
+    def __init__(self, broker: FakeBroker) -> None:
+        self.broker = broker
+
+    def open(self, _timeout_s: float) -> None:
+        if self.broker.refusals:
+            raise self.broker.refusals.pop(0)
+
+    def commit(self, transaction: Transaction, _deadline: Deadline) -> None:
+        assert self.broker.may_end.wait(60)
+        if self.broker.errors:
+            raise self.broker.errors.pop(0)
+        self.broker.committed.append(transaction)

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from velox.core.text import printable
 
@@ -26,6 +26,10 @@ class _HumanFormatter(logging.Formatter):
         """Write the line; what a stranger wrote into the message makes no line of its own."""
         record.message = printable(record.message)
         return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 - logging's name; what sys.exc_info() answers
+        """Write the traceback, indented: nor does what a stranger wrote into an error look like a line of the log."""
+        return _printable_lines(super().formatException(ei), indent="  ")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
         """Write local time to the second."""
@@ -48,8 +52,12 @@ class _JsonFormatter(logging.Formatter):
             "message": printable(record.getMessage()),
         }
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+            line["error"] = _printable_lines(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
+
+
+def _printable_lines(text: str, *, indent: str = "") -> str:
+    return "\n".join(indent + printable(line) for line in text.splitlines())
 
 
 def replace_what_cannot_be_shown() -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,7 @@ class PretendedProcess:
         self.say(None)
 
     def kill(self) -> None:
+        self.killed_at = monotonic()
         self.die()
 
     def close(self, _timeout_s: float) -> bool:
@@ -106,14 +108,14 @@ class PretendedProcess:
 class Bench:
     """A dispatcher over pretended processes, and what came of the records."""
 
-    def __init__(self, *, processes: int = 1, restarts: int = 5) -> None:
+    def __init__(self, *, processes: int = 1, restarts: int = 5, **settings: Any) -> None:  # noqa: ANN401 - any setting
         PretendedProcess.made = []
         self.outcomes: dict[int, str] = {}
         self.answers = 0
         self._changed = threading.Condition()
-        settings = Settings(inference_restarts=restarts)
         self.metrics = ConsumerMetrics()
-        self.dispatcher = Dispatcher(settings, ["cpu"] * processes, self.metrics, self._answered)
+        chosen = Settings(**{"inference_restarts": restarts, **settings})
+        self.dispatcher = Dispatcher(chosen, ["cpu"] * processes, self.metrics, self._answered)
         self.until(lambda: self.dispatcher.is_warm)
 
     def _answered(self, answered: list[Answered]) -> None:
@@ -204,6 +206,14 @@ def test_only_what_a_process_may_have_been_computing_is_tried_alone(bench: Calla
     alone = [n for process in PretendedProcess.made[1:] for given in process.given if len(given) == 1 for n in given]
     assert alone == [8, 9, 10, 11, 12, 11, 13, 14, 15], "11 is the witness of 12's guilt"
     assert len(PretendedProcess.made) == 3, "the deadly record costs two deaths"
+
+
+def test_where_it_decodes_ahead_all_that_it_had_is_tried_alone(bench: Callable[..., Bench]) -> None:
+    one = bench(decode_threads=2)
+    one.dispatcher.submit([make_record(n, payload=b"die" if n == 12 else b"good") for n in range(32)])
+    one.until(lambda: len(one.outcomes) == 32)
+    alone = {n for process in PretendedProcess.made[1:] for given in process.given if len(given) == 1 for n in given}
+    assert alone == set(range(8, 32))
 
 
 def test_with_nothing_predicted_yet_a_good_record_is_looked_for_among_those_that_wait(
@@ -329,3 +339,28 @@ def test_a_process_that_does_not_die_when_it_is_killed_makes_it_stuck(bench: Cal
     one = bench()
     PretendedProcess.made[0].killed_at = monotonic() - 61
     assert str(one.dispatcher.stuck()).startswith("inference process 0 is still there, 61 s after SIGKILL")
+
+
+@pytest.mark.parametrize(
+    ("state", "silent_s", "is_killed"),
+    [
+        ("loading", 50, False),
+        ("loading", 101, True),
+        ("working", 4, False),
+        ("working", 50, True),
+        ("idle", 1000, False),
+    ],
+)
+def test_a_process_may_be_silent_as_long_as_what_it_does_may_take(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, state: str, silent_s: float, is_killed: bool
+) -> None:
+    monkeypatch.setattr(dispatch, "_WATCH_S", 0.01)
+    one = bench(inference_timeout_s=5, inference_start_timeout_s=100)
+    (process,) = PretendedProcess.made
+    if state == "working":
+        one.dispatcher.submit([make_record(payload=b"wait")])
+    process.model = None if state == "loading" else MODEL
+    process.active_at = monotonic() - silent_s
+    seen_at = monotonic()
+    one.until(lambda: process.killed_at is not None or one.dispatcher._turned_at > seen_at + 0.05)
+    assert (process.killed_at is not None) == is_killed

@@ -1,8 +1,6 @@
 """What goes into a transaction, and what becomes of it: results and offsets stay together."""
 
-import threading
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from itertools import repeat
 from typing import Any, cast
@@ -10,58 +8,18 @@ from typing import Any, cast
 import pytest
 
 from tests.e2e.pipeline import wait_until
+from tests.fakes import FakeBroker
 from tests.results import make_results
 from velox.consumer import exactly_once
 from velox.consumer.exactly_once import ExactlyOnce
-from velox.core.deadline import Deadline
 from velox.core.offsets import Offsets
 from velox.errors import BrokerUnavailableError, RefusedResultsError, VeloxError
-from velox.kafka.transactions import InDoubtError, Transaction
+from velox.kafka.transactions import InDoubtError
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Partition, Position, Result
 from velox.settings import Settings
 
 P0, P1 = Partition("image_data", 0), Partition("image_data", 1)
-
-
-class FakeBroker:
-    """What producers have committed; they fail as told, and take as long as told."""
-
-    def __init__(self) -> None:
-        self.committed: list[Transaction] = []
-        self.offsets: dict[Partition, int] = {}
-        self.errors: list[Exception] = []
-        """Raised in the place of a commit, in this order."""
-        self.refusals: list[Exception] = []
-        """Raised when a producer registers."""
-        self.names: list[str] = []
-        """Of the producers, one after the other."""
-        self.may_end = threading.Event()
-        self.may_end.set()
-
-    def producer(self, _settings: Settings, name: str) -> "FakeProducer":
-        self.names.append(name)
-        return FakeProducer(self)
-
-    def committed_offsets(self, _settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        return {p: self.offsets[p] for p in partitions if p in self.offsets}
-
-
-class FakeProducer:
-    """One that may be replaced by another with the same name."""
-
-    def __init__(self, broker: FakeBroker) -> None:
-        self.broker = broker
-
-    def open(self, _timeout_s: float) -> None:
-        if self.broker.refusals:
-            raise self.broker.refusals.pop(0)
-
-    def commit(self, transaction: Transaction, _deadline: Deadline) -> None:
-        assert self.broker.may_end.wait(60)
-        if self.broker.errors:
-            raise self.broker.errors.pop(0)
-        self.broker.committed.append(transaction)
 
 
 class FakeMember:

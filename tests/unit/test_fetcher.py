@@ -1,12 +1,12 @@
 """One turn of the fetcher's loop: what is fetched goes on, what is done is committed, what is blocked pauses."""
 
 import time
-from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import pytest
 from confluent_kafka import Message
 
+from tests.fakes import FakeDispatcher, FakeKafka
 from velox.consumer import fetcher as fetching
 from velox.consumer.dispatch import Answered, Dispatcher
 from velox.consumer.fetcher import Fetcher
@@ -15,10 +15,9 @@ from velox.consumer.writer import Writer
 from velox.core.circuit import Circuit
 from velox.core.envelope import frame
 from velox.core.idleness import Cause
-from velox.core.offsets import Gap
 from velox.errors import InferenceFailedError, Reason, VeloxError
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import Partition, Record
+from velox.records import Partition
 from velox.settings import Settings
 
 P0, P1 = Partition("image_data", 0), Partition("image_data", 1)
@@ -30,76 +29,6 @@ GOOD = frame({"timestamp": 1700000000.0}, b"jpeg")
 def message(offset: int, *, partition: int = 0, value: bytes | None = GOOD, key: bytes | None = None) -> Message:
     stamp = (1, 1700000000000)
     return Message(topic="image_data", partition=partition, offset=offset, key=key, value=value, timestamp=stamp)
-
-
-class FakeKafka:
-    """Gives out prepared messages, and remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.ready: list[Message] = []
-        self.asked_for: list[int] = []
-        self.paused = False
-        self.commits: list[dict[Partition, int]] = []
-        self.commits_now: list[dict[Partition, int]] = []
-        self.owned = frozenset({P0, P1})
-        self.at = {P0: 0}
-        self.behind: int | None = 7
-        self.was_reading: list[bool] = []
-        self.damaged: dict[Partition, int] = {}
-        self.skipped: dict[Partition, int] = {}
-        self.problem: str | None = None
-
-    def fetch(self, most: int, _timeout_s: float) -> list[Message]:
-        self.asked_for.append(most)
-        if self.paused:
-            return []
-        given, self.ready = self.ready[:most], self.ready[most:]
-        return given
-
-    def is_paused(self) -> bool:
-        return self.paused
-
-    def pause(self) -> None:
-        self.paused = True
-
-    def resume(self) -> None:
-        self.paused = False
-
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
-        self.commits.append(dict(offsets))
-
-    def commit_now(self, offsets: Mapping[Partition, int]) -> None:
-        self.commits_now.append(dict(offsets))
-
-    def positions(self) -> dict[Partition, int]:
-        return self.at
-
-    def look(self, positions: Mapping[Partition, int], *, is_reading: bool) -> dict[Partition, int]:
-        self.was_reading.append(is_reading)
-        return {} if self.behind is None else dict.fromkeys(positions, self.behind)
-
-    def skip(self) -> dict[Partition, int]:
-        skipped, self.skipped = self.skipped, {}
-        return skipped
-
-    def expired(self, gaps: Sequence[Gap]) -> dict[Partition, int]:
-        return {gap.partition: gap.stop - gap.start for gap in gaps}
-
-
-class FakeDispatcher:
-    def __init__(self) -> None:
-        self.failure: VeloxError | None = None
-        self.is_warm = True
-        self.ready_processes = 1
-        self.records: list[Record] = []
-        self.lacks: list[Cause] = []
-        self.in_hand = 0
-
-    def submit(self, records: Sequence[Record]) -> None:
-        self.records.extend(records)
-
-    def lacks_because(self, cause: Cause) -> None:
-        self.lacks.append(cause)
 
 
 class FakeWriter:

@@ -113,3 +113,14 @@ def test_a_run_of_bad_records_is_counted_in_the_order_of_the_partition_not_of_th
     flight.done([], [make_record(3)])
     flight.settle()
     assert flight.circuit.cause == "the last 2 records of image_data-0 were all bad"
+
+
+def test_bad_records_before_a_partition_went_are_not_in_a_row_with_those_after_it_came_back(flight: Flight) -> None:
+    for offset in range(2):
+        record = make_record(offset, epoch=flight.offsets.epoch)
+        fill(flight, [record])
+        flight.done([], [record])
+        flight.settle()
+        assert flight.offsets.committable() == {P0: offset + 1}
+        flight.forget([P0])
+    assert flight.circuit.cause is None

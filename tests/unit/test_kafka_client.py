@@ -2,112 +2,23 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from velox.errors import SettingsError, VeloxError
+from tests.e2e.pipeline import wait_until
+from tests.fakes import FakeAdmin, ScriptedConsumer
+from velox.core.offsets import Gap
+from velox.errors import RewoundError, SettingsError, VeloxError
 from velox.kafka import client as kafka_client
+from velox.kafka import standing
 from velox.kafka.client import KafkaClient
 from velox.records import Partition
 from velox.settings import Settings
 
 P0, P1 = TopicPartition("image_data", 0), TopicPartition("image_data", 1)
-
-
-class ScriptedConsumer:
-    """Gives out messages, and rebalances in the middle of ``consume`` when told to."""
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.config = config
-        self.messages: list[Message] = []
-        self.refusal: KafkaException | None = None
-        self.silent = False
-        """Whether the broker answers no question."""
-        self.offsets: dict[int, int] = {0: 3, 1: 3}
-        """What the group has committed, by partition."""
-        self.unstable: set[int] = set()
-        """Partitions with an open transaction that may move that."""
-        self.watermarks = (2, 9)
-        self.there = [0, 1]
-        self.commits: list[dict[int, int]] = []
-        self.committed_by: int | None = None
-        self.sought: list[tuple[int, int]] = []
-        self.still: set[int] = set()
-        self.during_poll: Callable[[], None] = lambda: None
-        self.during_consume: Callable[[], None] = lambda: None
-        self._assigned: list[TopicPartition] = []
-
-    def subscribe(self, _topics: Sequence[str], **callbacks: Callable[..., None]) -> None:
-        self.callbacks = callbacks
-
-    def rebalance(self, what: str, *partitions: TopicPartition) -> None:
-        self.callbacks[what](cast("Consumer", self), list(partitions))
-        numbers = {at.partition for at in partitions}
-        self._assigned = [at for at in self._assigned if at.partition not in numbers]
-        self._assigned += partitions if what == "on_assign" else ()
-
-    def poll(self, _timeout_s: float) -> Message | None:
-        self.during_poll()
-        return self.messages.pop(0) if self.messages else None
-
-    def consume(self, most: int, _timeout_s: float) -> list[Message]:
-        self.during_consume()
-        given, self.messages = self.messages[:most], self.messages[most:]
-        return given
-
-    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
-        assert not asynchronous
-        self.committed_by = threading.get_ident()
-        if self.refusal is not None:
-            raise self.refusal
-        self.commits.append({at.partition: at.offset for at in offsets})
-        return offsets
-
-    def list_topics(self, topic: str, *, timeout: float) -> Any:  # noqa: ANN401 - a part of the driver's metadata
-        self._answer(timeout)
-        return SimpleNamespace(topics={topic: SimpleNamespace(partitions=dict.fromkeys(self.there))})
-
-    def committed(self, partitions: list[TopicPartition], *, timeout: float) -> list[Any]:
-        self._answer(timeout)
-        unstable = KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT)
-        return [
-            SimpleNamespace(
-                topic=at.topic,
-                partition=at.partition,
-                offset=OFFSET_INVALID
-                if at.partition in self.unstable
-                else self.offsets.get(at.partition, OFFSET_INVALID),
-                error=unstable if at.partition in self.unstable else None,
-            )
-            for at in partitions
-        ]
-
-    def get_watermark_offsets(self, _at: TopicPartition, *, timeout: float) -> tuple[int, int]:
-        self._answer(timeout)
-        return self.watermarks
-
-    def seek(self, at: TopicPartition) -> None:
-        self.sought.append((at.partition, at.offset))
-
-    def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        return [TopicPartition(at.topic, at.partition, OFFSET_INVALID) for at in partitions]
-
-    def assignment(self) -> list[TopicPartition]:
-        return self._assigned
-
-    def pause(self, partitions: list[TopicPartition]) -> None:
-        self.still.update(at.partition for at in partitions)
-
-    def resume(self, partitions: list[TopicPartition]) -> None:
-        self.still.difference_update(at.partition for at in partitions)
-
-    def _answer(self, timeout_s: float) -> None:
-        assert timeout_s > 0
-        if self.silent:
-            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+AT0, AT1 = Partition("image_data", 0), Partition("image_data", 1)
 
 
 class Listener:
@@ -115,32 +26,51 @@ class Listener:
 
     def __init__(self) -> None:
         self.starts: dict[Partition, int] = {}
+        self.assignments = 0
+        self.gone: list[tuple[str, list[Partition]]] = []
+        self.while_hearing: Callable[[], None] = lambda: None
+        """What it does when partitions go."""
         self.refusals: list[str] = []
 
     def assigned(self, starts: Mapping[Partition, int]) -> None:
+        self.assignments += 1
         self.starts |= starts
 
-    def revoked(self, partitions: Sequence[Partition]) -> None: ...
-    def lost(self, partitions: Sequence[Partition]) -> None: ...
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        self.gone.append(("revoked", list(partitions)))
+        self.while_hearing()
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        self.gone.append(("lost", list(partitions)))
+        self.while_hearing()
 
     def refused(self, error: str) -> None:
         self.refusals.append(error)
 
 
-def message(partition: int, offset: int) -> Message:
-    return Message(topic="image_data", partition=partition, offset=offset, value=b"v")
+def message(partition: int, offset: int, error: int | None = None) -> Message:
+    why = None if error is None else KafkaError(error, "it says why")
+    return Message(
+        topic="image_data", partition=partition, offset=offset, value=b"v" if why is None else None, error=why
+    )
 
 
 @pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch) -> ScriptedConsumer:
-    scripted = ScriptedConsumer({})
+def admin(monkeypatch: pytest.MonkeyPatch) -> FakeAdmin:
+    made = FakeAdmin()
+    monkeypatch.setattr(kafka_client, "lag_client", lambda _settings: made)
+    return made
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch, admin: FakeAdmin) -> ScriptedConsumer:
+    scripted = ScriptedConsumer()
 
     def make(config: dict[str, Any]) -> ScriptedConsumer:
         scripted.config = config
         return scripted
 
     monkeypatch.setattr(kafka_client, "Consumer", make)
-    monkeypatch.setattr(kafka_client, "lag_client", lambda _settings: None)
     return scripted
 
 
@@ -324,3 +254,242 @@ def test_one_brokers_bad_certificate_does_not_end_the_consumer_but_is_told(
     KafkaClient(Settings(), Listener())
     driver.config["error_cb"](KafkaError(KafkaError._SSL, "certificate verify failed"))
     assert "check KAFKA_SSL_CA_LOCATION" in caplog.text
+
+
+def test_it_joins_for_its_topic_and_leaves_when_it_is_closed(driver: ScriptedConsumer) -> None:
+    client = joined(driver, kafka_topic="image_data")
+    assert driver.topics == ["image_data"]
+    assert client.membership() == "member 1 of generation 7"
+    client.close()
+    assert driver.closed
+
+
+def test_a_member_that_gets_no_partitions_has_joined_all_the_same(driver: ScriptedConsumer) -> None:
+    listener = Listener()
+    KafkaClient(Settings(), listener).subscribe(lambda _offsets: None)
+    driver.rebalance("on_assign")
+    assert (listener.assignments, listener.starts) == (1, {})
+
+
+def test_no_more_is_fetched_than_asked_for(driver: ScriptedConsumer) -> None:
+    client = joined(driver)
+    client.fetch(1, 0)
+    for most in (1, 2, 5):
+        driver.messages = [message(0, offset) for offset in range(10)]
+        assert len(client.fetch(most, 0)) == most
+
+
+def test_while_partitions_are_revoked_what_is_done_can_be_committed_and_not_after(driver: ScriptedConsumer) -> None:
+    listener = Listener()
+    client = joined(driver, listener)
+    client.fetch(10, 0)
+    listener.while_hearing = lambda: client.commit_now({AT0: 7, AT1: 7})
+    driver.rebalance("on_revoke", P0)
+    assert listener.gone == [("revoked", [AT0])]
+    assert driver.commits == [{0: 7, 1: 7}]
+    assert client.owned == {AT1}
+    client.commit_now({AT0: 8, AT1: 8})
+    assert driver.commits[1:] == [{1: 8}]
+
+
+def test_nothing_is_committed_for_partitions_that_are_lost_not_even_when_it_is_heard(driver: ScriptedConsumer) -> None:
+    listener = Listener()
+    client = joined(driver, listener)
+    client.fetch(10, 0)
+    listener.while_hearing = lambda: client.commit_now({AT0: 7, AT1: 7})
+    driver.rebalance("on_lost", P0)
+    assert listener.gone == [("lost", [AT0])]
+    assert driver.commits == [{1: 7}]
+    assert client.owned == {AT1}
+
+
+def test_a_commit_in_the_background_is_heard_of_when_its_answer_is_here(driver: ScriptedConsumer) -> None:
+    heard: list[Mapping[Partition, int]] = []
+    listener = Listener()
+    client = joined(driver, listener)
+    client.fetch(10, 0)
+    client.subscribe(heard.append)
+    client.commit({AT0: 7, AT1: 9, Partition("image_data", 2): 1})
+    assert heard == []
+    driver.refused = {1}
+    client.fetch(10, 0)
+    assert heard == [{AT0: 7}], "the other was refused, or is another member's"
+    assert listener.refusals == ["REBALANCE_IN_PROGRESS"]
+
+
+def test_where_there_is_nothing_to_commit_nothing_is(driver: ScriptedConsumer) -> None:
+    """The driver itself would take that for the offsets that it has noted."""
+    client = joined(driver)
+    client.fetch(10, 0)
+    for offsets in ({}, {Partition("image_data", 2): 1}):
+        client.commit(offsets)
+        client.commit_now(offsets)
+    assert driver.committed_by is None
+
+
+def test_a_partition_that_comes_back_gives_its_records_again(driver: ScriptedConsumer) -> None:
+    client = joined(driver)
+    client.fetch(10, 0)
+    driver.messages = [message(0, 7), message(1, 3)]
+    driver.during_consume = lambda: driver.rebalance("on_revoke", P0)
+    client.fetch(10, 0)
+    driver.during_consume = lambda: None
+    driver.rebalance("on_assign", P0)
+    client.fetch(10, 0)
+    driver.messages = [message(0, 3), message(0, 4)]
+    assert [m.offset() for m in client.fetch(10, 0)] == [3, 4]
+
+
+def test_a_partition_that_goes_before_it_was_begun_is_not_begun(driver: ScriptedConsumer) -> None:
+    listener = Listener()
+    client = joined(driver, listener)
+    driver.silent = True
+    client.fetch(10, 0)
+    driver.rebalance("on_revoke", P0)
+    driver.silent = False
+    client.fetch(10, 0)
+    assert listener.starts == {AT1: 3}
+    assert driver.sought == [(1, 3)]
+
+
+def test_a_beginning_that_the_broker_refuses_for_one_partition_does_not_hold_up_the_others(
+    driver: ScriptedConsumer,
+) -> None:
+    listener = Listener()
+    driver.offsets, driver.refused = {}, {1}
+    client = joined(driver, listener)
+    client.fetch(10, 0)
+    assert (listener.starts, driver.still) == ({AT0: 2}, {1})
+    driver.refused = set()
+    client.fetch(10, 0)
+    assert (listener.starts, driver.still) == ({AT0: 2, AT1: 2}, set())
+
+
+def test_that_nobody_says_where_the_group_is_is_told_once(
+    driver: ScriptedConsumer, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = joined(driver)
+    driver.silent = True
+    for _ in range(3):
+        client.fetch(10, 0)
+    (told,) = caplog.messages
+    assert told.startswith("Kafka does not say how far the group is: ")
+
+
+def test_the_lag_is_what_lies_behind_the_position(driver: ScriptedConsumer, admin: FakeAdmin) -> None:
+    client = joined(driver)
+    client.fetch(10, 0)
+    assert client.positions() == {AT0: 3, AT1: 3}, "where they begin, before anything was fetched"
+    driver.at = {0: 10, 1: 12}
+    assert client.positions() == {AT0: 10, AT1: 12}
+    admin.ends = {AT0: 15, AT1: 11}
+    assert client.look(client.positions(), is_reading=True) == {}, "asked for, not known yet"
+    assert client.look(client.positions(), is_reading=True) == {AT0: 5, AT1: 0}, (
+        "an end that is older than the position"
+    )
+
+
+def test_a_partition_that_came_back_has_no_position_before_it_is_begun(driver: ScriptedConsumer) -> None:
+    client = joined(driver)
+    client.fetch(10, 0)
+    driver.rebalance("on_revoke", P0)
+    driver.silent = True
+    driver.rebalance("on_assign", P0)
+    client.fetch(10, 0)
+    assert client.positions() == {AT1: 3}
+
+
+def test_a_member_without_partitions_notices_that_the_topic_is_gone(driver: ScriptedConsumer, admin: FakeAdmin) -> None:
+    client = KafkaClient(Settings(), Listener())
+    admin.refusal = KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    assert client.look({}, is_reading=True) == {}
+    with pytest.raises(RewoundError, match="image_data is gone"):
+        client.look({}, is_reading=True)
+
+
+def test_that_we_may_not_know_the_lag_is_told(
+    driver: ScriptedConsumer, admin: FakeAdmin, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = joined(driver)
+    client.fetch(10, 0)
+    admin.refusal = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    for _ in range(3):
+        assert client.look(client.positions(), is_reading=True) == {}
+    assert "the lag is unknown" in caplog.text
+
+
+def test_records_that_expired_are_counted(driver: ScriptedConsumer, admin: FakeAdmin) -> None:
+    client = joined(driver)
+    admin.beginnings = {AT0: 70}
+    assert client.expired([Gap(AT0, 50, 70)]) == {}
+    assert client.expired([]) == {AT0: 20}
+
+
+@pytest.mark.parametrize("code", [KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED])
+def test_a_batch_that_cannot_be_read_is_damage_and_not_the_end(driver: ScriptedConsumer, code: int) -> None:
+    client = joined(driver)
+    client.fetch(10, 0)
+    driver.messages = [message(1, 3), message(0, 20, error=code)]
+    assert [m.partition() for m in client.fetch(10, 0)] == [1]
+    assert client.damaged == {AT0: 20}
+    driver.rebalance("on_revoke", P0)
+    assert client.damaged == {}, "its next owner's"
+
+
+def test_damage_in_a_partition_that_is_not_begun_says_nothing_of_where_it_begins(driver: ScriptedConsumer) -> None:
+    client = joined(driver)
+    driver.silent = True
+    driver.messages = [message(0, 20, error=KafkaError._BAD_MSG)]
+    assert client.fetch(10, 0) == []
+    assert client.damaged == {}
+
+
+def test_a_damaged_batch_is_skipped_where_that_is_wanted_and_its_records_are_counted(
+    driver: ScriptedConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "first_readable", lambda _settings, _partition, offset: offset + 5)
+    client = joined(driver, damaged_batches="skip")
+    client.fetch(10, 0)
+    driver.messages = [message(0, 20, error=KafkaError._BAD_MSG)]
+    client.fetch(10, 0)
+    skipped: dict[Partition, int] = {}
+
+    def is_skipped() -> bool:
+        skipped.update(client.skip())
+        return bool(skipped)
+
+    wait_until(is_skipped, what="its end is found")
+    assert skipped == {AT0: 5}
+    assert driver.sought[-1] == (0, 25)
+    assert (client.damaged, client.skip()) == ({}, {})
+
+
+def test_a_partition_that_stands_still_is_looked_into(
+    driver: ScriptedConsumer, admin: FakeAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "_PATIENCE_S", -1)
+    client = joined(driver)
+    client.fetch(10, 0)
+    admin.ends = admin.stable = {AT0: 9, AT1: 3}
+    for _ in range(3):
+        client.look(client.positions(), is_reading=True)
+    assert client.damaged == {AT0: 3}
+
+
+def test_what_keeps_it_from_its_group_can_be_asked_for(driver: ScriptedConsumer) -> None:
+    client = KafkaClient(Settings(), Listener())
+    client.subscribe(lambda _offsets: None)
+    assert client.problem is None
+    driver.messages = [Message(error=KafkaError(KafkaError.INCONSISTENT_GROUP_PROTOCOL))]
+    client.listen()
+    assert "set what they use, or stop them" in str(client.problem)
+    driver.rebalance("on_assign", P0)
+    assert client.problem is None, "it was let in"
+
+
+def test_an_error_that_only_a_restart_mends_is_heard_while_it_waits_to_join(driver: ScriptedConsumer) -> None:
+    client = KafkaClient(Settings(), Listener())
+    client.listen()
+    driver.messages = [Message(error=KafkaError(KafkaError._FATAL, "fenced"))]
+    with pytest.raises(VeloxError, match="fenced; this member of the group cannot go on"):
+        client.listen()

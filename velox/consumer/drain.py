@@ -44,7 +44,6 @@ def drain(fetcher: Fetcher, flight: Flight, deadline: Deadline, stop: StopReques
     while flight.records and not deadline.has_passed() and not stop.is_urgent():
         failpoints.reach("while_draining")
         fetcher.step()
-    flight.settle()
     commit = Deadline(min(_LEAVE_S, deadline.left_s()))
     while flight.offsets.committable() and not commit.has_passed() and not stop.is_urgent():
         fetcher.commits.commit(flight.offsets.committable())

@@ -55,6 +55,7 @@ class KafkaClient:
         self._new: dict[Partition, TopicPartition] = {}
         """Owned, and their beginning is not committed yet."""
         self._starts: dict[Partition, int] = {}
+        """Where those began that are fetched."""
         self._paused = False
         self._sync_pause = False
         self._on_committed: Callable[[Mapping[Partition, int]], None] = lambda _offsets: None
@@ -166,13 +167,9 @@ class KafkaClient:
 
     def positions(self) -> dict[Partition, int]:
         """Answer from where on each owned partition will be fetched, behind Kafka's own marks."""
-        begun = [TopicPartition(*partition) for partition in self._owned if partition in self._starts]
-        asked = self._consumer.position(begun) if begun else []
-        return {
-            partition: at.offset if at.offset >= 0 else self._starts[partition]
-            for at in asked
-            if (partition := Partition(at.topic, at.partition)) in self._starts
-        }
+        asked = self._consumer.position([TopicPartition(*partition) for partition in self._starts])
+        known = {Partition(at.topic, at.partition): at.offset for at in asked if at.offset >= 0}
+        return self._starts | known
 
     def look(self, positions: Mapping[Partition, int], *, is_reading: bool) -> dict[Partition, int]:
         """Count the records from the positions on, per partition, as far as its end is known; once a second.
@@ -191,9 +188,8 @@ class KafkaClient:
         """Go past what cannot be read, as far as that is known and wanted; count the records lost with it."""
         lost = {}
         for partition, (start, end) in self._standing.take_found().items():
-            if partition in self._owned:
-                self._consumer.seek(TopicPartition(*partition, end))
-                lost[partition] = end - start
+            self._consumer.seek(TopicPartition(*partition, end))
+            lost[partition] = end - start
         return lost
 
     def expired(self, gaps: Sequence[Gap]) -> Mapping[Partition, int]:

@@ -44,6 +44,7 @@ class TransactionalProducer:
 
     def __init__(self, settings: Settings, name: str) -> None:
         """Make the producer; it connects by itself. Two that run at once never have one ``name``."""
+        self._is_open = False
         self._producer = Producer(
             {
                 **connection(settings, "velox-results"),
@@ -61,14 +62,17 @@ class TransactionalProducer:
         )
 
     def open(self, timeout_s: float) -> None:
-        """Register with the broker; may be called again after it was not answered.
+        """Register with the broker, once; may be called again, whether it was answered or not.
 
         Raises:
             BrokerUnavailableError: not now.
             VeloxError: never; the broker refuses.
         """
+        if self._is_open:  # the driver takes a second registration for a mistake
+            return
         try:
             self._producer.init_transactions(timeout_s)
+            self._is_open = True
         except KafkaException as exception:
             error: KafkaError = exception.args[0]
             if error.retriable():
