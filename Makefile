@@ -86,7 +86,7 @@ train: install ## Train the model and write it to MODEL_PATH
 	@$(BIN)/python train.py $(ARGS)
 
 bench: install ## Measure throughput beside the naive design and write it into the documents (10 minutes)
-	@test -e model.pth || { echo 'bench: training a model, as there is none' && $(BIN)/python train.py; }
+	@test -e model.pth || { echo 'bench: training a model, as there is none' && $(BIN)/python train.py --all-precisions; }
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
 
 bench-check: install ## Measure a part of it, and fail where Velox has become slower than recorded (2 minutes)

@@ -11,9 +11,11 @@ from torch import nn
 
 from velox.models import card, dataset
 from velox.models.architectures import ARCHITECTURES
+from velox.models.backends import selection
 from velox.models.backends.torch_backend import normalisation
 from velox.models.export import to_onnx
-from velox.models.measuring import measure
+from velox.models.held_out import HeldOut
+from velox.models.measuring import Measurement
 from velox.models.preprocessing import Preprocessor
 from velox.settings import Settings
 
@@ -31,18 +33,25 @@ def write(folder: Path, architecture: str) -> None:
     buffer = io.BytesIO()
     torch.save(network.state_dict(), buffer)
     weights = buffer.getvalue()
-    described = card.ModelCard(
+    made = card.ModelCard(
         architecture=architecture,
         labels=labels,
         input_size=ARCHITECTURES[architecture].input_size,
         version=card.version_of(weights, labels),
         starts_from="random",
     )
-    export = to_onnx(network, ARCHITECTURES[architecture], described.version)
-    measured = measure(network, ARCHITECTURES[architecture], export, described.version, Settings.model_construct())
-    described = replace(described, precisions=measured.precisions, profiles=measured.profiles)
-    paths = {"model_path": folder / "model.pth", "classes_path": folder / "classes.json"}
-    card.write(described, weights, export=export, quantised=measured.quantised, **paths)
+    settings = Settings.model_construct(model_path=folder / "model.pth", classes_path=folder / "classes.json")
+    export = to_onnx(network, ARCHITECTURES[architecture], made.version)
+    card.write(made, weights, export=export, model_path=settings.model_path, classes_path=settings.classes_path)
+    _measure(card.ModelFiles(weights, labels, made.version, made), made, settings)
+
+
+def _measure(files: card.ModelFiles, made: card.ModelCard, settings: Settings) -> None:
+    """Measure what the default settings may choose; anything else is measured at its first start."""
+    architecture = ARCHITECTURES[made.architecture]
+    choice, _ = selection.choose(settings, "cpu")
+    runner = selection.runner(choice, settings, files, architecture)
+    Measurement(settings, made, HeldOut(settings, architecture)).of_missing(runner)
 
 
 def _calibrate(network: nn.Module, size: int) -> None:

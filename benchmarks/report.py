@@ -4,18 +4,19 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from velox import processor
 from velox.consumer.topology import core_count
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 RECORDED = REPOSITORY / "benchmarks" / "recorded"
-_CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,19 @@ class Circumstances:
     """Processes that wanted a core over the last minute, before this benchmark started: neighbours."""
     python: str
     torch: str
+    capabilities: Sequence[str] = ()
+    """What the processor has instructions for: see ``processor``."""
+
+    @property
+    def machine(self) -> str:
+        """Name cores, processor and what that can compute with."""
+        able = f" ({', '.join(self.capabilities)})" if self.capabilities else ""
+        return f"{self.cores} cores of {self.cpu}{able}"
 
     def text(self) -> str:
         """Write them in one line."""
         return (
-            f"{self.cores} cores of {self.cpu}, load {self.load:.1f} before the start; Python {self.python}, "
+            f"{self.machine}, load {self.load:.1f} before the start; Python {self.python}, "
             f"torch {self.torch}; commit {self.commit}, {self.date}"
         )
 
@@ -44,11 +53,12 @@ def circumstances() -> Circumstances:
     return Circumstances(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         commit=_commit(),
-        cpu=_cpu(),
+        cpu=processor.name(),
         cores=core_count(),
         load=os.getloadavg()[0],
         python=platform.python_version(),
         torch=version("torch"),
+        capabilities=processor.capabilities(),
     )
 
 
@@ -87,12 +97,3 @@ def _commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def _cpu() -> str:
-    try:
-        lines = _CPU_INFO.read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

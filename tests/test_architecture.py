@@ -25,7 +25,9 @@ LAYERS = {
     "velox.heartbeat": FOUNDATION,
     "velox.logs": FOUNDATION,
     "velox.loading": FOUNDATION,
+    "velox.processor": FOUNDATION,
     "velox.signals": FOUNDATION,
+    "velox.tether": FOUNDATION,
     "velox.failpoints": FOUNDATION,
     "velox.images": ADAPTER,
     "velox.kafka": ADAPTER,
@@ -79,6 +81,7 @@ DRIVERS = {
 ENVIRONMENT = {
     "velox.settings.environment": "reads the settings",
     "velox.consumer.topology": "asks for the GPUs that CUDA shows, and sets what inference processes inherit",
+    "velox.commands.train": "sets how torch's threads wait, before there is torch",
     "velox.sources.video": "silences FFmpeg, which has no other switch",
     "velox.up.environment": "hands the environment on to the processes of `velox up`",
 }

@@ -12,6 +12,7 @@ from velox.core.text import printable
 
 HUMAN = "%(asctime)s - %(levelname)s - %(message)s"
 DATE = "%Y-%m-%d %H:%M:%S"
+Form = Literal["human", "json"]
 
 
 class _HumanFormatter(logging.Formatter):
@@ -68,7 +69,7 @@ def replace_what_cannot_be_shown() -> None:
         sys.stdout.reconfigure(errors="replace")
 
 
-def configure(*, level: str = "INFO", form: Literal["human", "json"] = "human") -> None:
+def configure(*, level: str = "INFO", form: Form = "human") -> None:
     """Log to standard output, whole lines, in the form of ``LOG_FORMAT``. Call once, at a process's start."""
     replace_what_cannot_be_shown()  # here too: an inference process begins with this
     handler = logging.StreamHandler(sys.stdout)

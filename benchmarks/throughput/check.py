@@ -3,13 +3,14 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
 from benchmarks import report
 from benchmarks.figures import Spread
 from benchmarks.programs import BenchmarkError
+from benchmarks.report import Circumstances
 from benchmarks.rig import console, notes
 from benchmarks.throughput.measuring import add_arguments, measure, warn_if_busy
 from benchmarks.throughput.plan import QUICK
@@ -65,30 +66,51 @@ def absolute(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def machines(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, bool]:
-    """Say by their circumstances on what machine each was measured, and whether they are of one kind."""
-    there, here = (f"{where['cores']} cores of {where['cpu']}" for where in (recorded, now))
-    if there == here:
-        return f"Recorded on a machine like this one, {here}", True
-    return f"Recorded on {there}, this is {here}: only ratios are compared", False
+def unlike(there: Circumstances, here: Circumstances) -> str | None:
+    """Say why ratios recorded there say nothing about this machine; None when they do.
+
+    What one design gains over another depends on the cores, and on what they compute with: an int8 without VNNI, or
+    no bf16, is another race. Where that is not known, the processor's name has to stand for it.
+    """
+    recorded, now = (where.capabilities or [where.cpu] for where in (there, here))
+    if (there.cores, *recorded) == (here.cores, *now):
+        return None
+    return (
+        f"Recorded on {there.cores} cores with {', '.join(recorded)}; this machine has {here.cores} with "
+        f"{', '.join(now)}: ratios differ, nothing to compare with. `make bench` records here"
+    )
+
+
+def machines(there: Circumstances, here: Circumstances) -> tuple[str, bool]:
+    """Say on what machine each was measured, and whether images a second can be compared too."""
+    if there.machine == here.machine:
+        return f"Recorded on a machine like this one, {here.machine}", True
+    return f"Recorded on {there.machine}, this is {here.machine}: only ratios are compared", False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure a short version of `make bench`; 1 when a ratio fell by more than a tenth and beyond the spread."""
+    """Measure a short version of `make bench`.
+
+    Returns:
+        1 when a ratio fell by more than a tenth and beyond the spread, 2 when there is nothing to compare with.
+    """
     args = _parser().parse_args(argv)
     recorded = report.recorded("throughput")
     if recorded is None:
         notes.print("benchmark: nothing is recorded to compare with: run `make bench` first", style="red", markup=False)
         return 2
-    where = report.circumstances()
+    there, where = Circumstances(**recorded["circumstances"]), report.circumstances()
+    if why := unlike(there, where):
+        notes.print(f"benchmark: {why}", style="red", markup=False)
+        return 2
     warn_if_busy(where)
     try:
         figures, wrong = measure(args, QUICK, [])
     except (BenchmarkError, ServerError) as error:
         notes.print(f"benchmark: {error}", style="red", markup=False)
         return 2
-    said, is_same = machines(recorded["circumstances"], asdict(where))
-    console.print(f"Recorded at commit {recorded['circumstances']['commit']}, now {where.commit}", highlight=False)
+    said, is_same = machines(there, where)
+    console.print(f"Recorded at commit {there.commit}, now {where.commit}", highlight=False)
     console.print(said, highlight=False)
     comparisons = compare(recorded, figures)
     for line in [comparison.text() for comparison in comparisons] + (absolute(recorded, figures) if is_same else []):
@@ -113,8 +135,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.throughput.check",
         description="Runs the naive design and Velox in turn, on fewer records than `make bench`, and compares how "
         "many times as fast Velox is with benchmarks/recorded/throughput.json. Ends with 1 when that is less by more "
-        "than 10 % and lies outside the recorded spread. Images a second are shown beside it only on a machine like "
-        "the recorded one, and judge nothing.",
+        "than 10 % and lies outside the recorded spread. Ends with 2, and measures nothing, where the cores are others "
+        "than the recorded ones: another number of them, or with other instructions to compute with (AVX-512, VNNI, "
+        "bf16, AMX, …). Images a second are shown too where the processor has the same name, and judge nothing.",
     )
     add_arguments(parser)
     return parser

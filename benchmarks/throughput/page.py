@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.figures import Roofline, Spread
+from benchmarks.report import Circumstances
 from benchmarks.throughput.summary import DesignFigures, SceneFigures
 from benchmarks.throughput.variants import NAIVE, VELOX
 
@@ -73,10 +74,10 @@ def short(figures: Mapping[str, Any]) -> str:
 
 
 def _circumstances(figures: Mapping[str, Any]) -> str:
-    where = figures["circumstances"]
+    where = Circumstances(**figures["circumstances"])
     return (
-        f"{where['date'][:10]}, commit {where['commit']}: {where['cores']} cores of {where['cpu']}, load "
-        f"{where['load']:.1f} before the start; Python {where['python']}, torch {where['torch']}; {figures['model']}."
+        f"{where.date[:10]}, commit {where.commit}: {where.machine}, load {where.load:.1f} before the start; "
+        f"Python {where.python}, torch {where.torch}; {figures['model']}."
     )
 
 

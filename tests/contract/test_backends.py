@@ -12,8 +12,7 @@ from torch import nn
 from tests.models import lively, some_images
 from velox.loading import load_class
 from velox.models.architectures import ARCHITECTURES
-from velox.models.backends.backend import PRECISIONS, Backend, Precision, UnsupportedPrecisionError
-from velox.models.backends.precision import RUNS
+from velox.models.backends.backend import PRECISIONS, RUNS, Backend, Precision, UnsupportedPrecisionError
 from velox.models.backends.selection import EXPORTED
 from velox.models.backends.torch_backend import TorchBackend
 from velox.models.export import to_onnx

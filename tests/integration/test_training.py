@@ -2,7 +2,9 @@
 
 import io
 import json
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,9 +18,12 @@ import pytest
 import torch
 
 from velox.errors import BadRecordError, ModelError, SettingsError
-from velox.models import measuring, pretrained, training
+from velox.models import card, held_out, pretrained, training, trial
+from velox.models.agreement import way
 from velox.models.architectures import ARCHITECTURES
-from velox.models.backends.precision import RUNS
+from velox.models.backends import selection
+from velox.models.backends.backend import RUNS, Precision, Runner
+from velox.models.backends.openvino_backend import OpenVinoBackend
 from velox.models.card import ModelCard
 from velox.models.image_classifier import ImageClassifier
 from velox.models.stopping import Stopped
@@ -61,14 +66,14 @@ def right_and_sure(settings: Settings, **other: str) -> list[float]:
 @pytest.fixture(autouse=True)
 def little_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep all but the model that is shared from measuring precisions on hundreds of images."""
-    monkeypatch.setattr(measuring, "_IMAGES", 16)
+    monkeypatch.setattr(held_out, "LEAST", 8)
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, ModelCard]:
-    """The default labels, learned by the small network."""
+    """The default labels, learned by the small network; with all that can be measured."""
     settings = settings_in(tmp_path_factory.mktemp("trained"))
-    return settings, training.train(settings)
+    return settings, training.train(settings, all_precisions=True)
 
 
 def test_a_trained_model_tells_the_labels_apart(trained: tuple[Settings, ModelCard]) -> None:
@@ -99,21 +104,81 @@ def test_the_card_describes_the_model(trained: tuple[Settings, ModelCard]) -> No
     assert written["version"] == classifier(settings).version
 
 
-def test_the_card_says_what_each_precision_and_fast_preprocessing_change(trained: tuple[Settings, ModelCard]) -> None:
+def test_with_all_precisions_the_card_says_what_each_and_fast_preprocessing_change(
+    trained: tuple[Settings, ModelCard],
+) -> None:
     settings, card = trained
-    ways = {f"{backend} {precision}" for backend, runs in RUNS.items() for precision in runs}
-    assert {"openvino int8", "onnxruntime int8"} <= card.precisions.keys() <= ways - {"torch fp32"}
+    ways = {way(backend, precision) for backend, runs in RUNS.items() for precision in runs}
+    always = {way("openvino", "int8"), way("onnxruntime", "int8")}
+    assert always <= card.precisions.keys() <= ways - {way("torch", "fp32")}
     for name, agreement in (*card.precisions.items(), *card.profiles.items()):
         assert agreement.images >= 400
         assert agreement.threshold == settings.confidence_threshold
         assert agreement.top1 > 0.95, name
         assert agreement.mean_difference <= agreement.max_difference <= 1
     for backend in ("openvino", "onnxruntime"):
-        exact, int8 = card.precisions[f"{backend} fp32"], card.precisions[f"{backend} int8"]
+        exact, int8 = card.precisions[way(backend, "fp32")], card.precisions[way(backend, "int8")]
         assert exact.top1 == 1
         assert exact.max_difference < 1e-4 < int8.max_difference
     assert card.profiles.keys() == {"fast"}
     assert card.profiles["fast"].max_difference > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("chosen", "measured"),
+    [
+        ({}, {"openvino bf16", "openvino int8"}),
+        ({"backend": "onnxruntime"}, {"onnxruntime int8"}),
+        ({"backend": "torch"}, {"torch bf16"}),
+        ({"precision": "int8"}, {"openvino int8"}),
+        ({"precision": "fp32"}, set()),
+    ],
+)
+def test_by_default_only_what_a_start_here_may_choose_is_measured(
+    chosen: dict[str, str], measured: set[str], tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path, samples_per_class=8, epochs=1, **chosen)
+    card = training.train(settings)
+    backend, _ = selection.choose(settings, "cpu")
+    here = {f"{backend} {precision}" for precision in runner_of(backend, settings).precisions}
+    assert card.precisions.keys() == {way(*name.split()) for name in measured & here}
+    assert card.profiles == {}
+    assert (tmp_path / "model.int8.onnx").exists() == any(name.endswith("int8") for name in measured)
+
+
+def runner_of(backend: str, settings: Settings) -> Runner:
+    files = card.read(settings.model_path, settings.classes_path)
+    return selection.runner(backend, settings, files, ARCHITECTURES[settings.model_arch])
+
+
+@pytest.mark.parametrize("all_precisions", [False, True])
+def test_a_training_loads_what_it_judges_and_starts_once_and_says_when_all_else_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, all_precisions: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    loaded: list[str] = []
+    load = OpenVinoBackend.__init__
+
+    def counted(self: OpenVinoBackend, path: Path, identity: str, precision: Precision = "fp32") -> None:
+        load(self, path, identity, precision)
+        loaded.append(precision)
+
+    monkeypatch.setattr(OpenVinoBackend, "__init__", counted)
+    settings = settings_in(tmp_path, samples_per_class=8, epochs=1, min_agreement=0)
+    training.train(settings, all_precisions=all_precisions)
+    assert sorted(loaded) == sorted(runner_of("openvino", settings).precisions)
+    assert ("are measured when first chosen; --all-precisions measures them now" in caplog.text) != all_precisions
+
+
+def test_what_is_not_installed_measures_nothing_and_the_model_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(trial, "is_installed", lambda package: package != "openvino")
+    monkeypatch.setattr(selection, "is_installed", lambda package: package != "openvino")
+    settings = settings_in(tmp_path, samples_per_class=8, epochs=1, backend="openvino")
+    training.train(settings)
+    assert "will not start: BACKEND=openvino: openvino is not installed: pip install" in caplog.text
+    assert settings.model_path.exists()
 
 
 def test_three_shapes_in_three_colours_need_settings_only(tmp_path: Path) -> None:
@@ -177,6 +242,39 @@ def test_a_signal_ends_the_command_and_leaves_the_old_model(tmp_path: Path, numb
         assert command.wait(timeout=30) == code
     assert "Stopped by" in output
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"model.pth": "old", "classes.json": "old"}
+
+
+def log_of_a_training(folder: Path, **settings: str) -> list[str]:
+    """All lines that `train.py` writes on either stream, with everything measured."""
+    small = {"MODEL_ARCH": "tiny_cnn", "EPOCHS": "1", "SAMPLES_PER_CLASS": "8", "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "train.py"), "--all-precisions"],
+        cwd=folder, env={**os.environ, **small, **settings}, text=True, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "Exporting" in done.stdout
+    assert "openvino int8" in done.stdout
+    return done.stdout.splitlines()
+
+
+def test_in_json_every_line_of_a_training_is_an_object_and_our_own(tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in log_of_a_training(tmp_path, LOG_FORMAT="json", LOG_LEVEL="DEBUG")]
+    assert {line["logger"].partition(".")[0] for line in lines} == {"velox"}
+    assert any("Held-out images right: red_circle " in line["message"] for line in lines), "in the place of the table"
+
+
+def test_every_line_of_a_training_is_our_own_or_of_the_table(tmp_path: Path) -> None:
+    lines = log_of_a_training(tmp_path)
+    table = [line for line in lines if "Held-out images" in line or line[0] in "┏┃┡│└"]
+    assert len(table) == 1 + 3 + 4 + 1, "title, head, a row of each label, foot"
+    others = [line for line in lines if line not in table]
+    wrong = [line for line in others if not re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - (INFO|WARNING) - \S", line)]
+    assert wrong == []
+    librarys = [
+        line for line in others if re.search(r"constant folding|rewrite rules|unused nodes|pre-processing", line)
+    ]
+    assert librarys == []
 
 
 def test_a_training_that_diverges_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

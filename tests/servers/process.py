@@ -6,7 +6,6 @@ import random
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -14,8 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+from velox.tether import tethered
+
 HOST = "127.0.0.1"
-TETHER = Path(__file__).parents[2] / "velox" / "up" / "tether.py"
 POLL_S = 0.05
 _PORTS = range(20_000, 32_000)
 _WORKERS = 12
@@ -95,9 +95,8 @@ class LocalServer(ABC):
 
     def launch(self) -> None:
         """Start, and wait for nothing."""
-        command = [sys.executable, "-IS", str(TETHER), str(os.getpid()), *self.command()]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+            self._process = subprocess.Popen(tethered(*self.command()), cwd=self.folder, stdout=log, stderr=log)
 
     def wait_until_ready(self) -> None:
         """Wait until the server answers; raises `ServerError` with the end of its log when it does not."""

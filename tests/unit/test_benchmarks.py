@@ -1,13 +1,17 @@
 """What the benchmarks compute and check, on figures made up here."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import report, soak
+from benchmarks import latency_table, report, scale_out, scale_table, soak
 from benchmarks.document import read_section, write_section
 from benchmarks.figures import Growth, Spread, agreement, pairwise_ratios
 from benchmarks.memory import grown
+from benchmarks.peers import outcomes
+from benchmarks.report import Circumstances
+from velox import processor
 
 
 def test_a_spread_is_least_median_and_most() -> None:
@@ -80,3 +84,54 @@ def test_what_is_recorded_is_read_again(tmp_path: Path) -> None:
     found = report.recorded("speed", folder=tmp_path)
     assert found is not None
     assert (found["images_per_s"], found["circumstances"]["cpu"]) == (5, "a processor")
+
+
+def test_a_new_record_says_what_the_processor_can_compute_with(tmp_path: Path) -> None:
+    where = report.circumstances()
+    report.record("speed", where, {}, folder=tmp_path)
+    found = report.recorded("speed", folder=tmp_path)
+    assert found is not None
+    assert found["circumstances"]["capabilities"] == list(processor.capabilities())
+    assert f"{where.cores} cores of {where.cpu}" in where.text()
+    assert all(capability in where.text() for capability in where.capabilities)
+
+
+@pytest.mark.parametrize("name", ["throughput", "latency", "scale", "peers"])
+def test_every_record_says_what_its_processor_can_compute_with_and_its_page_too(name: str) -> None:
+    where = recorded(name)["circumstances"]
+    assert where["capabilities"]
+    assert f"({', '.join(where['capabilities'])})" in read_section(name)
+
+
+def recorded(name: str) -> dict[str, Any]:
+    found = report.recorded(name)
+    assert found is not None
+    return found
+
+
+def test_the_page_shows_the_recorded_latencies() -> None:
+    found = recorded("latency")
+    measured = [latency_table.Measured(**one) for one in found["measured"]]
+    where = Circumstances(**found["circumstances"])
+    assert read_section("latency") == latency_table.markdown(where, found, measured), "run `make bench-latency`"
+
+
+def test_the_page_shows_what_was_recorded_of_growth() -> None:
+    found = recorded("scale")
+    points = [
+        scale_table.Point(**{**point, "rounds": [scale_table.Cost(**cost) for cost in point["rounds"]]})
+        for point in found["points"]
+    ]
+    where = Circumstances(**found["circumstances"])
+    assert read_section("scale") == scale_table.markdown(where, found, points, plot="scale.svg"), "make bench-scale"
+
+
+def test_the_page_shows_the_recorded_peers() -> None:
+    found = recorded("peers")
+    rows = [outcomes.Row(**{**row, "runs": tuple(outcomes.Run(**run) for run in row["runs"])}) for row in found["rows"]]
+    assert read_section("peers") == outcomes.section(found["introduction"], rows).strip(), "run `make bench-peers`"
+
+
+def test_the_page_shows_what_follows_from_the_recorded_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert scale_out.main([]) == 0
+    assert capsys.readouterr().out.strip() == read_section("scale-out"), "python -m benchmarks.scale_out --write"

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -250,10 +251,27 @@ def test_weights_and_labels_make_a_model_complete(files: Files) -> None:
     assert not files.is_complete(needs_weights=False)
 
 
-def test_an_export_that_cannot_be_written_is_one_clear_error(files: Files) -> None:
-    files.write()
-    files.export.unlink()
-    files.export.mkdir()
-    with pytest.raises(ModelError, match=r"model\.onnx: cannot write the export"):
-        card.write_export(b"export", files.model)
-    assert files.names() == ["classes.json", "model.json", "model.onnx", "model.pth"]
+def test_what_cannot_be_written_afterwards_is_one_clear_error(files: Files) -> None:
+    made = files.write()
+    writers: list[tuple[Path, Callable[[], None]]] = [
+        (files.export, lambda: card.write_export(b"export", files.model)),
+        (card.quantised_path(files.model), lambda: card.write_quantised(b"int8", files.model)),
+        (files.card, lambda: card.amend(made, files.model, files.classes)),
+    ]
+    for path, write in writers:
+        path.unlink(missing_ok=True)
+        path.mkdir()
+        with pytest.raises(ModelError, match=rf"{path.name}: cannot be written: Is a directory"):
+            write()
+    assert files.names() == ["classes.json", "model.int8.onnx", "model.json", "model.onnx", "model.pth"]
+
+
+def test_a_card_is_amended_only_while_its_model_is_there(files: Files) -> None:
+    made = files.write(b"old")
+    amended = replace(made, starts_from="imagenet")
+    card.amend(amended, files.model, files.classes)
+    assert files.read().card == amended
+    retrained = files.write(b"new")
+    with pytest.raises(ModelError, match=r"model\.pth: replaced by another model meanwhile"):
+        card.amend(amended, files.model, files.classes)
+    assert files.read().card == retrained

@@ -67,6 +67,32 @@ def test_the_module_runs_too() -> None:
     assert all(command in result.stdout for command in COMMANDS)
 
 
+TRAINS = """
+import os, sys, types
+import velox.models
+
+def run(settings, *, all_precisions):
+    print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules, all_precisions)
+    return 7
+
+velox.models.training = sys.modules["velox.models.training"] = types.SimpleNamespace(run=run)
+from velox.cli import main
+main(["train", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize(("policy", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_training_has_threads_sleep_before_there_is_torch_unless_the_user_wants_them_to_spin(
+    policy: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    for name, value in policy.items():
+        monkeypatch.setenv(name, value)
+    result = run("-c", TRAINS, "--all-precisions")
+    assert result.stdout == f"{expected} False True\n", result.stderr
+    assert result.returncode == 7
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

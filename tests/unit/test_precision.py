@@ -5,16 +5,26 @@ import logging
 import os
 import threading
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from velox import processor
 from velox.models import card
-from velox.models.agreement import Agreement
+from velox.models.agreement import Agreement, way
 from velox.models.backends import precision, speed
-from velox.models.backends.backend import Backend, Images, Precision, Probabilities, UnsupportedPrecisionError
-from velox.models.backends.precision import Started, fastest, judge
+from velox.models.backends.backend import (
+    RUNS,
+    Backend,
+    Images,
+    Precision,
+    Probabilities,
+    Runner,
+    UnsupportedPrecisionError,
+)
+from velox.models.backends.precision import Started, fastest, judge, unmeasured
 from velox.models.card import ModelCard, ModelFiles
 from velox.settings import Settings
 
@@ -68,7 +78,12 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
 
 
 def start(settings: Settings, model: ModelFiles, fake: Fake) -> Started:
-    return precision.start("onnxruntime", fake.load, settings, model, size=8)
+    return precision.start(runner("onnxruntime", fake), settings, model, size=8)
+
+
+def runner(name: str, fake: Fake, *, lacks: Precision | None = None) -> Runner:
+    """As `selection` makes it, on a processor that lacks a precision."""
+    return Runner(name, cache(fake.load), tuple(each for each in RUNS[name] if each != lacks))
 
 
 def test_a_lock_on_the_folder_holds_nothing_up(settings: Settings, tmp_path: Path) -> None:
@@ -95,6 +110,74 @@ def test_what_was_never_measured_is_not_admitted() -> None:
     verdict = judge("onnxruntime", {"openvino int8": agreeing(1)}, 0.5)
     assert verdict.admitted == ("fp32",)
     assert verdict.refused == ("int8: no agreement in the model card",)
+
+
+def test_what_this_processor_lacks_is_called_so_and_not_unmeasured() -> None:
+    verdict = judge("openvino", {"openvino bf16": agreeing(1)}, 0.5, runs=("fp32", "int8"))
+    assert verdict.admitted == ("fp32",)
+    assert verdict.refused == ("bf16: not on this processor", "int8: no agreement in the model card")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "backend", "lacks", "measured", "missing"),
+    [
+        ("auto", "openvino", None, [], ["bf16", "int8"]),
+        ("auto", "openvino", "bf16", [], ["int8"]),
+        ("auto", "openvino", None, ["openvino int8", "torch bf16"], ["bf16"]),
+        ("auto", "onnxruntime", None, ["openvino int8"], ["int8"]),
+        ("auto", "torch", None, ["torch bf16"], []),
+        ("fp32", "openvino", None, [], []),
+        ("int8", "openvino", None, [], ["int8"]),
+        ("bf16", "openvino", "bf16", [], ["bf16"]),
+        ("bf16", "onnxruntime", None, [], []),
+    ],
+)
+def test_only_what_precision_may_choose_here_is_to_be_measured(
+    chosen: str, backend: str, lacks: Precision | None, measured: list[str], missing: list[str], settings: Settings
+) -> None:
+    known = ModelCard("tiny_cnn", ("a", "b"), 8, "1", precisions=dict.fromkeys(measured, agreeing(1)))
+    chosen_settings = settings.model_copy(update={"precision": chosen})
+    assert unmeasured(runner(backend, Fake(), lacks=lacks), chosen_settings, known) == missing
+
+
+def test_an_agreement_is_measured_again_on_a_processor_that_computes_otherwise(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(measured: str) -> list[Precision]:
+        known = ModelCard("tiny_cnn", ("a", "b"), 8, "1", precisions={measured: agreeing(1)})
+        return unmeasured(runner("onnxruntime", Fake()), settings, known)
+
+    monkeypatch.setattr(processor, "capabilities", lambda: ("AVX2", "VNNI"))
+    assert missing(way("onnxruntime", "int8")) == missing("onnxruntime int8 (AVX2, VNNI)") == []
+    assert missing("onnxruntime int8 (AVX2)") == ["int8"]
+    assert missing("onnxruntime int8") == [], "an older card, which tells of no processor"
+    monkeypatch.setattr(processor, "capabilities", lambda: ())
+    assert missing(way("onnxruntime", "int8")) == []
+
+
+def test_where_it_cannot_be_measured_again_another_processors_agreement_counts_and_the_log_says_so(
+    settings: Settings,
+) -> None:
+    for top1, precision_, said in (
+        (1.0, "int8", "agrees with fp32 in 100.00% of 400 images on another processor"),
+        (0.9, "fp32", "int8 refused: it agrees with fp32 in 90.00% of 400 images on another processor, MIN_AGREEMENT"),
+    ):
+        elsewhere = ModelCard(
+            "tiny_cnn", ("a", "b"), 8, "1", precisions={"onnxruntime int8 (none such)": agreeing(top1)}
+        )
+        started = start(settings, ModelFiles(b"", ("a", "b"), "1", elsewhere), Fake())
+        assert started.precision == precision_
+        assert said in started.why
+
+
+def test_an_int8_that_can_neither_be_made_nor_is_there_is_not_to_be_measured(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "is_installed", lambda _package: False)
+    int8 = runner("openvino", Fake(), lacks="bf16")
+    assert unmeasured(int8, settings, None) == []
+    card.write_quantised(b"made elsewhere", settings.model_path)
+    assert unmeasured(int8, settings, None) == ["int8"]
 
 
 def test_the_fastest_is_chosen_and_one_that_is_hardly_faster_is_not() -> None:
@@ -132,9 +215,17 @@ def test_speeds_are_measured_once_for_a_model_a_backend_and_a_processor(
         assert start(settings, model, Fake()).precision == "int8"
     assert measured == [{"fp32", "int8"}]
     assert speed.recall(settings.model_path, "2", "onnxruntime 1") == {}
-    monkeypatch.setattr(speed, "processor", lambda: "another")
+    monkeypatch.setattr(processor, "identity", lambda: "another")
     start(settings, model, Fake())
     assert len(measured) == 2
+
+
+def test_speeds_that_lack_what_is_admitted_since_are_measured_again(
+    settings: Settings, measured: list[set[str]]
+) -> None:
+    start(settings, files(int8=1), Fake("int8"))
+    assert start(settings, files(int8=1), Fake()).precision == "int8"
+    assert measured == [{"fp32"}, {"fp32", "int8"}]
 
 
 def test_a_second_start_loads_only_what_it_runs(settings: Settings) -> None:
@@ -194,16 +285,6 @@ def test_a_forced_precision_that_the_backend_lacks_is_an_error_with_the_remedy(s
     forced = settings.model_copy(update={"precision": "bf16"})
     with pytest.raises(UnsupportedPrecisionError, match=r"onnxruntime cannot .*set BACKEND=openvino or BACKEND=torch"):
         start(forced, files(), Fake())
-
-
-def test_the_processor_is_named_with_what_it_can_do(tmp_path: Path) -> None:
-    info = tmp_path / "cpuinfo"
-    info.write_text("processor\t: 0\nmodel name\t: Fast CPU\nflags\t\t: avx2 amx_int8\n\nprocessor\t: 1\n")
-    with_amx = speed.processor(info)
-    assert with_amx.startswith("Fast CPU ")
-    info.write_text("model name\t: Fast CPU\nflags\t\t: avx2\n")
-    assert speed.processor(info) != with_amx
-    assert speed.processor(tmp_path / "nowhere")
 
 
 def test_agreements_survive_the_card(settings: Settings) -> None:

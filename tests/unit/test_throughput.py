@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from benchmarks import photos, report
 from benchmarks.document import read_section
 from benchmarks.figures import Roofline
 from benchmarks.programs import BenchmarkError
+from benchmarks.report import Circumstances
 from benchmarks.throughput import check, measuring, plan, stages
 from benchmarks.throughput.page import section, short
 from benchmarks.throughput.plan import SCENES, Job, Scene, jobs
@@ -27,7 +30,7 @@ TORCH = Design("torch", {"BACKEND": "torch"})
 ONNX = Design("onnxruntime", {"BACKEND": "onnxruntime"})
 ALONE = {"poll, parse": 0.1, "decode": 0.2, "resize": 0.1, "predict": 4.0, "hand over": 0.1, "store": 0.5}
 STAGES: Stages = {"alone": ALONE, "at_once": {**ALONE, "predict": 6.5}}
-WHERE = {
+WHERE: dict[str, Any] = {
     "date": "2026-11-21T10:00:00",
     "commit": "abc1234",
     "cpu": "a processor",
@@ -223,11 +226,51 @@ def test_a_loss_within_the_spread_is_said() -> None:
     assert comparison.text().endswith("-12 %: within the spread")
 
 
-def test_another_machine_is_named_and_compared_only_by_ratios() -> None:
-    assert check.machines(WHERE, dict(WHERE)) == ("Recorded on a machine like this one, 2 cores of a processor", True)
-    said, is_same = check.machines(WHERE, {**WHERE, "cpu": "another"})
+ZEN_4 = Circumstances(**{**WHERE, "capabilities": ["AVX2", "AVX-512", "VNNI", "bf16"]})
+
+
+def test_a_processor_of_another_name_that_computes_alike_is_compared_by_ratios() -> None:
+    same = "Recorded on a machine like this one, 2 cores of a processor (AVX2, AVX-512, VNNI, bf16)"
+    assert check.machines(ZEN_4, ZEN_4) == (same, True)
+    renamed = replace(ZEN_4, cpu="another", capabilities=tuple(ZEN_4.capabilities))
+    assert check.unlike(ZEN_4, renamed) is None
+    said, is_same = check.machines(ZEN_4, renamed)
     assert not is_same
-    assert said == "Recorded on 2 cores of a processor, this is 2 cores of another: only ratios are compared"
+    assert said.endswith("this is 2 cores of another (AVX2, AVX-512, VNNI, bf16): only ratios are compared")
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            {"capabilities": ("AVX2",)},
+            "Recorded on 2 cores with AVX2, AVX-512, VNNI, bf16; this machine has 2 with AVX2: ratios differ, nothing "
+            "to compare with. `make bench` records here",
+        ),
+        ({"cores": 8}, "this machine has 8 with AVX2, AVX-512, VNNI, bf16"),
+        ({"capabilities": ()}, "this machine has 2 with a processor"),
+    ],
+)
+def test_cores_that_compute_otherwise_are_not_compared(other: dict[str, Any], said: str) -> None:
+    assert said in (check.unlike(ZEN_4, replace(ZEN_4, **other)) or "")
+
+
+def test_where_it_is_not_known_what_cores_compute_with_their_name_decides() -> None:
+    unknown = replace(ZEN_4, capabilities=())
+    assert check.unlike(unknown, unknown) is None
+    assert check.unlike(unknown, replace(unknown, cpu="another")) is not None
+
+
+def test_a_check_that_cannot_check_fails_before_it_measures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = report.circumstances()
+    there = {**asdict(here), "capabilities": [*here.capabilities, "AMX-2040"]}
+    monkeypatch.setattr(report, "recorded", lambda _name: {**figures(), "circumstances": there})
+    assert check.main([]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "AMX-2040; this machine has" in said
+    assert "`make bench` records here" in said
 
 
 def test_a_scene_that_was_not_recorded_is_not_compared() -> None:

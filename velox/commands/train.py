@@ -1,6 +1,9 @@
 """``velox train``: training a model."""
 
 import argparse
+import logging
+import os
+import sys
 
 from velox.commands import Commands
 from velox.errors import ModelError
@@ -15,15 +18,28 @@ def add(commands: Commands) -> None:
         description="Trains MODEL_ARCH on drawn shapes; writes MODEL_PATH, CLASSES_PATH, the model card model.json, "
         "and model.onnx and model.int8.onnx, which run without torch.",
     )
+    train.add_argument(
+        "--all-precisions",
+        action="store_true",
+        help="measure how every precision of every installed backend agrees with fp32, for a model that will run "
+        "elsewhere or with other settings; by default only what a start here with these settings may choose",
+    )
     train.set_defaults(run=_run)
 
 
-def _run(_args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> int:
     from velox import settings
 
     loaded = settings.load()  # a mistake in it need not wait for torch, which takes seconds
     if not is_installed("torch"):
         raise ModelError("training needs torch, which is not installed: pip install 'velox[torch]'")
+    # Threads that spin while they wait for each other get little done beside a neighbour: training takes three times as
+    # long. To be set before torch is loaded; what the user has set stays.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from velox.models import training
 
-    return training.run(loaded)
+    code = training.run(loaded, all_precisions=args.all_precisions)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # nothing is left to do, and torch's farewell would take more than a second

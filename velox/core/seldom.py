@@ -1,9 +1,7 @@
 """What is said once in a while, however often it happens."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
-from threading import Lock
 from time import monotonic
 from typing import Final
 
@@ -11,14 +9,16 @@ _MOST_CAUSES: Final = 100
 
 
 class Seldom:
-    """Says whether a cause is due to be told: the first time, and then once in ``every_s``. Any thread may ask."""
+    """Says whether a cause is due to be told: the first time, and then once in ``every_s``.
+
+    Any thread may ask; of two that ask at once, both may hear that it is due.
+    """
 
     def __init__(self, every_s: float, *, clock: Callable[[], float] = monotonic) -> None:
         """Know of no cause yet; of too many, the one that was told first is forgotten."""
         self._every_s = every_s
         self._clock = clock
-        self._lock = Lock()
-        self._told: OrderedDict[object, tuple[float, int]] = OrderedDict()
+        self._told: dict[object, tuple[float, int]] = {}
         """When each was told last, and how often it has come since."""
 
     def is_due(self, cause: object) -> bool:
@@ -28,14 +28,13 @@ class Seldom:
     def count(self, cause: object, more: int = 1) -> int:
         """Note that it has come so often; if it is due, take it for told, and answer how often since the last time."""
         now = self._clock()
-        with self._lock:
-            told_at, unsaid = self._told.get(cause, (-inf, 0))
-            unsaid += more
-            if now - told_at < self._every_s:
-                self._told[cause] = (told_at, unsaid)
-                return 0
-            self._told[cause] = (now, 0)
-            self._told.move_to_end(cause)
-            if len(self._told) > _MOST_CAUSES:
-                self._told.popitem(last=False)
-            return unsaid
+        told_at, unsaid = self._told.get(cause, (-inf, 0))
+        unsaid += more
+        if now - told_at < self._every_s:
+            self._told[cause] = (told_at, unsaid)
+            return 0
+        self._told.pop(cause, None)  # to be the youngest
+        self._told[cause] = (now, 0)
+        for oldest in list(self._told)[:-_MOST_CAUSES]:
+            self._told.pop(oldest, None)
+        return unsaid

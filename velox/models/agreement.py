@@ -1,9 +1,11 @@
 """How far a cheaper way of predicting is from the exact one, over the same images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from velox import processor
 from velox.models.backends.backend import Probabilities
 
 _DIGITS = 6
@@ -49,3 +51,19 @@ def compare(exact: Probabilities, other: Probabilities, *, threshold: float) -> 
         threshold=threshold,
         images=len(exact),
     )
+
+
+def way(backend: str, precision: str) -> str:
+    """Name a way to predict on this processor, as the model card does: without VNNI, int8 is rounded otherwise."""
+    able = ", ".join(processor.capabilities())
+    return f"{backend} {precision} ({able})" if able else f"{backend} {precision}"
+
+
+def measured_here(agreements: Mapping[str, Agreement], backend: str, precision: str) -> Agreement | None:
+    """Find the agreement on processors like this one; one that names no processor counts on all."""
+    return agreements.get(way(backend, precision)) or agreements.get(f"{backend} {precision}")
+
+
+def measured_elsewhere(agreements: Mapping[str, Agreement], backend: str, precision: str) -> Agreement | None:
+    """Find the agreement on processors that compute with other instructions."""
+    return next((each for name, each in agreements.items() if name.startswith(f"{backend} {precision} (")), None)

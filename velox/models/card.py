@@ -39,7 +39,8 @@ class ModelCard:
     """``imagenet`` or ``scratch``."""
     dataset: Mapping[str, Any] = field(default_factory=dict)
     precisions: Mapping[str, Agreement] = field(default_factory=dict)
-    """Agreement with float32 by backend and precision, such as ``openvino int8``: those that were measured."""
+    """Agreement with float32, where it was measured, by backend, precision and what the processor computed with, like
+    ``openvino int8 (AVX2)``; without the last it counts on every processor."""
     profiles: Mapping[str, Agreement] = field(default_factory=dict)
     """Agreement of ``fast`` preprocessing with ``exact``, both in float32."""
 
@@ -192,25 +193,42 @@ def read_export(path: Path) -> bytes:
     return _checked(content, path)
 
 
-def write_export(
-    export: bytes, model_path: Path, *, quantised: bytes | None = None, described: ModelCard | None = None
-) -> None:
-    """Replace what was made from the weights alone, each file atomically; the export comes last.
+def write_export(export: bytes, model_path: Path) -> None:
+    """Replace the export alone.
 
     Raises:
-        ModelError: a file cannot be written.
+        ModelError: it cannot be written.
     """
-    contents = {
-        **({} if quantised is None else {quantised_path(model_path): quantised}),
-        **({} if described is None else {card_path(model_path): _described(described)}),
-        export_path(model_path): export,
-    }
-    for path, content in contents.items():
-        try:
-            replace(path, content)
-        except OSError as error:
-            msg = f"{path}: cannot write the export: {error.strerror or error}"
-            raise ModelError(msg) from error
+    _replace(export_path(model_path), export)
+
+
+def write_quantised(quantised: bytes, model_path: Path) -> None:
+    """Replace the export in int8 alone.
+
+    Raises:
+        ModelError: it cannot be written.
+    """
+    _replace(quantised_path(model_path), quantised)
+
+
+def amend(card: ModelCard, model_path: Path, classes_path: Path) -> None:
+    """Replace the card alone, if it is of the model that is there now.
+
+    Raises:
+        ModelError: it is not, or cannot be written.
+    """
+    if read(model_path, classes_path, needs_weights=False).version != card.version:
+        msg = f"{model_path}: replaced by another model meanwhile"
+        raise ModelError(msg)
+    _replace(card_path(model_path), _described(card))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    try:
+        replace(path, content)
+    except OSError as error:
+        msg = f"{path}: cannot be written: {error.strerror or error}"
+        raise ModelError(msg) from error
 
 
 def _described(card: ModelCard) -> bytes:

@@ -1,17 +1,10 @@
 """How good a model is on images it has not learned from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from rich.table import Table
-
-from velox.models.backends.backend import Backend
-from velox.models.dataset import Dataset
-from velox.models.preprocessing import Preprocessor
-
-_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +27,17 @@ class Evaluation:
         rates = self.confusion.diagonal() / self.confusion.sum(axis=1)
         return {label: float(rate) for label, rate in zip(self.labels, rates, strict=True)}
 
+    def __str__(self) -> str:
+        """Say it in one line: the accuracy of each label, and what is taken for what."""
+        rates = ", ".join(f"{label} {rate:.1%}" for label, rate in self.accuracy_by_label.items())
+        mistakes = [
+            f"{count} of {true} taken for {predicted}"
+            for true, row in zip(self.labels, self.confusion, strict=True)
+            for predicted, count in zip(self.labels, row, strict=True)
+            if count and predicted != true
+        ]
+        return f"Held-out images right: {'; '.join([rates, *mistakes])}"
+
     def table(self) -> Table:
         """Show the confusion matrix, and the accuracy of each label."""
         table = Table(title=f"Held-out images: {self.accuracy:.2%} right (rows: true, columns: predicted)")
@@ -44,16 +48,3 @@ class Evaluation:
         for (label, rate), row in zip(self.accuracy_by_label.items(), self.confusion, strict=True):
             table.add_row(label, *(str(count) for count in row), f"{rate:.1%}")
         return table
-
-
-def evaluate(
-    backend: Backend, preprocess: Preprocessor, labels: Sequence[str], *, held_out: Dataset, plain: Dataset
-) -> Evaluation:
-    """Predict as serving does, and count."""
-    confusion = np.zeros((len(labels), len(labels)), np.int64)
-    for start in range(0, len(held_out), _BATCH):
-        pixels, targets = held_out.batch(np.arange(start, min(start + _BATCH, len(held_out))), preprocess)
-        np.add.at(confusion, (targets, backend(pixels).argmax(1)), 1)
-    pixels, targets = plain.batch(np.arange(len(plain)), preprocess)
-    confidences = backend(pixels)[np.arange(len(plain)), targets]
-    return Evaluation(tuple(labels), confusion, float(confidences.min()))

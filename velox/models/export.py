@@ -1,11 +1,8 @@
 """The network as an ONNX file, which runs without torch: pixels in, probabilities out."""
 
 import copy
-import json
 import logging
 import sys
-from dataclasses import replace
-from pathlib import Path
 from typing import Final, cast
 
 import torch
@@ -14,14 +11,14 @@ from torch import nn
 from velox.errors import VeloxError
 from velox.models import card
 from velox.models.architectures import ARCHITECTURES, Architecture
-from velox.models.backends.torch_backend import normalisation
+from velox.models.backends.preparing import handed_over
+from velox.models.backends.torch_backend import fold_batch_norm, normalisation
 from velox.models.backends.weights import load_network
-from velox.models.card import ModelCard
-from velox.models.measuring import Measured, measure
-from velox.settings import InferenceSettings
 
 _EXAMPLES: Final = 2
 """Images in the traced batch; a dimension of 1 would be taken for one that never changes."""
+_CHATTY: Final = ("onnx_ir", "onnxscript")
+"""Loggers that tell of every rule the exporter applies."""
 
 
 class _Served(nn.Module):
@@ -46,8 +43,9 @@ class _Served(nn.Module):
 
 def to_onnx(network: nn.Module, architecture: Architecture, version: str) -> bytes:
     """Write the network, which stays as it is, for any number of images; it says which model's it is."""
-    logging.getLogger("onnx_ir").setLevel(logging.WARNING)  # it tells of every weight that it finds twice
-    served = _Served(copy.deepcopy(network).cpu()).eval()
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    served = _Served(_simplified(network)).eval()
     example = torch.zeros((_EXAMPLES, architecture.input_size, architecture.input_size, 3), dtype=torch.uint8)
     program = cast(
         torch.onnx.ONNXProgram,
@@ -68,28 +66,23 @@ def to_onnx(network: nn.Module, architecture: Architecture, version: str) -> byt
     return content
 
 
-def main(architecture_name: str) -> None:
-    """Export a model that has no export, or another model's; a process of its own, whose torch goes with it.
+def _simplified(network: nn.Module) -> nn.Module:
+    """Copy the network in a form that takes a third of the time to export: fewer operators, and none in place."""
+    simple = copy.deepcopy(network).cpu().eval()
+    fold_batch_norm(simple)
+    for layer in simple.modules():
+        if isinstance(layer, nn.ReLU | nn.ReLU6 | nn.Dropout):
+            layer.inplace = False
+    return simple
 
-    The settings come as JSON on standard input. Drawn images show how well precisions agree, so this is measured for
-    a model of drawn shapes alone; then the card says it.
-    """
-    given = json.load(sys.stdin)
-    paths = {name: Path(given[name]) for name in ("model_path", "classes_path")}
-    settings = InferenceSettings.model_construct(
-        **{**given, **paths}
-    )  # as the parent has them, whatever the environment says
+
+def main(architecture_name: str) -> None:
+    """Export a model that has no export, or another model's; a process of its own, whose torch goes with it."""
+    settings = handed_over()
     try:
         files = card.read(settings.model_path, settings.classes_path)
         architecture = ARCHITECTURES[architecture_name]
         network = load_network(architecture, files.weights, classes=len(files.labels), source=settings.model_path)
-        export = to_onnx(network, architecture, files.version)
-        measured = Measured()
-        described = files.card
-        if settings.precision != "fp32" and files.labels == settings.labels:
-            measured = measure(network, architecture, export, files.version, settings)
-            unknown = ModelCard(architecture.name, files.labels, architecture.input_size, files.version)
-            described = replace(files.card or unknown, precisions=measured.precisions, profiles=measured.profiles)
-        card.write_export(export, settings.model_path, quantised=measured.quantised, described=described)
+        card.write_export(to_onnx(network, architecture, files.version), settings.model_path)
     except VeloxError as error:
         sys.exit(str(error))

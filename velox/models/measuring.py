@@ -1,155 +1,169 @@
 """What cheaper ways of predicting change: each is measured on held-out images, as it will be served."""
 
-import copy
 import logging
-import math
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
-from typing import Final
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
-from torch import nn
-
-from velox.loading import is_installed, load_class
-from velox.models import card, dataset
-from velox.models.agreement import Agreement, compare
-from velox.models.architectures import Architecture
-from velox.models.backends.backend import Backend, Batch, Precision, Probabilities, UnsupportedPrecisionError
-from velox.models.backends.precision import RUNS
-from velox.models.backends.selection import EXPORTED
-from velox.models.backends.torch_backend import TorchBackend
-from velox.models.preprocessing import Preprocessor, Profile
+from velox.errors import ModelError, VeloxError
+from velox.models import card
+from velox.models.agreement import Agreement, compare, way
+from velox.models.architectures import ARCHITECTURES
+from velox.models.backends import selection
+from velox.models.backends.backend import Precision, Probabilities, Runner
+from velox.models.backends.precision import can_quantise, unmeasured
+from velox.models.backends.preparing import handed_over
+from velox.models.card import ModelCard
+from velox.models.held_out import HeldOut
 from velox.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
 
-_IMAGES: Final = 400
-"""At least so many, half noisy and half photo-like: one is a quarter of a percent."""
-_CALIBRATION_IMAGES: Final = 32
-_NOISY, _PHOTO_LIKE, _NOISY_CALIBRATION, _PHOTO_LIKE_CALIBRATION = range(3, 7)
-_BATCH: Final = 8
-
-Begin = Callable[[], Backend]
+CheckStop = Callable[[], None]
+"""Called between steps; raises to stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What was made and found out; for the model card."""
+class Measurement:
+    """Makes the int8 file of a model, and finds out how far precisions agree with float32; the card tells it then."""
 
-    quantised: bytes | None = None
-    precisions: Mapping[str, Agreement] = field(default_factory=dict)
-    profiles: Mapping[str, Agreement] = field(default_factory=dict)
+    def __init__(
+        self,
+        settings: InferenceSettings,
+        made: ModelCard,
+        images: HeldOut,
+        *,
+        check_stop: CheckStop = lambda: None,
+    ) -> None:
+        """Measure nothing yet.
 
+        Args:
+            settings: MODEL_PATH, PRECISION and CONFIDENCE_THRESHOLD.
+            made: the card of the model there.
+            images: what to predict.
+            check_stop: see there.
+        """
+        self._settings = settings
+        self._card = made
+        self._images = images
+        self._check_stop = check_stop
 
-def measure(
-    network: nn.Module,
-    architecture: Architecture,
-    export: bytes,
-    version: str,
-    settings: InferenceSettings,
-    *,
-    check_stop: Callable[[], None] = lambda: None,
-) -> Measured:
-    """Quantise, and compare each precision of each installed backend, and fast preprocessing, with the exact answers.
+    def of_missing(self, runner: Runner) -> ModelCard:
+        """Measure what PRECISION may choose with a backend and the card does not tell; answer the card as it is then.
 
-    Args:
-        network: the trained one, which stays as it is.
-        architecture: what it is.
-        export: of this network.
-        version: of this network, as the export says it.
-        settings: what to draw, and CONFIDENCE_THRESHOLD.
-        check_stop: called between the steps; raises to stop.
-    """
-    jpegs = [*_draw(settings, _IMAGES, _NOISY), *_draw(settings, _IMAGES, _PHOTO_LIKE)]
-    pixels = _pixels(jpegs, settings.preprocessing, architecture, settings)
-    check_stop()
-    log.info("Measuring how bf16, int8 and fast preprocessing agree with the exact answers on %d images", len(jpegs))
-    quantised = _quantised(export, architecture, settings)
-    check_stop()
-    reference = _torch(network, "fp32")
-    exact = _predict(reference, pixels)
-    profiles = {"fast": _compared_profiles(reference, exact, jpegs, architecture, settings)}
-    precisions: dict[str, Agreement] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        model_path, identity = Path(folder) / "model.pth", card.identity(architecture.name, version)
-        card.export_path(model_path).write_bytes(export)
-        if quantised:
-            card.quantised_path(model_path).write_bytes(quantised)
-        # One after the other: OpenVINO's bindings can lock each other up when two threads make their first tensors.
-        for name, begin in _ways(network, model_path, identity, has_int8=quantised is not None):
-            check_stop()
+        Raises:
+            ModelError: float32 does not run, or a file cannot be written.
+        """
+        missing = unmeasured(runner, self._settings, self._card)
+        exact = self._images.answers(runner.load("fp32"))
+        return self.compared(runner, exact, self.answers(runner, missing))
+
+    def compared(self, runner: Runner, exact: Probabilities, answers: Mapping[Precision, Probabilities]) -> ModelCard:
+        """Compare a backend's answers in some precisions with the exact ones; answer the card, which tells it then."""
+        if answers:
+            self._note(self._agreements(runner, exact, answers))
+        return self._card
+
+    def of_all(self, runners: Sequence[Runner]) -> tuple[ModelCard, Probabilities]:
+        """Measure all these backends in all precisions, and fast preprocessing; the last one's float32 is exact.
+
+        Returns:
+            The card as it is then, and what that float32 answers.
+
+        Raises:
+            ModelError: that does not run, or a file cannot be written.
+        """
+        reference = runners[-1].load("fp32")
+        exact = self._images.answers(reference)
+        found: dict[str, Agreement] = {}
+        for runner in runners:
+            rest = [precision for precision in runner.precisions if (runner, precision) != (runners[-1], "fp32")]
+            found |= self._agreements(runner, exact, self.answers(runner, rest))
+        self._check_stop()
+        is_fast = self._settings.preprocessing == "fast"
+        other = self._images.answers_after("exact" if is_fast else "fast", reference)
+        fast = self._compare(*((other, exact) if is_fast else (exact, other)))
+        log.info("fast preprocessing agrees with exact in %.2f%% of %d images", 100 * fast.top1, fast.images)
+        self._note(found, profiles={"fast": fast})
+        return self._card, exact
+
+    def answers(self, runner: Runner, precisions: Sequence[Precision]) -> dict[Precision, Probabilities]:
+        """Have the images predicted in some precisions, as far as they run; int8 takes a file that is made first."""
+        if precisions:
+            log.info("Measuring %s of %s on %d images", " and ".join(precisions), runner.name, len(self._images))
+        found: dict[Precision, Probabilities] = {}
+        for precision in precisions:
+            self._check_stop()
             try:
-                answers = _predict(begin(), pixels)
-            except UnsupportedPrecisionError:
-                log.info("%s: not on this processor", name)
-                continue
-            precisions[name] = compare(exact, answers, threshold=settings.confidence_threshold)
-            log.info("%s %s", name, precisions[name])
-    return Measured(quantised, precisions, profiles)
+                if precision == "int8":
+                    self._quantise_unless(runner)
+                found[precision] = self._images.answers(runner.load(precision))
+            except ModelError as error:
+                log.warning("%s not measured: %s", way(runner.name, precision), error)
+        return found
+
+    def _quantise_unless(self, runner: Runner) -> None:
+        """Make the int8 file, unless there is one of this model."""
+        try:
+            runner.load("int8")
+        except ModelError:
+            if quantised := self._quantised():
+                card.write_quantised(quantised, self._settings.model_path)
+
+    def _quantised(self) -> bytes | None:
+        if not can_quantise():
+            log.info("No int8: quantising takes onnxruntime: pip install 'velox[onnxruntime]'")
+            return None
+        from velox.models.quantisation import quantise  # noqa: PLC0415 - may be missing
+
+        export = card.export_path(self._settings.model_path).read_bytes()
+        try:
+            return quantise(export, self._images.for_calibration())
+        except Exception as error:  # noqa: BLE001 - whatever a network does to the quantiser, the training is not lost
+            log.warning("No int8: the network cannot be quantised: %s", error)
+            return None
+
+    def _agreements(
+        self, runner: Runner, exact: Probabilities, answers: Mapping[Precision, Probabilities]
+    ) -> dict[str, Agreement]:
+        found = {way(runner.name, precision): self._compare(exact, other) for precision, other in answers.items()}
+        for name, agreement in found.items():
+            log.info("%s %s", name, agreement)
+        return found
+
+    def _compare(self, exact: Probabilities, other: Probabilities) -> Agreement:
+        return compare(exact, other, threshold=self._settings.confidence_threshold)
+
+    def _note(self, precisions: dict[str, Agreement], *, profiles: dict[str, Agreement] | None = None) -> None:
+        """Write what was found into the card."""
+        self._card = replace(
+            self._card,
+            precisions={**self._card.precisions, **precisions},
+            profiles={**self._card.profiles, **(profiles or {})},
+        )
+        card.amend(self._card, self._settings.model_path, self._settings.classes_path)
 
 
-def _draw(settings: InferenceSettings, count: int, kind: int) -> list[bytes]:
-    """Draw half of ``count`` images, of all labels."""
-    per_label = math.ceil(count / 2 / len(settings.labels))
-    is_photo_like = kind in {_PHOTO_LIKE, _PHOTO_LIKE_CALIBRATION}
-    seed = [settings.training_seed, kind]
-    made = dataset.make(settings, per_label=per_label, seed=seed, plain_share=0, is_photo_like=is_photo_like)
-    return list(made.jpegs)
+def answers_of(
+    settings: InferenceSettings, made: ModelCard, backend: str, precisions: Sequence[Precision], images: HeldOut
+) -> dict[Precision, Probabilities]:
+    """Have the model at MODEL_PATH answer in some precisions; all that is given can go to another process."""
+    files = card.read(settings.model_path, settings.classes_path)
+    runner = selection.runner(backend, settings, files, ARCHITECTURES[made.architecture])
+    return Measurement(settings, made, images).answers(runner, precisions)
 
 
-def _pixels(jpegs: list[bytes], profile: Profile, architecture: Architecture, settings: InferenceSettings) -> Batch:
-    preprocess = replace(Preprocessor.of(settings, architecture.input_size), profile=profile)
-    return np.stack([preprocess(jpeg) for jpeg in jpegs])
-
-
-def _quantised(export: bytes, architecture: Architecture, settings: InferenceSettings) -> bytes | None:
-    if not is_installed("onnxruntime"):
-        log.info("No int8: quantising takes onnxruntime: pip install 'velox[onnxruntime]'")
-        return None
-    from velox.models.quantisation import quantise  # noqa: PLC0415 - may be missing
-
-    kinds = (_NOISY_CALIBRATION, _PHOTO_LIKE_CALIBRATION)
-    jpegs = [jpeg for kind in kinds for jpeg in _draw(settings, _CALIBRATION_IMAGES, kind)]
+def main(backend: str, architecture_name: str) -> None:
+    """Measure what a start finds missing; in a process of its own, which answers with an exit code and a last line."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    settings = handed_over()
+    architecture = ARCHITECTURES[architecture_name]
     try:
-        return quantise(export, _pixels(jpegs, settings.preprocessing, architecture, settings))
-    except Exception as error:  # noqa: BLE001 - whatever a network does to the quantiser, the training is not lost
-        log.warning("No int8: the network cannot be quantised: %s", error)
-        return None
-
-
-def _ways(network: nn.Module, model_path: Path, identity: str, *, has_int8: bool) -> Iterator[tuple[str, Begin]]:
-    """Name each backend and precision that is not the reference, with what starts it as serving does."""
-    for name, (_, backend_class) in EXPORTED.items():
-        for precision in RUNS[name]:
-            if not is_installed(name) or (precision == "int8" and not has_int8):
-                continue
-            path = card.quantised_path(model_path) if precision == "int8" else card.export_path(model_path)
-            yield f"{name} {precision}", partial(load_class(backend_class), path, identity, precision)
-    yield "torch bf16", partial(_torch, network, "bf16")
-
-
-def _torch(network: nn.Module, precision: Precision) -> Backend:
-    return TorchBackend(copy.deepcopy(network).cpu(), "cpu", precision)
-
-
-def _predict(backend: Backend, pixels: Batch) -> Probabilities:
-    return np.concatenate([backend(pixels[at : at + _BATCH]) for at in range(0, len(pixels), _BATCH)])
-
-
-def _compared_profiles(
-    reference: Backend,
-    served: Probabilities,
-    jpegs: list[bytes],
-    architecture: Architecture,
-    settings: InferenceSettings,
-) -> Agreement:
-    """Compare fast preprocessing with exact; ``served`` are the answers with the one of the settings."""
-    is_fast = settings.preprocessing == "fast"
-    other = _predict(reference, _pixels(jpegs, "exact" if is_fast else "fast", architecture, settings))
-    exact, fast = (other, served) if is_fast else (served, other)
-    agreement = compare(exact, fast, threshold=settings.confidence_threshold)
-    log.info("fast preprocessing agrees with exact in %.2f %% of %d images", 100 * agreement.top1, agreement.images)
-    return agreement
+        files = card.read(settings.model_path, settings.classes_path)
+        # Weights from elsewhere come without a card; from now on they have one.
+        made = files.card or ModelCard(architecture.name, files.labels, architecture.input_size, files.version)
+        runner = selection.runner(backend, settings, files, architecture)
+        made = Measurement(settings, made, HeldOut(settings, architecture)).of_missing(runner)
+    except VeloxError as error:
+        sys.exit(str(error))
+    if unmeasured(runner, settings, made):
+        sys.exit(1)  # the log has said why

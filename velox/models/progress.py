@@ -14,10 +14,10 @@ _MEMORY = 0.9
 """Weight of the past in the loss that is shown: single batches jump."""
 
 
-def shown(steps: Iterable[Step]) -> Iterator[Step]:
-    """Pass the steps on, and show each."""
+def shown(steps: Iterable[Step], *, as_lines: bool = False) -> Iterator[Step]:
+    """Pass the steps on, and show each; ``as_lines`` on a terminal too."""
     console = Console()
-    return _on_bar(steps, console) if console.is_terminal else _in_log(steps)
+    return _on_bar(steps, console) if console.is_terminal and not as_lines else _in_log(steps)
 
 
 def _on_bar(steps: Iterable[Step], console: Console) -> Iterator[Step]:

@@ -3,17 +3,20 @@
 import logging
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from velox.models.backends.backend import Batch
 
 _QUANTISED: Final = ["Conv", "Gemm", "Add", "ReduceMean", "GlobalAveragePool", "Clip", "Relu", "MaxPool", "Concat"]
 """All that networks spend their time with; softmax is not among them."""
+_ONLY_ERRORS: Final = 3
 
 
 def quantise(export: bytes, images: Batch) -> bytes:
@@ -23,27 +26,38 @@ def quantise(export: bytes, images: Batch) -> bytes:
         export: an ONNX file of the form that ``export.to_onnx`` gives.
         images: some that are typical, from training.
     """
+    onnxruntime.set_default_logger_severity(_ONLY_ERRORS)
     network = onnx.load_model_from_string(export)
     before = [node.op_type for node in network.graph.node].index("Conv")
-    level = logging.getLogger().level
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _silenced():
         written = Path(folder) / "int8.onnx"
-        logging.getLogger().setLevel(logging.ERROR)  # it advises through the root logger
-        try:
-            quantize_static(
-                network,
-                written,
-                _Images(network.graph.input[0].name, images),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=_QUANTISED,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                nodes_to_exclude=[node.name for node in network.graph.node[:before]],
-            )
-        finally:
-            logging.getLogger().setLevel(level)
+        quantize_static(
+            network,
+            written,
+            _Images(network.graph.input[0].name, images),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=_QUANTISED,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[node.name for node in network.graph.node[:before]],
+        )
         return written.read_bytes()
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep the tool's advice out of the log: it comes through the root logger itself, which nobody else uses."""
+    root = logging.getLogger()
+    root.addFilter(_is_error)
+    try:
+        yield
+    finally:
+        root.removeFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 class _Images(CalibrationDataReader):  # type: ignore[misc]  # it has no types

@@ -1,12 +1,12 @@
 """Trains a model on drawn shapes and writes its files: what ``train.py`` does."""
 
-import copy
 import io
 import logging
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from time import monotonic
 
 import torch
@@ -16,20 +16,24 @@ from torch import nn
 from velox import logs
 from velox.allocator import keep_large_blocks
 from velox.errors import ModelError, SettingsError
-from velox.models import card, dataset
+from velox.models import card, dataset, held_out
 from velox.models.architectures import ARCHITECTURES, Architecture
 from velox.models.backends import selection
-from velox.models.backends.torch_backend import TorchBackend
+from velox.models.backends.backend import Runner
 from velox.models.card import ModelCard
-from velox.models.evaluation import Evaluation, evaluate
+from velox.models.dataset import Dataset
+from velox.models.evaluation import Evaluation
 from velox.models.export import to_onnx
 from velox.models.fitting import Fitting
-from velox.models.measuring import measure
+from velox.models.held_out import HeldOut
+from velox.models.measuring import CheckStop
+from velox.models.other_core import OtherCore
 from velox.models.preprocessing import Preprocessor
 from velox.models.pretrained import start_from_imagenet
 from velox.models.progress import shown
 from velox.models.recipes import RECIPES
 from velox.models.stopping import Stopped, StopSignals
+from velox.models.trial import Trial
 from velox.settings import InferenceSettings
 from velox.sources.drawing import check_shapes
 
@@ -39,13 +43,13 @@ _GOOD_ACCURACY = 0.99
 _LOG_WIDTH = 160
 
 
-def run(settings: InferenceSettings) -> int:
+def run(settings: InferenceSettings, *, all_precisions: bool = False) -> int:
     """Train, report, write; answer the exit code: 0, or 128 + the signal that stopped it."""
     keep_large_blocks()
     logs.configure(level=settings.log_level, form=settings.log_format)
     with StopSignals() as signals:
         try:
-            train(settings, check_stop=signals.check)
+            train(settings, all_precisions=all_precisions, check_stop=signals.check)
         except Stopped as stopped:
             log.warning("%s; an old model, if there was one, is untouched", stopped)
             return stopped.exit_code
@@ -53,13 +57,18 @@ def run(settings: InferenceSettings) -> int:
 
 
 def train(
-    settings: InferenceSettings, *, pretrained: bool = True, check_stop: Callable[[], None] = lambda: None
+    settings: InferenceSettings,
+    *,
+    pretrained: bool = True,
+    all_precisions: bool = False,
+    check_stop: CheckStop = lambda: None,
 ) -> ModelCard:
     """Train MODEL_ARCH for the settings' labels and replace the model's files at MODEL_PATH and CLASSES_PATH.
 
     Args:
         settings: what to draw, how to train, where to write.
         pretrained: try to start from ImageNet weights.
+        all_precisions: measure all that can run the model, not only what a start here with these settings may choose.
         check_stop: called at each step; raises to stop, with no file touched.
 
     Returns:
@@ -83,30 +92,37 @@ def train(
         architecture.name, device, starts_from, len(settings.labels), len(training_set), settings.epochs,
     )  # fmt: skip
 
-    recipe = RECIPES[architecture.name]
-    preprocessor = partial(Preprocessor.of, settings)
-    fitting = Fitting(network, recipe, preprocessor, device=device, seed=settings.training_seed)
-    with _threads(recipe.threads):
-        for step in shown(fitting.run(training_set, epochs=settings.epochs)):
-            log.debug("%s", step)
-            check_stop()
-        evaluation = _evaluate(network, architecture, settings, device)
+    threads = _threads(RECIPES[architecture.name].threads)
+    with threads, tempfile.TemporaryDirectory() as folder, OtherCore(settings) as other_core:
+        _fit(network, training_set, settings, device=device, check_stop=check_stop)
+        made, weights = _describe(network, architecture, settings, starts_from)
+        log.info("Exporting the model, so that it runs without torch")
+        images = other_core.begin(HeldOut, settings, architecture, held_out.LEAST)
+        export = to_onnx(network, architecture, made.version)
         check_stop()
+        trial = Trial(Path(folder), made, weights, export, settings, device=device)
+        evaluation = trial.judge(images(), other_core, all_precisions=all_precisions, check_stop=check_stop)
+        check_stop()
+        card.write(
+            trial.card, weights, export=export, quantised=trial.quantised,
+            model_path=settings.model_path, classes_path=settings.classes_path,
+        )  # fmt: skip
+        _report(evaluation, settings, took_s=monotonic() - started)
+        if device == "cpu":
+            _serve_once(settings, architecture, trial.runner)
+    if not all_precisions:
+        log.info("Other backends and precisions are measured when first chosen; --all-precisions measures them now")
+    return trial.card
 
-    model_card, weights = _describe(network, architecture, settings, evaluation, starts_from)
-    export = to_onnx(network, architecture, model_card.version)
-    check_stop()
-    with _threads(recipe.threads):
-        measured = measure(network, architecture, export, model_card.version, settings, check_stop=check_stop)
-    model_card = replace(model_card, precisions=measured.precisions, profiles=measured.profiles)
-    card.write(
-        model_card, weights, export=export, quantised=measured.quantised,
-        model_path=settings.model_path, classes_path=settings.classes_path,
-    )  # fmt: skip
-    _report(evaluation, settings, took_s=monotonic() - started)
-    if device == "cpu":
-        _serve_once(settings, architecture)
-    return model_card
+
+def _fit(
+    network: nn.Module, training_set: Dataset, settings: InferenceSettings, *, device: str, check_stop: CheckStop
+) -> None:
+    recipe, preprocessor = RECIPES[settings.model_arch], partial(Preprocessor.of, settings)
+    fitting = Fitting(network, recipe, preprocessor, device=device, seed=settings.training_seed)
+    for step in shown(fitting.run(training_set, epochs=settings.epochs), as_lines=settings.log_format == "json"):
+        log.debug("%s", step)
+        check_stop()
 
 
 @contextmanager
@@ -126,22 +142,11 @@ def _device(settings: InferenceSettings) -> str:
     return "cuda" if has_cuda and settings.device != "cpu" else "cpu"
 
 
-def _evaluate(network: nn.Module, architecture: Architecture, settings: InferenceSettings, device: str) -> Evaluation:
-    """Judge the network as it will be served: same preprocessing, same backend."""
-    held_out_per_label = min(max(settings.samples_per_class // 4, 20), 100)
-    return evaluate(
-        TorchBackend(copy.deepcopy(network), device),
-        Preprocessor.of(settings, architecture.input_size),
-        settings.labels,
-        held_out=dataset.make(settings, per_label=held_out_per_label, seed=[settings.training_seed, 1], plain_share=0),
-        plain=dataset.make(settings, per_label=1, seed=[settings.training_seed, 2], plain_share=1),
-    )
-
-
-def _serve_once(settings: InferenceSettings, architecture: Architecture) -> None:
+def _serve_once(settings: InferenceSettings, architecture: Architecture, loaded: Runner | None) -> None:
     """Start the model as a consumer will: what it chooses is logged, and how fast all are is known from then on."""
+    files = card.read(settings.model_path, settings.classes_path)
     try:
-        selection.start(settings, card.read(settings.model_path, settings.classes_path), architecture, "cpu")
+        selection.start(settings, files, architecture, "cpu", loaded=loaded)
     except ModelError as error:
         log.warning("A consumer with these settings will not start: %s", error)
 
@@ -150,7 +155,6 @@ def _describe(
     network: nn.Module,
     architecture: Architecture,
     settings: InferenceSettings,
-    evaluation: Evaluation,
     starts_from: str,
 ) -> tuple[ModelCard, bytes]:
     # Saved through memory: to a file, torch would store the temporary name too, and equal weights differ in hash.
@@ -163,8 +167,6 @@ def _describe(
         input_size=architecture.input_size,
         version=card.version_of(weights, settings.labels),
         preprocessing=settings.preprocessing,
-        accuracy=evaluation.accuracy,
-        accuracy_by_label=evaluation.accuracy_by_label,
         starts_from=starts_from,
         dataset={
             "samples_per_class": settings.samples_per_class,
@@ -180,10 +182,13 @@ def _describe(
 
 
 def _report(evaluation: Evaluation, settings: InferenceSettings, *, took_s: float) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = _LOG_WIDTH  # a log has no edge at which labels must break
-    console.print(evaluation.table())
+    if settings.log_format == "json":
+        log.info("%s", evaluation)  # a table is no line of JSON
+    else:
+        console = Console()
+        if not console.is_terminal:
+            console.width = _LOG_WIDTH  # a log has no edge at which labels must break
+        console.print(evaluation.table())
     log.info(
         "Held-out accuracy %.2f %%; least confidence on plain images %.3f; wrote %s after %.0f s",
         100 * evaluation.accuracy, evaluation.plain_confidence, settings.model_path, took_s,

@@ -1,18 +1,16 @@
 """The processes of the pipeline: started, listened to, stopped."""
 
-import os
 import re
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import IO, Final, TextIO
 
 from velox.errors import VeloxError
+from velox.tether import tethered
 
-_TETHER: Final = Path(__file__).with_name("tether.py")
 _LINE: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - (?P<level>[A-Z]+) - (?P<message>.*)")
 _TAIL_LINES: Final = 15
 _SHOWN: Final = frozenset({"WARNING", "ERROR", "CRITICAL"})
@@ -23,7 +21,7 @@ OnTrouble = Callable[[str, str], None]
 
 def tethered_command(name: str) -> list[str]:
     """Write the command line of ``velox <name>``, to be run by the main thread's process and to end with it."""
-    return [*(sys.executable, "-IS", str(_TETHER), str(os.getpid())), *(sys.executable, "-m", "velox", name)]
+    return tethered(sys.executable, "-m", "velox", name)
 
 
 class Child:

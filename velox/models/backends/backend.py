@@ -1,6 +1,7 @@
 """The Backend contract: a network, ready to run on one device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 import numpy as np
@@ -17,6 +18,12 @@ Probabilities = npt.NDArray[np.float32]
 Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "bf16", "int8")
 """What a network can be computed with, most exact first."""
+RUNS: Final[Mapping[str, tuple[Precision, ...]]] = {
+    "openvino": ("fp32", "bf16", "int8"),
+    "onnxruntime": ("fp32", "int8"),
+    "torch": ("fp32", "bf16"),
+}
+"""What each backend can compute with on a CPU, if the processor can."""
 
 
 class UnsupportedPrecisionError(ModelError):
@@ -28,3 +35,19 @@ class Backend(Protocol):
 
     def __call__(self, images: Images) -> Probabilities:
         """Answer for 1 or more images, in their order. Used by one thread."""
+
+
+Load = Callable[[Precision], Backend]
+"""Starts a backend in a precision; raises ModelError when it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """One way to run one model on this machine's CPU."""
+
+    name: str
+    """The backend's, as BACKEND has it."""
+    load: Load
+    """Started once for each precision: asked again, it answers the same backend."""
+    precisions: tuple[Precision, ...]
+    """What it computes with on this processor, most exact first; float32 always."""

@@ -32,6 +32,11 @@ class OnnxRuntimeBackend:
             raise ModelError(msg)
         self._input = self._session.get_inputs()[0].name
 
+    @staticmethod
+    def can_compute(_precision: Precision) -> bool:
+        """Say whether this processor can compute in a precision: each can in those that it has kernels for."""
+        return True
+
     def __call__(self, images: Images) -> Probabilities:
         """Answer image by image."""
         answers = [self._session.run(None, {self._input: image[np.newaxis]})[0] for image in images]

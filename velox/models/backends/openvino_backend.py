@@ -47,6 +47,11 @@ class OpenVinoBackend:
             raise UnsupportedPrecisionError("PRECISION=bf16: this processor cannot compute with it: take fp32 or int8")
         self._request = compiled.create_infer_request()
 
+    @staticmethod
+    def can_compute(precision: Precision) -> bool:
+        """Say whether this processor has instructions for ``precision``; AVX-512 alone would imitate bf16."""
+        return precision != "bf16" or "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
     def __call__(self, images: Images) -> Probabilities:
         """Answer image by image."""
         answers = [self._request.infer([image[np.newaxis]], share_inputs=True)[0] for image in images]

@@ -2,30 +2,31 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version as version_of_package
 from pathlib import Path
 from typing import Final
 
 from velox.errors import ModelError
-from velox.models.agreement import Agreement
+from velox.loading import is_installed
+from velox.models import card
+from velox.models.agreement import Agreement, measured_elsewhere, measured_here
 from velox.models.backends import speed
-from velox.models.backends.backend import PRECISIONS, Backend, Precision, UnsupportedPrecisionError
-from velox.models.backends.exporting import alone_with
-from velox.models.card import ModelFiles
+from velox.models.backends.alone import alone_with
+from velox.models.backends.backend import (
+    PRECISIONS,
+    RUNS,
+    Backend,
+    Precision,
+    Runner,
+    UnsupportedPrecisionError,
+)
+from velox.models.card import ModelCard, ModelFiles
 from velox.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
 
-RUNS: Final[Mapping[str, tuple[Precision, ...]]] = {
-    "openvino": ("fp32", "bf16", "int8"),
-    "onnxruntime": ("fp32", "int8"),
-    "torch": ("fp32", "bf16"),
-}
-"""What each backend can compute with on a CPU."""
-Load = Callable[[Precision], Backend]
 _WORTH_IT: Final = 0.95
 """A less exact precision has to take less than this part of the time."""
 
@@ -49,18 +50,41 @@ class Started:
     """It was forced, and nothing shows that it answers as float32 does."""
 
 
-def judge(backend: str, agreements: Mapping[str, Agreement], minimum: float) -> Verdict:
-    """Admit float32, and what agrees with it well enough by the model card."""
+def unmeasured(runner: Runner, settings: InferenceSettings, known: ModelCard | None) -> list[Precision]:
+    """Name what PRECISION may choose here while the card does not tell how well it agrees."""
+    wanted = runner.precisions if settings.precision == "auto" else (settings.precision,)
+    agreements = known.precisions if known else {}
+    return [
+        precision
+        for precision in wanted
+        if precision != "fp32"
+        and precision in RUNS[runner.name]
+        and measured_here(agreements, runner.name, precision) is None
+        and (precision != "int8" or can_quantise() or card.quantised_path(settings.model_path).exists())
+    ]
+
+
+def can_quantise() -> bool:
+    """Say whether what makes int8 files is installed."""
+    return is_installed("onnx") and is_installed("onnxruntime")
+
+
+def judge(
+    backend: str, agreements: Mapping[str, Agreement], minimum: float, *, runs: Sequence[Precision] | None = None
+) -> Verdict:
+    """Admit float32, and what agrees with it well enough by the model card; ``runs`` are those that can be had here."""
     admitted: list[Precision] = []
     refused: list[str] = []
     for precision in RUNS[backend]:
-        agreement = agreements.get(f"{backend} {precision}")
-        if precision == "fp32" or (agreement is not None and agreement.least >= minimum):
+        agreement, where = _known(agreements, backend, precision)
+        if runs is not None and precision not in runs:
+            refused.append(f"{precision}: not on this processor")
+        elif precision == "fp32" or (agreement is not None and agreement.least >= minimum):
             admitted.append(precision)
         elif agreement is None:
             refused.append(f"{precision}: no agreement in the model card")
         else:
-            refused.append(f"{precision} refused: it {agreement}, MIN_AGREEMENT={minimum:g}")
+            refused.append(f"{precision} refused: it {agreement}{where}, MIN_AGREEMENT={minimum:g}")
     return Verdict(tuple(admitted), tuple(refused))
 
 
@@ -73,12 +97,11 @@ def fastest(speeds: speed.Speeds) -> Precision:
     return best
 
 
-def start(name: str, load: Load, settings: InferenceSettings, files: ModelFiles, *, size: int) -> Started:
-    """Start the backend called ``name`` in what PRECISION says.
+def start(runner: Runner, settings: InferenceSettings, files: ModelFiles, *, size: int) -> Started:
+    """Start a backend in what PRECISION says.
 
     Args:
-        name: a backend that runs on CPUs.
-        load: starts it with a precision.
+        runner: the backend.
         settings: PRECISION, MIN_AGREEMENT, MODEL_PATH.
         files: the model, whose card tells the agreements.
         size: side of the square input in pixels.
@@ -87,63 +110,65 @@ def start(name: str, load: Load, settings: InferenceSettings, files: ModelFiles,
         ModelError: the backend cannot run what is forced, or not even float32.
     """
     agreements = files.card.precisions if files.card else {}
-    verdict = judge(name, agreements, settings.min_agreement)
-    load = cache(load)  # what was timed is what runs
     if settings.precision != "auto":
-        return _forced(name, load, settings.precision, verdict, agreements)
+        verdict = judge(runner.name, agreements, settings.min_agreement)
+        return _forced(runner, settings.precision, verdict, agreements)
+    verdict = judge(runner.name, agreements, settings.min_agreement, runs=runner.precisions)
     if verdict.admitted == ("fp32",):
-        return Started(load("fp32"), "fp32", "; ".join(verdict.refused))
-    known = _speeds(name, load, settings.model_path, files.version, size)
+        return Started(runner.load("fp32"), "fp32", "; ".join(verdict.refused))
+    known = _speeds(runner, verdict.admitted, settings.model_path, files.version, size=size)
     speeds = {precision: known[precision] for precision in verdict.admitted if precision in known}
     while True:
         chosen = fastest(speeds)
         try:
-            backend = load(chosen)
+            backend = runner.load(chosen)
         except ModelError as error:
             if chosen == "fp32":
                 raise
             log.warning("not in %s: %s", chosen, error)
             del speeds[chosen]
         else:
-            reasons = [_timed(chosen, speeds), _agreed(name, chosen, agreements), *verdict.refused]
+            reasons = [_timed(chosen, speeds), _agreed(runner.name, chosen, agreements), *verdict.refused]
             return Started(backend, chosen, "; ".join(filter(None, reasons)))
 
 
-def _forced(
-    name: str, load: Load, precision: Precision, verdict: Verdict, agreements: Mapping[str, Agreement]
-) -> Started:
-    if precision not in RUNS[name]:
+def _forced(runner: Runner, precision: Precision, verdict: Verdict, agreements: Mapping[str, Agreement]) -> Started:
+    if precision not in RUNS[runner.name]:
         others = " or ".join(f"BACKEND={other}" for other, runs in RUNS.items() if precision in runs)
-        msg = f"PRECISION={precision}: {name} cannot compute with it on a CPU: set {others}, or another PRECISION"
+        msg = (
+            f"PRECISION={precision}: {runner.name} cannot compute with it on a CPU: set {others}, or another PRECISION"
+        )
         raise UnsupportedPrecisionError(msg)
-    backend = load(precision)
-    reasons = [f"PRECISION={precision}", _agreed(name, precision, agreements)]
+    backend = runner.load(precision)
+    reasons = [f"PRECISION={precision}", _agreed(runner.name, precision, agreements)]
     if precision not in verdict.admitted:
         reasons = [f"PRECISION={precision}", *(reason for reason in verdict.refused if reason.startswith(precision))]
     return Started(backend, precision, "; ".join(filter(None, reasons)), is_doubtful=precision not in verdict.admitted)
 
 
-def _speeds(name: str, load: Load, model_path: Path, version: str, size: int) -> speed.Speeds:
-    """Answer what is remembered, else measure: where it can be remembered, one process for all."""
-    package = f"{name} {version_of_package(name)}"
-    if known := speed.recall(model_path, version, package):
+def _speeds(
+    runner: Runner, admitted: Sequence[Precision], model_path: Path, version: str, *, size: int
+) -> speed.Speeds:
+    """Answer what is remembered, if that is of all, else measure: where it can be remembered, one process for all."""
+    package = f"{runner.name} {version_of_package(runner.name)}"
+    if (known := speed.recall(model_path, version, package)).keys() >= {*admitted}:
         return known
     if not os.access(model_path.parent, os.W_OK):
-        return _measured(name, load, size)
+        return _measured(runner, size)
     with alone_with(model_path):
-        if known := speed.recall(model_path, version, package):
+        if (known := speed.recall(model_path, version, package)).keys() >= {*admitted}:
             return known
-        measured = _measured(name, load, size)
+        measured = _measured(runner, size)
         speed.remember(model_path, version, package, measured)
         return measured
 
 
-def _measured(name: str, load: Load, size: int) -> speed.Speeds:
+def _measured(runner: Runner, size: int) -> speed.Speeds:
     """Time all that can be loaded, also what MIN_AGREEMENT does not admit today."""
     backends: dict[Precision, Backend] = {}
-    for precision in RUNS[name]:
+    for precision in runner.precisions:
         try:
-            backends[precision] = load(precision)
+            backends[precision] = runner.load(precision)
         except ModelError as error:
             if precision == "fp32":
                 raise
@@ -157,5 +182,12 @@ def _timed(chosen: Precision, speeds: speed.Speeds) -> str:
 
 
 def _agreed(name: str, precision: Precision, agreements: Mapping[str, Agreement]) -> str:
-    agreement = agreements.get(f"{name} {precision}")
-    return str(agreement) if agreement and precision != "fp32" else ""
+    agreement, where = _known(agreements, name, precision)
+    return f"{agreement}{where}" if agreement and precision != "fp32" else ""
+
+
+def _known(agreements: Mapping[str, Agreement], backend: str, precision: Precision) -> tuple[Agreement | None, str]:
+    """Find an agreement, if need be that on another processor: then it could not be measured here."""
+    if here := measured_here(agreements, backend, precision):
+        return here, ""
+    return measured_elsewhere(agreements, backend, precision), " on another processor"

@@ -1,22 +1,19 @@
 """Which backend runs the model, and the export that it may need."""
 
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import Any, Final
 
 from velox.errors import ModelError
 from velox.loading import is_installed, load_class
 from velox.models import card
 from velox.models.architectures import Architecture
 from velox.models.backends import precision
-from velox.models.backends.backend import Backend, Precision, UnsupportedPrecisionError
-from velox.models.backends.exporting import alone_with, check_can_export, export_unless
-from velox.models.backends.precision import RUNS, Started
+from velox.models.backends.backend import RUNS, Backend, Precision, Runner, UnsupportedPrecisionError
+from velox.models.backends.precision import Started
+from velox.models.backends.preparing import Preparing
 from velox.models.card import ModelFiles
 from velox.settings import InferenceSettings
-
-if TYPE_CHECKING:
-    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -43,26 +40,37 @@ def lacks_model(settings: InferenceSettings) -> bool:
     return not card.is_complete(settings.model_path, settings.classes_path, needs_weights=needed)
 
 
-def start(settings: InferenceSettings, files: ModelFiles, architecture: Architecture, device: str) -> Backend:
+def start(
+    settings: InferenceSettings,
+    files: ModelFiles,
+    architecture: Architecture,
+    device: str,
+    *,
+    loaded: Runner | None = None,
+) -> Backend:
     """Start what BACKEND and PRECISION ask for, and log in one line what that is and why.
+
+    What is missing is made and measured first: see ``preparing``. What ``loaded`` has of this very model is not loaded
+    again.
 
     Raises:
         ModelError: the files are damaged or do not fit together, what should run them is not installed, or it cannot
             compute with PRECISION.
     """
     choice, why = choose(settings, device)
-    if choice == "torch":
-        return _torch(settings, files, architecture, device, why)
-    title, _ = EXPORTED[choice]
-    try:
-        return _exported(choice, settings, files, architecture, why)
-    except UnsupportedPrecisionError:
-        raise
-    except ModelError as error:
-        if settings.backend != "auto" or not is_installed("torch"):
+    if choice == "torch" and device != "cpu":
+        return _on_gpu(settings, files, architecture, device, why)
+    if choice != "torch":
+        try:
+            return _on_cpu(choice, settings, files, architecture, why, loaded=loaded)
+        except UnsupportedPrecisionError:
             raise
-        log.warning("%s cannot run the model: %s", title, error)
-    return _torch(settings, files, architecture, device, f"instead of {title}")
+        except ModelError as error:
+            if settings.backend != "auto" or not is_installed("torch"):
+                raise
+            log.warning("%s cannot run the model: %s", title(choice), error)
+        why = f"instead of {title(choice)}"
+    return _on_cpu("torch", settings, files, architecture, why, loaded=loaded)
 
 
 def choose(settings: InferenceSettings, device: str) -> tuple[str, str]:
@@ -77,65 +85,89 @@ def choose(settings: InferenceSettings, device: str) -> tuple[str, str]:
     return "torch", f"neither {' nor '.join(EXPORTED)} is installed"
 
 
-def _torch(
+def title(name: str) -> str:
+    """Say what people call a backend."""
+    return EXPORTED[name][0] if name in EXPORTED else name
+
+
+def runner(name: str, settings: InferenceSettings, files: ModelFiles, architecture: Architecture) -> Runner:
+    """Say how a backend, which is installed, runs the model at MODEL_PATH on the CPU; nothing is loaded yet."""
+    if name == "torch":
+        from velox.models.backends.torch_backend import TorchBackend  # noqa: PLC0415 - torch may be missing
+        from velox.models.backends.weights import load_network  # noqa: PLC0415 - as above
+
+        backend: Any = TorchBackend
+
+        def load(chosen: Precision) -> Backend:
+            weights, source = files.weights, settings.model_path
+            network = load_network(architecture, weights, classes=len(files.labels), source=source)
+            return TorchBackend(network, "cpu", chosen)
+
+    else:
+        backend = load_class(EXPORTED[name][1])
+
+        def load(chosen: Precision) -> Backend:
+            path_of = card.quantised_path if chosen == "int8" else card.export_path
+            identity = card.identity(architecture.name, files.version)
+            exported: Backend = backend(path_of(settings.model_path), identity, chosen)
+            return exported
+
+    return Runner(name, cache(load), tuple(filter(backend.can_compute, RUNS[name])))
+
+
+def _on_gpu(
     settings: InferenceSettings, files: ModelFiles, architecture: Architecture, device: str, why: str
 ) -> Backend:
-    if not is_installed("torch"):
-        msg = (
-            f"torch would have to run the model ({why}), but is not installed: pip install 'velox[torch]'; "
-            "or pip install 'velox[openvino]' and set DEVICE=cpu"
-        )
-        raise ModelError(msg)
+    _check_installed("torch", why)
     from velox.models.backends.torch_backend import TorchBackend  # noqa: PLC0415 - torch may be missing
     from velox.models.backends.weights import load_network  # noqa: PLC0415 - as above
 
-    def network() -> "nn.Module":
-        return load_network(architecture, files.weights, classes=len(files.labels), source=settings.model_path)
-
-    if device != "cpu":
-        backend = TorchBackend(network(), device, settings.precision)
-        log.info("torch runs the model (%s), PRECISION=%s", why, settings.precision)
-        return backend
-
-    def load(chosen: Precision) -> Backend:
-        return TorchBackend(network(), device, chosen)
-
-    started = precision.start("torch", load, settings, files, size=architecture.input_size)
-    return _logged("torch", why, started)
+    network = load_network(architecture, files.weights, classes=len(files.labels), source=settings.model_path)
+    backend = TorchBackend(network, device, settings.precision)
+    log.info("torch runs the model (%s), PRECISION=%s", why, settings.precision)
+    return backend
 
 
-def _exported(
-    name: str, settings: InferenceSettings, files: ModelFiles, architecture: Architecture, why: str
+def _on_cpu(
+    name: str,
+    settings: InferenceSettings,
+    files: ModelFiles,
+    architecture: Architecture,
+    why: str,
+    *,
+    loaded: Runner | None,
 ) -> Backend:
-    if not is_installed(name):
-        msg = f"BACKEND={name}: {name} is not installed: pip install 'velox[{name}]'"
-        raise ModelError(msg)
-    title, backend_class = EXPORTED[name]
-    run: Callable[..., Backend] = load_class(backend_class)
-    identity = card.identity(architecture.name, files.version)
-    path = card.export_path(settings.model_path)
-
-    def load(chosen: Precision) -> Backend:
-        return run(card.quantised_path(settings.model_path) if chosen == "int8" else path, identity, chosen)
+    _check_installed(name, why)
+    preparing = Preparing(settings, architecture)
+    run = loaded if loaded and loaded.name == name else runner(name, settings, files, architecture)
 
     def begin(files: ModelFiles) -> Started:
-        return precision.start(name, load, settings, files, size=architecture.input_size)
+        files = preparing.measure_missing(run, files)
+        return precision.start(run, settings, files, size=architecture.input_size)
 
     try:
         started = begin(files)
     except UnsupportedPrecisionError:
         raise
     except ModelError as problem:
-        check_can_export(path, files, problem)
-        needed: Precision = "int8" if settings.precision == "int8" else "fp32"
-        with alone_with(settings.model_path):
-            export_unless(lambda: load(needed), settings, architecture)
-        started = begin(card.read(settings.model_path, settings.classes_path))  # the card may be new, too
-    return _logged(title, why, started)
-
-
-def _logged(title: str, why: str, started: Started) -> Backend:
-    log.info("%s runs the model (%s) in %s (%s)", title, why, started.precision, started.why or "the exact one")
+        if name == "torch":
+            raise
+        started = begin(preparing.export_unless(run.load, problem, files))
+    log.info("%s runs the model (%s) in %s (%s)", title(name), why, started.precision, started.why or "the exact one")
     if started.is_doubtful:
         log.warning("nothing shows that %s answers as fp32 does: %s", started.precision, started.why)
     return started.backend
+
+
+def _check_installed(name: str, why: str) -> None:
+    """Raise, with the remedy, when a backend cannot be imported."""
+    if is_installed(name):
+        return
+    if name != "torch":
+        msg = f"BACKEND={name}: {name} is not installed: pip install 'velox[{name}]'"
+        raise ModelError(msg)
+    msg = (
+        f"torch would have to run the model ({why}), but is not installed: pip install 'velox[torch]'; "
+        "or pip install 'velox[openvino]' and set DEVICE=cpu"
+    )
+    raise ModelError(msg)

@@ -1,9 +1,7 @@
 """How fast each precision is on this processor: measured once, and remembered beside the model."""
 
-import hashlib
 import json
 import logging
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
@@ -11,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from velox import processor
 from velox.models.backends.backend import PRECISIONS, Backend, Precision
 from velox.models.replacing import replace
 
@@ -19,7 +18,6 @@ log = logging.getLogger(__name__)
 _BUDGET_S: Final = 0.3
 _MIN_ROUNDS: Final = 3
 _IMAGES: Final = 4
-_CPU_INFO: Final = Path("/proc/cpuinfo")
 
 Speeds = Mapping[Precision, float]
 """Milliseconds an image."""
@@ -65,20 +63,8 @@ def remember(model_path: Path, version: str, backend: str, speeds: Speeds) -> No
         log.debug("speeds are not remembered: %s", error)
 
 
-def processor(cpu_info: Path = _CPU_INFO) -> str:
-    """Name the processor: its model, and a hash of what it can do, since virtual machines hide parts of it."""
-    try:
-        lines = cpu_info.read_text().splitlines()
-    except OSError:
-        lines = []
-    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
-    features = fields.get("flags") or fields.get("Features") or ""
-    name = fields.get("model name") or platform.machine()
-    return f"{name} {hashlib.sha256(features.encode()).hexdigest()[:8]}"
-
-
 def _key(version: str, backend: str) -> str:
-    return f"{version} {backend} {processor()}"
+    return f"{version} {backend} {processor.identity()}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class TorchBackend:
         Raises:
             UnsupportedPrecisionError: int8, or bf16 on a processor that lacks it.
         """
-        if precision == "bf16" and device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if device == "cpu" and not self.can_compute(precision):
             raise UnsupportedPrecisionError("PRECISION=bf16: this processor cannot compute with it: take fp32")
         if precision == "int8":
             raise UnsupportedPrecisionError("PRECISION=int8: torch cannot run it here: set fp32, bf16 or auto")
@@ -47,6 +47,11 @@ class TorchBackend:
             if self._device.index is not None:
                 torch.cuda.set_device(self._device)
             self._answer = Trusted(self._at_once, Parts(self._probabilities, graph_parts(self._device)))
+
+    @staticmethod
+    def can_compute(precision: Literal["auto", "fp32", "bf16", "int8"]) -> bool:
+        """Say whether this processor can compute in ``precision``."""
+        return precision != "bf16" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
     @torch.inference_mode()
     def __call__(self, images: Images) -> Probabilities:
