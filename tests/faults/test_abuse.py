@@ -119,11 +119,11 @@ def check(pipeline: Pipeline, strangers: Strangers) -> None:
     with closing(sqlite3.connect(pipeline.folder / "velox.db")) as database:
         stored = {identity for (identity,) in database.execute("SELECT id FROM predictions")}
     letters = {headers(letter)["velox-dlq-id"] for letter in read(pipeline.bootstrap, f"{pipeline.topic}.dlq")}
-    due = strangers.due
-    nowhere = [i for i in due if due[i] is not Due.NOTHING and i not in stored | letters]
+    due, found = strangers.due, stored | letters
+    nowhere = [i for i in due if due[i] is not Due.NOTHING and i not in found]
     assert not nowhere, f"{len(nowhere)} are nowhere: {nowhere[:5]}"
     assert not stored & letters, f"stored and dead letters: {sorted(stored & letters)[:5]}"
-    assert not (stored | letters) - due.keys(), "what nobody has sent"
+    assert not found - due.keys(), "what nobody has sent"
     wrongly = {
         Due.STORED: [i for i in stored if due[i] in {Due.DEAD_LETTER, Due.NOTHING}],
         Due.DEAD_LETTER: [i for i in letters if due[i] in {Due.STORED, Due.NOTHING}],
