@@ -15,6 +15,8 @@ from tests import small_model as small_model_files
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
 from tests.servers.secure_kafka import SecureKafkaServer
+from velox.core.seldom import Seldom
+from velox.kafka import reachability
 
 TESTS = Path(__file__).parent
 TIERS = {"unit", "contract", "integration", "e2e", "faults", "gpu"}
@@ -35,6 +37,12 @@ def has_cuda() -> bool:
     import torch  # noqa: PLC0415 - takes seconds, which the other tests need not wait for
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each test begin as a process does: of no address was told that it cannot be reached."""
+    monkeypatch.setattr(reachability, "_TOLD", Seldom(15))
 
 
 @pytest.fixture(scope="session")

@@ -114,7 +114,7 @@ def test_a_broker_that_is_down_at_start_is_waited_for_by_producer_and_consumer(
         one.settings.update(KAFKA_BOOTSTRAP_SERVER=broker.bootstrap, KAFKA_TOPIC=f"late-{uuid.uuid4().hex[:8]}")
         consumer = one.consume()
         producer = one.produce("--count", "30", "--rate", "0")
-        consumer.wait_until_it_says("does not answer")
+        consumer.wait_until_it_says("cannot be reached")
         producer.wait_until_it_says("does not answer")
         assert consumer.probe("/livez")[0] == 200
         assert consumer.not_ready_because()
@@ -133,7 +133,7 @@ def test_stopping_while_the_broker_is_down_at_start_is_quick_and_clean(
 ) -> None:
     one = pipeline(DELIVERY=delivery, KAFKA_BOOTSTRAP_SERVER="127.0.0.1:9")
     consumer = one.consume()
-    consumer.wait_until_it_says("does not answer")
+    consumer.wait_until_it_says("cannot be reached")
     assert consumer.stop(timeout_s=15) == 0
 
 

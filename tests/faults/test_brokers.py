@@ -61,7 +61,7 @@ def test_a_broker_that_comes_late_is_waited_for(ledger: LedgerFactory, delivery:
     try:
         one = ledger(DELIVERY=delivery, broker=broker)
         consumer = one.consume()
-        consumer.wait_until_it_says("does not answer")
+        consumer.wait_until_it_says("cannot be reached")
         assert consumer.probe("/livez")[0] == 200
         assert consumer.not_ready_because()
         broker.start()

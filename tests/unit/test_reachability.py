@@ -4,6 +4,8 @@ import pytest
 from confluent_kafka import KafkaError
 
 from tests.fakes import FakeClock
+from velox.core.seldom import Seldom
+from velox.kafka import reachability
 from velox.kafka.reachability import Reachability, unreachable
 from velox.settings import Settings
 
@@ -58,28 +60,34 @@ def test_there_are_several_ways_not_to_be_reached(code: int) -> None:
 )
 def test_other_errors_are_not_about_an_address(error: KafkaError) -> None:
     assert unreachable(error, BOOTSTRAP) is None
-    reachability = Reachability(Settings(kafka_bootstrap_server="one:9092"))
-    assert not reachability.heard(error)
-    assert reachability.problem is None
+    one = Reachability(Settings(kafka_bootstrap_server="one:9092"))
+    assert not one.heard(error)
+    assert one.problem is None
 
 
 class Bench:
     """What is heard, at times of the test's choice."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = FakeClock()
-        self.reachability = Reachability(Settings(kafka_bootstrap_server="one:9092,two:9093"), clock=self.clock)
+        monkeypatch.setattr(reachability, "_TOLD", Seldom(15, clock=self.clock))
+        self.meanwhile = ""
+        self.reachability = Reachability(
+            Settings(kafka_bootstrap_server="one:9092,two:9093"),
+            meanwhile=lambda: self.meanwhile,
+            clock=self.clock,
+        )
 
     def hear(self, address: str, why: str = REFUSED) -> None:
         assert self.reachability.heard(transport(f"{address}/bootstrap: {why}"))
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(monkeypatch)
 
 
-def test_each_address_is_told_once_in_half_a_minute_however_the_driver_words_it(
+def test_each_address_is_told_once_in_a_quarter_of_a_minute_however_the_driver_words_it(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     for second in range(60):
@@ -87,7 +95,7 @@ def test_each_address_is_told_once_in_half_a_minute_however_the_driver_words_it(
         bench.hear("two:9093")
         bench.clock.advance(1)
     told = [message.split()[1] for message in caplog.messages]
-    assert told == ["one:9092", "two:9093"] * 2
+    assert told == ["one:9092", "two:9093"] * 4
 
 
 def test_a_problem_is_known_while_it_lasts_and_half_a_minute_longer(bench: Bench) -> None:
@@ -115,3 +123,19 @@ def test_that_all_are_down_is_told_only_where_nothing_is_known_of_each(
         f"Kafka: one:9092 cannot be reached: {REFUSED}",
         "Kafka: one:9092,two:9093 does not answer",
     ]
+
+
+def test_what_it_means_for_the_client_is_told_with_it(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.meanwhile = "; 3 records wait"
+    bench.hear("one:9092")
+    assert caplog.messages == [f"Kafka: one:9092 cannot be reached: {REFUSED}; 3 records wait"]
+
+
+def test_of_several_clients_in_a_process_one_tells_at_a_time(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    others = [Reachability(Settings(kafka_bootstrap_server="one:9092"), clock=bench.clock) for _ in range(3)]
+    for _ in range(4):
+        for each in others:
+            assert each.heard(transport(f"one:9092/bootstrap: {REFUSED}"))
+            assert each.problem is not None, "each knows"
+        bench.clock.advance(3)
+    assert len(caplog.messages) == 1

@@ -70,6 +70,8 @@ class Admin:
         """
         self._settings = settings
         self._errors: list[KafkaError] = []
+        self._telling: KafkaError | None = None
+        """What the connection met last; the driver does not repeat it each time."""
         config = connection(settings, "velox-admin")
         config["error_cb"] = self._errors.append
         self.client = AdminClient(config)
@@ -88,9 +90,9 @@ class Admin:
                 raise SettingsError(refusal)
         if error.code() not in _NO_ANSWER:
             return error.str()
-        telling = [met for met in errors if met.code() == KafkaError._TRANSPORT]
-        if telling:
-            return unreachable(telling[-1], self._settings.kafka_bootstrap_server) or telling[-1].str()
+        self._telling = next((met for met in reversed(errors) if met.code() == KafkaError._TRANSPORT), self._telling)
+        if self._telling:
+            return unreachable(self._telling, self._settings.kafka_bootstrap_server) or self._telling.str()
         _check_protocol(self._settings)
         return f"{error.str()}, or KAFKA_SECURITY_PROTOCOL={self._settings.kafka_security_protocol} is not its protocol"
 

@@ -9,7 +9,6 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from velox.core.backlog import Backlog
 from velox.core.deadline import Deadline
-from velox.core.seldom import Seldom
 from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import connection
 from velox.kafka.reachability import Reachability
@@ -24,7 +23,6 @@ _LINGER_MS: Final = 5
 _SLICE_S: Final = 0.1
 """Longest single wait: how soon a stop is noticed."""
 
-_TELL_EVERY_S: Final = 30.0
 
 Acknowledged = Callable[[Partition, int], None]
 """Called with the place that a record has got."""
@@ -45,8 +43,7 @@ class Publisher:
         self._topic = settings.kafka_topic
         self._backlog = backlog
         self._reported: set[int] = set()
-        self._reachability = Reachability(settings)
-        self._seldom = Seldom(_TELL_EVERY_S)
+        self._reachability = Reachability(settings, meanwhile=self._meanwhile)
         self._producer = Producer(_config(settings, self._on_client_error))
 
     @property
@@ -131,8 +128,9 @@ class Publisher:
             log.error("Kafka client failed for good: %s", error.str())
         elif not self._reachability.heard(error):
             log.debug("Kafka: %s", error.str())
-        elif error.code() == KafkaError._ALL_BROKERS_DOWN and self._seldom.is_due("down"):
-            log.warning("No Kafka broker reachable; %d records wait, and go out when one is back", self.waiting)
+
+    def _meanwhile(self) -> str:
+        return f"; {self.waiting} records wait, and go out when it is back" if self.waiting else ""
 
 
 def _config(settings: Settings, on_error: Callable[[KafkaError], None]) -> dict[str, Any]:

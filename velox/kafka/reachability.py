@@ -13,7 +13,9 @@ from velox.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_TELL_EVERY_S: Final = 30.0
+_TELL_EVERY_S: Final = 15.0
+_TOLD = Seldom(_TELL_EVERY_S)
+"""Which addresses were told of, by whichever client of this process: several meet the same at once."""
 _RECENT_S: Final = 30.0
 _CONNECTING: Final = re.compile(
     r"(?:\w+: )?(?:\w+://)?(?P<address>[^\s/]+:\d+)(?:/(?P<node>\d+|bootstrap))?: (?P<why>.*?)(?: \(after .*)?"
@@ -39,14 +41,28 @@ def unreachable(error: KafkaError, bootstrap: str) -> str | None:
     )
 
 
+def is_due(problem: str) -> bool:
+    """Say whether no client of this process has told of a problem for a while, and take it for told.
+
+    One cause, however the driver words it: the address with which it begins.
+    """
+    return _TOLD.is_due(problem.partition(" ")[0])
+
+
 class Reachability:
     """Hears of a client's connections, and tells of those that fail: each address once in a while. Any thread."""
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = monotonic) -> None:
-        """Begin well."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        meanwhile: Callable[[], str] = lambda: "",
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """Begin well; ``meanwhile`` adds to what is told what it means for the client."""
         self._bootstrap = settings.kafka_bootstrap_server
+        self._meanwhile = meanwhile
         self._clock = clock
-        self._seldom = Seldom(_TELL_EVERY_S, clock=clock)
         self._last: tuple[float, str] | None = None
 
     def heard(self, error: KafkaError) -> bool:
@@ -59,9 +75,8 @@ class Reachability:
         if problem is None:
             return False
         self._last = (self._clock(), problem)
-        # One cause, however the driver words it: the address.
-        if self._seldom.is_due(problem.partition(" ")[0]):
-            log.warning("Kafka: %s", problem)
+        if is_due(problem):
+            log.warning("Kafka: %s%s", problem, self._meanwhile())
         return True
 
     @property

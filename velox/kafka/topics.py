@@ -18,6 +18,7 @@ from velox.core.deadline import Deadline
 from velox.core.retries import backoff_s
 from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import Admin, connection
+from velox.kafka.reachability import is_due
 from velox.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def ensure_topic(
             if deadline.has_passed() or not _may_pass(error):
                 msg = f"KAFKA_BOOTSTRAP_SERVER={bootstrap}: {why}; is Kafka running there, and may we use it?"
                 raise BrokerUnavailableError(msg) from exception
-            if report.has_passed():
+            if report.has_passed() and is_due(why):
                 how_long = f"for another {deadline.left_s():.0f} s" if isfinite(wait_s) else "until it does"
                 log.warning("Kafka at %s does not answer (%s); trying %s", bootstrap, why, how_long)
                 report = Deadline(_REPORT_EVERY_S)
