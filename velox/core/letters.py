@@ -64,7 +64,7 @@ def oldest_first(letters: Iterable[Letter]) -> list[Letter]:
 
 
 def dead_letter_headers(record: Record, error: BadRecordError) -> list[tuple[str, bytes | None]]:
-    """Say why, from where and the how manieth time, after the record's own headers."""
+    """Say why, from where and for which time, after the record's own headers."""
     cause = error.__cause__ or error
     before = dict(record.headers)
     added = {

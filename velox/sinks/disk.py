@@ -217,7 +217,7 @@ def _write_flushed(files: Iterable[tuple[str, bytes]], folder: int | None = None
         descriptors = _each(write, files)
         if hasattr(os, "posix_fadvise"):  # not on macOS
             for descriptor in descriptors:  # the kernel begins to write: nobody waits yet, and the flushes cost less
-                with suppress(OSError):  # it is but a hint
+                with suppress(OSError):  # it is only a hint
                     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         _each(os.fsync, descriptors)
 
