@@ -335,6 +335,24 @@ def test_a_dispatcher_that_turns_is_not_stuck_and_one_that_does_not_is(
     hold.set()
 
 
+def test_closing_does_not_wait_for_a_turn_that_never_ends(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "_TURN_S", 0.05)
+    one = bench()
+    hold, held = threading.Event(), threading.Event()
+
+    def hold_on() -> None:
+        held.set()
+        hold.wait(PATIENCE_S)
+
+    monkeypatch.setattr(PretendedProcess, "while_it_is_buried", staticmethod(hold_on))
+    PretendedProcess.made[0].die()
+    assert held.wait(PATIENCE_S)
+    assert not one.dispatcher.close(Deadline(0))
+    hold.set()
+
+
 def test_a_process_that_does_not_die_when_it_is_killed_makes_it_stuck(bench: Callable[..., Bench]) -> None:
     one = bench()
     PretendedProcess.made[0].killed_at = monotonic() - 61
