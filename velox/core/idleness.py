@@ -73,7 +73,7 @@ class Idleness:
         self._told_until = now
 
     def worked(self, until: float, *, inference_s: float, decode_s: float, batch_wait_s: float) -> None:
-        """Tell of a batch that was finished then. It always had work: the time that nobody measured went into handing over."""
+        """Tell of a batch that was finished then. It always had work: what nobody measured, handing over took."""
         self._tell(Cause.DECODE, decode_s)
         self._tell(Cause.BATCH_WAIT, batch_wait_s)
         self._tell(Cause.HAND_OVER, max(0.0, until - self._told_until - inference_s - decode_s - batch_wait_s))

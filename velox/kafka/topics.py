@@ -30,6 +30,8 @@ HEADROOM_BYTES: Final = 1024 * 1024
 KEYLESS: Final = {"cleanup.policy": "delete"}
 """For a topic whose records may have no key: a compacted one refuses those."""
 _TRY_S: Final = 1.0
+_ONLY_TRY_S: Final = 3.0
+"""Over a slow network a first answer takes several round trips, and nothing is left of them for another try."""
 _REMOVE_S: Final = 10.0
 _DESCRIBE_S: Final = 3.0
 _ABSENT: Final = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND}
@@ -70,12 +72,13 @@ def ensure_topic(
         SettingsError: with these settings no broker will ever let us in; the message names the one to correct.
     """
     admin = Admin(settings)
+    try_s = _TRY_S if wait_s else _ONLY_TRY_S
     deadline = Deadline(wait_s)
     report = Deadline(0)
     waits_s = backoff_s(cap_s=_TRY_S)
     while not is_stopping():
         try:
-            if topic not in admin.client.list_topics(timeout=_TRY_S).topics:
+            if topic not in admin.client.list_topics(timeout=try_s).topics:
                 _create(admin.client, topic, settings, headroom_bytes, config)
         except KafkaException as exception:
             error: KafkaError = exception.args[0]
