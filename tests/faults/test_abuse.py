@@ -78,6 +78,7 @@ def test_whatever_strangers_send_costs_only_itself(
             QUEUE_SIZE=200,
             BATCH_SIZE=16,
             DEAD_LETTER_RATIO=0,
+            MAX_POLL_INTERVAL_MS=60_000,  # as long a restarted broker may wait for a member that it remembers
         ).pipeline
         install(small_model, pipeline.folder)
         strangers = Strangers(pipeline.bootstrap, pipeline.topic, own)
