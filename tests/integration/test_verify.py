@@ -220,8 +220,8 @@ def test_what_is_as_it_should_be_is_found_so(inspected: Inspected) -> None:
 def test_a_dead_letter_that_does_not_carry_its_record_is_found_out(inspected: Inspected, what: str) -> None:
     record = inspected.record(4)
     changes: dict[str, dict[str, Any]] = {
-        "value": {"value": record.value + b"x"},
-        "no value": {"value": b""},
+        "value": {"payload": record.payload + b"x"},
+        "no value": {"head": b"", "payload": b""},
         "key": {"key": b"another"},
         "headers": {"headers": ()},
         "position": {"position": record.position._replace(offset=record.position.offset + 1)},
