@@ -316,11 +316,8 @@ def test_a_model_without_any_target_is_said_once(bench: Callable[..., Bench], ca
     assert "TARGET_LABELS=red_circle" in warnings[0]
 
 
-def test_a_dispatcher_that_turns_is_not_stuck_and_one_that_does_not_is(
-    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = bench()
-    assert one.dispatcher.stuck() is None
+def held_up(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Have a process die, and the dispatcher's turn last until this is set."""
     hold, held = threading.Event(), threading.Event()
 
     def hold_on() -> None:
@@ -330,6 +327,15 @@ def test_a_dispatcher_that_turns_is_not_stuck_and_one_that_does_not_is(
     monkeypatch.setattr(PretendedProcess, "while_it_is_buried", staticmethod(hold_on))
     PretendedProcess.made[0].die()
     assert held.wait(PATIENCE_S)
+    return hold
+
+
+def test_a_dispatcher_that_turns_is_not_stuck_and_one_that_does_not_is(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench()
+    assert one.dispatcher.stuck() is None
+    hold = held_up(monkeypatch)
     monkeypatch.setattr(dispatch, "_STUCK_S", -1)
     assert str(one.dispatcher.stuck()).startswith("the dispatcher has not turned for ")
     hold.set()
@@ -340,15 +346,7 @@ def test_closing_does_not_wait_for_a_turn_that_never_ends(
 ) -> None:
     monkeypatch.setattr(dispatch, "_TURN_S", 0.05)
     one = bench()
-    hold, held = threading.Event(), threading.Event()
-
-    def hold_on() -> None:
-        held.set()
-        hold.wait(PATIENCE_S)
-
-    monkeypatch.setattr(PretendedProcess, "while_it_is_buried", staticmethod(hold_on))
-    PretendedProcess.made[0].die()
-    assert held.wait(PATIENCE_S)
+    hold = held_up(monkeypatch)
     assert not one.dispatcher.close(Deadline(0))
     hold.set()
 
