@@ -205,6 +205,19 @@ def test_what_the_driver_cannot_read_and_the_reader_can_is_not_skipped(skipping:
     assert skipping.found() == {}
 
 
+def test_damage_that_the_driver_meets_while_a_reader_tries_is_measured_before_it_is_skipped(skipping: Bench) -> None:
+    skipping.admin.stable = {P0: 50}
+    skipping.may_end.clear()
+    skipping.look(40)
+    assert skipping.searched == [(P0, 20)]
+    skipping.standing.refused(P0, 20, "bad compression")
+    skipping.may_end.set()
+    wait_until(lambda: not skipping.standing._examining, what="the reader has tried")
+    skipping.look(1)
+    assert skipping.standing.take_found() == {}, "how far it reaches is not known yet"
+    assert skipping.found() == {P0: (20, 25)}
+
+
 def test_one_reader_at_a_time(skipping: Bench) -> None:
     skipping.may_end.clear()
     for partition in (P0, P1):

@@ -48,8 +48,8 @@ class Standing:
         """The offset at which each cannot be read on."""
         self._examining = False
         self._examined_at: dict[Partition, float] = {}
-        self._examined: deque[tuple[Partition, int, int]] = deque()
-        """What a reader found: from which offset on nothing can be read, as far as it looked; to itself: all can."""
+        self._examined: deque[tuple[Partition, int, int | None]] = deque()
+        """What a reader found: the first offset from this one on that can be read; None: another, not looked for."""
         self._extents: dict[Partition, tuple[int, int]] = {}
         self._seldom = Seldom(_TELL_EVERY_S, clock=clock)
 
@@ -107,11 +107,12 @@ class Standing:
                 continue
             if start not in {self._damaged.get(partition), positions.get(partition)}:
                 continue  # reading has gone on, or the partition has
-            if partition in self._damaged:
+            if end is not None:
                 self._extents[partition] = (start, end)
-            else:
+                continue
+            if partition not in self._damaged:
                 self._note_damage(partition, start, "nothing can be read there")
-                del self._examined_at[partition]  # how far it reaches can be asked at once
+            del self._examined_at[partition]  # how far it reaches can be asked at once
 
     def _tell_of_transactions(self, waiting: Mapping[Partition, int]) -> None:
         if waiting and self._seldom.is_due("transactions"):
@@ -134,13 +135,13 @@ class Standing:
             target=self._ask, args=(target, longest, candidates[longest]), name="damage", daemon=True
         ).start()
 
-    def _try(self, partition: Partition, offset: int) -> int:
-        return offset if is_readable(self._settings, partition, offset) else offset + 1
+    def _try(self, partition: Partition, offset: int) -> int | None:
+        return offset if is_readable(self._settings, partition, offset) else None
 
     def _measure(self, partition: Partition, offset: int) -> int:
         return first_readable(self._settings, partition, offset)
 
-    def _ask(self, reader: Callable[[Partition, int], int], partition: Partition, offset: int) -> None:
+    def _ask(self, reader: Callable[[Partition, int], int | None], partition: Partition, offset: int) -> None:
         try:
             self._examined.append((partition, offset, reader(partition, offset)))
         except VeloxError as error:
