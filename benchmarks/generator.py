@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, Producer
 from benchmarks.open_loop import Times, due_times
 from velox.settings import Settings, load
 from velox.sources import open_source
-from velox.verify.numbered import Records
+from velox.tools.verify.numbered import Records
 
 NUMBERED: Final = "numbered"
 """The source whose payloads are the numbered ones, which the model of ``velox verify`` reads."""

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.programs import BenchmarkError, Program
 from velox.metrics.consumer import ConsumerMetrics
-from velox.up.scraping import Probe
+from velox.tools.up.scraping import Probe
 
 _TIMEOUT_S: Final = 5.0
 _READY_S: Final = 120.0

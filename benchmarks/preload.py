@@ -17,7 +17,7 @@ from velox.settings import Settings
 from velox.sinks.documents import documents
 from velox.sinks.sqlite import SqliteSink
 from velox.sources.source import Source
-from velox.verify.numbered import Records
+from velox.tools.verify.numbered import Records
 
 _FLUSH_S: Final = 60.0
 _WAIT_S: Final = 0.1

@@ -22,7 +22,7 @@ from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.embedded import EmbeddedBroker
 from velox.settings import Settings
 from velox.sources import open_source
-from velox.up.environment import MAX_LAG_BYTES
+from velox.tools.up.environment import MAX_LAG_BYTES
 
 SETTINGS: Final = {"DEVICE": "cpu", "TARGET_LABELS": "*", "CONFIDENCE_THRESHOLD": "0"}
 """All designs get these: every record is a detection, so each costs a document and a file."""

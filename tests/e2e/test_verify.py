@@ -188,7 +188,7 @@ def test_good_records_that_are_dead_letters_are_found_out_with_an_own_model_too(
 
 
 def test_a_consumer_that_does_not_recover_or_ends_badly_is_a_problem_although_no_record_suffers(bench: Bench) -> None:
-    impatient = {"velox.verify.faults.LIMIT_S": 0.5}
+    impatient = {"velox.tools.verify.faults.LIMIT_S": 0.5}
     program = bench.verify("--count", "300", "--kill-consumer", "1", impatient=impatient, SINKS=sink("AbruptSink"))
     assert program.wait() == 1, program.output
     assert program.figures["problems"] == [
@@ -203,7 +203,7 @@ def test_a_consumer_that_does_not_recover_or_ends_badly_is_a_problem_although_no
 def test_records_that_are_never_committed_are_named_and_counted(bench: Bench) -> None:
     program = bench.verify(
         *("--count", "50", "--rate", "100"),
-        impatient={"velox.verify.run._PATIENCE_S": 3.0},
+        impatient={"velox.tools.verify.run._PATIENCE_S": 3.0},
         SINKS=f"sqlite,{sink('HopelessSink')}",
         DRAIN_S=1,
     )
@@ -220,7 +220,7 @@ def test_a_broker_that_never_answers_again_is_a_problem_and_not_a_proof(pipeline
         bench = Bench(pipeline(KAFKA_BOOTSTRAP_SERVER=broker.bootstrap))
         program = bench.verify(
             *("--count", "3", "--rate", "0.2", "--keep", "--broker-restart", f"sleep 2; kill -STOP {broker.pid}"),
-            impatient={"velox.verify.run._PATIENCE_S": 3.0, "velox.verify.faults.LIMIT_S": 3.0},
+            impatient={"velox.tools.verify.run._PATIENCE_S": 3.0, "velox.tools.verify.faults.LIMIT_S": 3.0},
             SINKS="sqlite",
             DRAIN_S=1,
         )

@@ -14,7 +14,7 @@ from velox.kafka.embedded import PARTITIONS, RETENTION_BYTES, EmbeddedBroker
 from velox.kafka.lag import Observer
 from velox.kafka.topics import ensure_topic
 from velox.settings import Settings
-from velox.up.tally import lost, unread
+from velox.tools.up.tally import lost, unread
 
 
 @pytest.fixture

@@ -30,12 +30,12 @@ from velox.records import ModelInfo, Partition, Prediction, Record, Result
 from velox.settings import Settings
 from velox.sinks.disk import image_path
 from velox.sources.source import Item
-from velox.verify.evidence import inspect
-from velox.verify.ledger import Ledger, reconcile
-from velox.verify.load import Load
-from velox.verify.numbered import Records
-from velox.verify.plan import Plan
-from velox.verify.premises import Premises, establish
+from velox.tools.verify.evidence import inspect
+from velox.tools.verify.ledger import Ledger, reconcile
+from velox.tools.verify.load import Load
+from velox.tools.verify.numbered import Records
+from velox.tools.verify.plan import Plan
+from velox.tools.verify.premises import Premises, establish
 
 
 class Payloads:

@@ -3,9 +3,9 @@
 import pytest
 
 from velox import cli
-from velox.bench.measure import Measured, Timing, batch_sizes
-from velox.bench.run import summed_up
 from velox.settings import Settings
+from velox.tools.bench.measure import Measured, Timing, batch_sizes
+from velox.tools.bench.run import summed_up
 
 
 def measured(decode_ms: float, predict_ms: dict[int, float]) -> Measured:

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from velox.doctor import checkup, kafka, machine, model, sinks, timing
-from velox.doctor.checkup import bounded
-from velox.doctor.findings import Finding, Level, error, ok, warning
-from velox.doctor.report import Report
 from velox.errors import SinkUnavailableError
 from velox.kafka.inspection import Backlog, Cluster, Group, Topic
 from velox.models import card
 from velox.models.card import ModelCard
 from velox.settings import MIB, Settings
 from velox.sinks.sink import Probe
+from velox.tools.doctor import checkup, kafka, machine, model, sinks, timing
+from velox.tools.doctor.checkup import bounded
+from velox.tools.doctor.findings import Finding, Level, error, ok, warning
+from velox.tools.doctor.report import Report
 
 LABELS = ("red_circle", "red_square", "green_circle", "green_square")
 ONE, THREE = Cluster(1, 0.01), Cluster(3, 0.01)

@@ -13,7 +13,7 @@ from benchmarks.latency import PLAN, VARIANTS, Plan, pool, steady_rate
 from benchmarks.latency_table import Measured, comparisons, markdown, row
 from benchmarks.open_loop import Run, Times, due_times, percentiles, problems
 from velox.settings import Settings
-from velox.verify.numbered import Records
+from velox.tools.verify.numbered import Records
 
 WHERE = report.Circumstances("2026-11-21", "abc", "a processor", 2, 0.0, "3.11", "2.15")
 

@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from velox.consumer.probes import ProbeServer, listen
-from velox.doctor import machine
-from velox.doctor.findings import Level
 from velox.errors import SettingsError
+from velox.tools.doctor import machine
+from velox.tools.doctor.findings import Level
 
 HOSTS = ("127.0.0.1", "::1")
 PATHS = ("/livez", "/readyz", "/metrics", "/")

@@ -14,11 +14,11 @@ from velox import cli
 from velox.commands.top import _address
 from velox.core.idleness import Cause
 from velox.metrics.consumer import ConsumerMetrics
-from velox.top import view
-from velox.top.figures import Figures, figures
-from velox.top.history import History
-from velox.top.verdict import judge
-from velox.up.scraping import read
+from velox.tools.top import view
+from velox.tools.top.figures import Figures, figures
+from velox.tools.top.history import History
+from velox.tools.top.verdict import judge
+from velox.tools.up.scraping import read
 
 
 class Consumer:

@@ -13,12 +13,12 @@ from velox.kafka.lag import Extent
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Partition
 from velox.settings import Settings
-from velox.up import view
-from velox.up.environment import MAX_LAG_BYTES, as_environment, changes
-from velox.up.results import Detection, StoredResults
-from velox.up.scraping import Scrape, parse, quantile, since
-from velox.up.tally import Balance, Lives, lost, unread
-from velox.up.window import Window
+from velox.tools.up import view
+from velox.tools.up.environment import MAX_LAG_BYTES, as_environment, changes
+from velox.tools.up.results import Detection, StoredResults
+from velox.tools.up.scraping import Scrape, parse, quantile, since
+from velox.tools.up.tally import Balance, Lives, lost, unread
+from velox.tools.up.window import Window
 
 LEFT, RIGHT = Partition("images", 0), Partition("images", 1)
 INFINITY = float("inf")

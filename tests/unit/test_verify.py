@@ -18,12 +18,12 @@ from velox.models.preprocessing import Preprocessor
 from velox.records import Partition
 from velox.settings import Settings
 from velox.sources.source import Item
-from velox.verify.ledger import Ledger
-from velox.verify.numbered import Records
-from velox.verify.plan import Kind, Plan
-from velox.verify.premises import establish
-from velox.verify.report import Report
-from velox.verify.watch import Watch
+from velox.tools.verify.ledger import Ledger
+from velox.tools.verify.numbered import Records
+from velox.tools.verify.plan import Kind, Plan
+from velox.tools.verify.premises import establish
+from velox.tools.verify.report import Report
+from velox.tools.verify.watch import Watch
 
 LEFT, RIGHT = Partition("records", 0), Partition("records", 1)
 MODEL = NumberedModel(Settings())

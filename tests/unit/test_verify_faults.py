@@ -9,11 +9,11 @@ import pytest
 from tests.fakes import FakeClock
 from velox.errors import VeloxError
 from velox.records import Partition
-from velox.verify import members
-from velox.verify.faults import LIMIT_S, Faults
-from velox.verify.members import Member, Members
-from velox.verify.plan import Fault, Kind
-from velox.verify.watch import Watch
+from velox.tools.verify import members
+from velox.tools.verify.faults import LIMIT_S, Faults
+from velox.tools.verify.members import Member, Members
+from velox.tools.verify.plan import Fault, Kind
+from velox.tools.verify.watch import Watch
 
 HERE = Partition("records", 0)
 COMMIT_S = 1.0

@@ -10,10 +10,10 @@ from velox.models import numbered
 from velox.settings import Settings
 from velox.sinks.sink import Stored
 from velox.sources.source import Item
-from velox.verify.findings import DeadLetter, InDeadLetters, InSink
-from velox.verify.ledger import Evidence, Ledger, reconcile
-from velox.verify.numbered import KEYS, Records
-from velox.verify.places import Places
+from velox.tools.verify.findings import DeadLetter, InDeadLetters, InSink
+from velox.tools.verify.ledger import Evidence, Ledger, reconcile
+from velox.tools.verify.numbered import KEYS, Records
+from velox.tools.verify.places import Places
 
 COUNT = 8
 """Two of them are detections, 0 and 4."""

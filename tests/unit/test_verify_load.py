@@ -11,13 +11,13 @@ from velox.models import numbered
 from velox.records import Partition, Position
 from velox.settings import Settings
 from velox.sinks.sink import Stored
-from velox.verify import load
-from velox.verify.findings import DeadLetter, InDeadLetters, InSink
-from velox.verify.ledger import Evidence, reconcile
-from velox.verify.load import Load
-from velox.verify.numbered import Records
-from velox.verify.places import Places
-from velox.verify.plan import Plan
+from velox.tools.verify import load
+from velox.tools.verify.findings import DeadLetter, InDeadLetters, InSink
+from velox.tools.verify.ledger import Evidence, reconcile
+from velox.tools.verify.load import Load
+from velox.tools.verify.numbered import Records
+from velox.tools.verify.places import Places
+from velox.tools.verify.plan import Plan
 
 TOPIC = Settings().kafka_topic
 

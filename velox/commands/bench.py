@@ -27,6 +27,6 @@ def add(commands: Commands) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from velox import settings
-    from velox.bench import Options, run
+    from velox.tools.bench import Options, run
 
     return run(settings.load(), Options(for_s=args.for_s, count=max(1, args.count), json_path=args.json))

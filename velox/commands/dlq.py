@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from velox.commands import Commands
 
 if TYPE_CHECKING:
-    from velox.dlq.choice import Choice
+    from velox.tools.dlq.choice import Choice
 
 _DESCRIPTION = """\
 Dead letters are records whose own data is bad, kept on DEAD_LETTER_TOPIC (<KAFKA_TOPIC>.dlq) with the reason.
@@ -62,7 +62,7 @@ def _with_choice(actions: Commands, name: str, what: str, *, limit: int | None =
 
 
 def _choice(args: argparse.Namespace) -> "Choice":
-    from velox.dlq.choice import Choice
+    from velox.tools.dlq.choice import Choice
 
     limit = args.limit or (None if args.records else args.default_limit)
     return Choice(frozenset(args.records), frozenset(args.reason), limit, args.all)
@@ -70,28 +70,28 @@ def _choice(args: argparse.Namespace) -> "Choice":
 
 def _list(_args: argparse.Namespace) -> int:
     from velox import settings
-    from velox.dlq.show import list_letters
+    from velox.tools.dlq.show import list_letters
 
     return list_letters(settings.load())
 
 
 def _show(args: argparse.Namespace) -> int:
     from velox import settings
-    from velox.dlq.show import show_letters
+    from velox.tools.dlq.show import show_letters
 
     return show_letters(settings.load(), _choice(args), save=args.save)
 
 
 def _replay(args: argparse.Namespace) -> int:
     from velox import settings
-    from velox.dlq.replay import replay
+    from velox.tools.dlq.replay import replay
 
     return replay(settings.load(), _choice(args), rate=args.rate, dry_run=args.dry_run)
 
 
 def _discard(args: argparse.Namespace) -> int:
     from velox import settings
-    from velox.dlq.replay import discard
+    from velox.tools.dlq.replay import discard
 
     if not (args.records or args.reason or args.yes or args.dry_run):
         args.parser.error("name records or a --reason, or say --yes to discard all")

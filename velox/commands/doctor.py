@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from velox import doctor
+    from velox.tools import doctor
 
     logging.disable()  # what adapters would log is a finding here
     return doctor.run(as_json=args.json)

@@ -8,7 +8,7 @@ from velox.commands import Commands
 from velox.commands.arguments import duration
 
 if TYPE_CHECKING:
-    from velox.top import Address
+    from velox.tools.top import Address
 
 
 def add(commands: Commands) -> None:
@@ -39,7 +39,7 @@ def add(commands: Commands) -> None:
 
 def _address(text: str) -> "Address":
     """Read ``host:port``, ``:port``, or ``[v6]:port``."""
-    from velox.top import Address
+    from velox.tools.top import Address
 
     match = re.fullmatch(r"(?:http://)?(\[[0-9a-fA-F:.]+\]|[^:/\[\]]*):(\d{1,5})(?:/.*)?", text)
     if match is None or not 0 < int(match[2]) < 65536:  # noqa: PLR2004 - the ports there are
@@ -50,7 +50,7 @@ def _address(text: str) -> "Address":
 
 def _run(args: argparse.Namespace) -> int:
     from velox import settings
-    from velox.top import Address, Options, run
+    from velox.tools.top import Address, Options, run
 
     addresses = args.consumers or [Address("localhost", settings.load().metrics_port)]
     return run(addresses, Options(every_s=args.every, once=args.once, as_json=args.json))

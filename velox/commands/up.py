@@ -26,6 +26,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from velox import settings, up
+    from velox import settings
+    from velox.tools import up
 
     return up.run(settings.load(), for_s=args.for_s)

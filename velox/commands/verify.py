@@ -79,7 +79,7 @@ def _add_faults(verify: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from velox import settings
-    from velox.verify import Plan, run
+    from velox.tools.verify import Plan, run
 
     plan = Plan(
         count=args.count,

@@ -1,5 +1,0 @@
-"""``velox bench``: what the user's own model costs on the user's own records, on this machine."""
-
-from velox.bench.run import Options, run
-
-__all__ = ["Options", "run"]

@@ -1,5 +1,0 @@
-"""``velox doctor``: looks at a set-up before it is started, and says what to change."""
-
-from velox.doctor.checkup import run
-
-__all__ = ["run"]

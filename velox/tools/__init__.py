@@ -1,0 +1,1 @@
+"""What people use around the pipeline: run it, watch it, measure it, check it, mend it."""

@@ -1,0 +1,57 @@
+"""Whether there is a model, and it knows the labels that are wanted."""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from velox.errors import ModelError
+from velox.models import card
+from velox.models.backends.selection import needs_weights
+from velox.models.card import ModelFiles
+from velox.settings import Settings
+from velox.tools.doctor.findings import Finding, error, judged, ok, refusal, skipped, warning
+
+_RETRAIN = "train again: remove MODEL_PATH, then `python train.py`"
+
+
+def find(settings: Settings) -> Iterator[Finding]:
+    """Read weights, labels and card, as the inference processes will."""
+    if not settings.is_model_ours:
+        yield skipped("model", f"MODEL={settings.model} is your own: its labels are known when it is loaded")
+        return
+    try:
+        needed = needs_weights(settings.backend)
+        files = card.read(settings.model_path, settings.classes_path, needs_weights=needed)
+    except ModelError as problem:
+        yield refusal("model", problem)
+        yield skipped("labels", "there is no model that can be read")
+        return
+    yield from judged(
+        described(files, settings),
+        ok("model", f"{files.version} with {len(files.labels)} labels in {settings.model_path}"),
+    )
+    yield from judged(labelled(files, settings), ok("labels", ", ".join(files.labels)))
+
+
+def described(files: ModelFiles, settings: Settings) -> Iterator[Finding]:
+    """Judge the card."""
+    where = card.card_path(settings.model_path)
+    if files.card is None:
+        value = f"no card that describes {files.version} at {where}"
+        yield warning("model", value, f"set MODEL_ARCH ({settings.model_arch} now) to what the weights are")
+    elif files.card.preprocessing not in {"", settings.preprocessing}:
+        value = f"trained with PREPROCESSING={files.card.preprocessing}, run with {settings.preprocessing}"
+        yield warning("model", value, f"set PREPROCESSING={files.card.preprocessing}, or train again")
+
+
+def labelled(files: ModelFiles, settings: Settings) -> Iterator[Finding]:
+    """Judge whether what is looked for can be found; nobody is told to train over weights from elsewhere."""
+    known = ", ".join(files.labels)
+    is_trained_here = files.card is not None
+    for pattern in settings.target_labels:
+        if not any(fnmatchcase(label, pattern) for label in files.labels):
+            value = f"TARGET_LABELS names {pattern}, and the model knows {known}"
+            yield error("labels", value, "correct TARGET_LABELS" + (f", or {_RETRAIN}" if is_trained_here else ""))
+    if set(settings.labels) != set(files.labels):
+        value = f"COLORS and SHAPES make {', '.join(settings.labels)}, and the model knows {known}"
+        otherwise = f"; else {_RETRAIN}" if is_trained_here else ""
+        yield warning("labels", value, f"leave it, if the model is meant for other images{otherwise}")

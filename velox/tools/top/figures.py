@@ -1,0 +1,109 @@
+"""What a table of stages shows, computed from what consumers counted."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from velox.core.idleness import Cause
+from velox.metrics.consumer import ConsumerMetrics
+from velox.tools.top.history import History
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage, of all consumers together."""
+
+    name: str
+    busy: float | None
+    """Share of the time of those who do it: inference processes, or writers. None: nobody measures it."""
+    mean_s: float | None
+    """What one batch takes, or waits."""
+    batches_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The last seconds of all consumers that answer."""
+
+    consumers: int
+    inference_processes: int
+    seconds: float
+    """How long the last seconds are; 0 when only one look has been taken so far."""
+    records_per_s: float
+    lag_records: int
+    drain_s: float | None
+    """Until nothing waits in Kafka, at this pace and if nothing new came; None when nothing is done."""
+    in_flight_records: int
+    in_flight_limit_records: int
+    batch_records: float | None
+    """Records predicted together, on average."""
+    predicting: float
+    """Share of the inference processes' time."""
+    idle: dict[Cause, float]
+    """The other shares."""
+    stages: list[Stage]
+
+    @property
+    def is_measured(self) -> bool:
+        """Say whether any inference process was ready in that time."""
+        return self.predicting + sum(self.idle.values()) > 0
+
+
+def figures(histories: Sequence[History]) -> Figures:
+    """Add up what consumers counted, each in the time since its own first page."""
+    known = [history for history in histories if history.is_known]
+    seconds = max((history.seconds for history in known), default=0.0)
+    took, count = (
+        _grown(known, f"{ConsumerMetrics.stage.name}_sum"),
+        _grown(known, f"{ConsumerMetrics.stage.name}_count"),
+    )
+    idle = _grown(known, ConsumerMetrics.idle.name)
+    processes_s = took["inference"] + sum(idle.values())
+    done_per_s = _per_s(known, ConsumerMetrics.records.name)
+    lag = sum(history.now(ConsumerMetrics.lag.name) for history in known)
+    batches = sum(_grown(known, f"{ConsumerMetrics.batch_size.name}_count").values())
+    times = {
+        "queue": None,
+        "decode": processes_s,
+        "inference": processes_s,
+        "sink": sum(history.seconds for history in known),
+    }
+    return Figures(
+        consumers=len(known),
+        inference_processes=int(sum(history.now(ConsumerMetrics.processes.name) for history in known)),
+        seconds=seconds,
+        records_per_s=done_per_s,
+        lag_records=int(lag),
+        drain_s=lag / done_per_s if done_per_s else None,
+        in_flight_records=int(sum(history.now(ConsumerMetrics.in_flight_records.name) for history in known)),
+        in_flight_limit_records=int(
+            sum(history.now(ConsumerMetrics.in_flight_limit_records.name) for history in known)
+        ),
+        batch_records=sum(_grown(known, f"{ConsumerMetrics.batch_size.name}_sum").values()) / batches
+        if batches
+        else None,
+        predicting=took["inference"] / processes_s if processes_s else 0.0,
+        idle={cause: idle[cause] / processes_s if processes_s else 0.0 for cause in Cause},
+        stages=[
+            Stage(
+                name,
+                # A batch counts when it is done, with what it took before the first page too.
+                busy=min(1.0, took[name] / time_s) if time_s else None,
+                mean_s=took[name] / count[name] if count[name] else None,
+                batches_per_s=count[name] / seconds if seconds else 0.0,
+            )
+            for name, time_s in times.items()
+        ],
+    )
+
+
+def _grown(histories: Sequence[History], name: str) -> Mapping[str, float]:
+    total: defaultdict[str, float] = defaultdict(float)
+    for history in histories:
+        for label, growth in history.growth(name).items():
+            total[label] += growth
+    return total
+
+
+def _per_s(histories: Sequence[History], name: str) -> float:
+    return sum(sum(history.growth(name).values()) / history.seconds for history in histories if history.seconds)

@@ -1,0 +1,53 @@
+"""What one consumer counted in the last seconds."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from time import monotonic
+
+from velox.metrics.consumer import ConsumerMetrics
+from velox.tools.up.scraping import Page
+
+
+class History:
+    """The pages of one consumer of the last ``width_s`` seconds. Not thread-safe."""
+
+    def __init__(self, width_s: float = 10.0, *, clock: Callable[[], float] = monotonic) -> None:
+        """Know nothing yet."""
+        self._width_s = width_s
+        self._clock = clock
+        self._pages: deque[tuple[float, Page]] = deque()
+
+    def saw(self, page: Page | None) -> None:
+        """Take the newest page in. None, or one of a consumer started anew: what was before does not count any more."""
+        now = self._clock()
+        if self._pages and (page is None or _start(page) != _start(self._pages[-1][1])):
+            self._pages.clear()
+        if page is not None:
+            self._pages.append((now, page))
+        while len(self._pages) > 2 and self._pages[0][0] < now - self._width_s:  # noqa: PLR2004 - growth has two ends
+            self._pages.popleft()
+
+    @property
+    def is_known(self) -> bool:
+        """Say whether it answered the last time."""
+        return bool(self._pages)
+
+    @property
+    def seconds(self) -> float:
+        """The time between the first and the last page; 0 with fewer than two."""
+        return self._pages[-1][0] - self._pages[0][0] if self._pages else 0.0
+
+    def now(self, name: str) -> float:
+        """Answer what a gauge, all its labels together, says now."""
+        return sum(self._pages[-1][1].get(name, {}).values()) if self._pages else 0.0
+
+    def growth(self, name: str) -> Mapping[str, float]:
+        """Answer by how much a counter grew between the first and the last page, by its labels' values."""
+        if not self._pages:
+            return {}
+        first, last = (page.get(name, {}) for _, page in (self._pages[0], self._pages[-1]))
+        return {label: value - first.get(label, 0.0) for label, value in last.items()}
+
+
+def _start(page: Page) -> float:
+    return sum(page.get(ConsumerMetrics.started.name, {}).values())

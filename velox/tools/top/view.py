@@ -1,0 +1,97 @@
+"""How figures are shown: a table, a line, or JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from velox.tools.top.figures import Figures
+from velox.tools.top.verdict import Verdict
+
+_DOES: Final = {
+    "queue": "waits for a process",
+    "decode": "bytes to inputs",
+    "inference": "predicts",
+    "sink": "stores, in bulk",
+}
+_LEAST: Final = 0.005
+"""A share that would be shown as 0 % is not."""
+
+
+def table(figures: Figures, verdict: Verdict, absent: Mapping[str, str]) -> Group:
+    """Draw it all; ``absent`` are consumers that are not at work, and why."""
+    stages = Table("stage", "a batch", box=box.SIMPLE_HEAD)
+    for title in ("busy", "mean time", "batches/s", "now"):
+        stages.add_column(title, justify="right")
+    now = {
+        "queue": f"{figures.in_flight_records} of {figures.in_flight_limit_records} in flight",
+        "inference": f"{_number(figures.batch_records)} records a batch",
+    }
+    for stage in figures.stages:
+        row = (stage.name, _DOES[stage.name], _share(stage.busy), _time(stage.mean_s), f"{stage.batches_per_s:.1f}")
+        stages.add_row(*map(Text, (*row, now.get(stage.name, ""))))
+    parts: list[RenderableType] = [
+        Text(f"velox top · {headline(figures)}"),
+        stages,
+        Text(f"devices: {_account(figures)}"),
+    ]
+    parts += [Text(verdict.says, "bold"), Text(f"→ {verdict.remedy}")]
+    parts.extend(Text(f"{address}: {why}", "yellow") for address, why in absent.items())
+    return Group(*parts)
+
+
+def line(figures: Figures, verdict: Verdict, absent: Mapping[str, str]) -> str:
+    """Say it in one line."""
+    missing = "".join(f"; {address}: {why}" for address, why in absent.items())
+    return f"{headline(figures)}; {_account(figures)}; {verdict.says}{missing}"
+
+
+def as_json(figures: Figures, verdict: Verdict, absent: Mapping[str, str]) -> str:
+    """Write everything as one JSON object on one line."""
+    return json.dumps({**asdict(figures), "verdict": asdict(verdict), "absent": dict(absent)})
+
+
+def headline(figures: Figures) -> str:
+    """Say how fast it goes and what waits."""
+    lag = f"lag {figures.lag_records:,} records"
+    if figures.lag_records and figures.drain_s is not None:
+        lag += f", {_duration(figures.drain_s)} at this pace"
+    return (
+        f"{_count(figures.consumers, 'consumer')}, {_count(figures.inference_processes, 'inference process')} · "
+        f"{figures.records_per_s:.1f} records/s · {lag}"
+    )
+
+
+def _account(figures: Figures) -> str:
+    idle = sorted(figures.idle.items(), key=lambda item: -item[1])
+    shares = [f"{cause} {share:.0%}" for cause, share in idle if share >= _LEAST]
+    return f"predict {figures.predicting:.0%}, idle: {', '.join(shares) or 'never'}"
+
+
+def _count(number: int, what: str) -> str:
+    plural = "es" if what.endswith("s") else "s"
+    return f"{number} {what}{'' if number == 1 else plural}"
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1000:.1f} ms"
+
+
+def _number(number: float | None) -> str:
+    return "–" if number is None else f"{number:.1f}"
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

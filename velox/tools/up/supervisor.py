@@ -1,0 +1,186 @@
+"""The whole pipeline from one command: broker, training, producer, consumer, and the account at the end."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Final, TextIO
+
+from velox import logs
+from velox.core.deadline import Deadline
+from velox.errors import VeloxError
+from velox.kafka.dead_letters import dead_letter_topic
+from velox.kafka.embedded import EmbeddedBroker
+from velox.settings import Settings
+from velox.signals import StopRequest
+from velox.sinks.kafka import results_topic
+from velox.tools.up import view
+from velox.tools.up.environment import as_environment, changes
+from velox.tools.up.pipeline import Pipeline
+from velox.tools.up.processes import Child
+from velox.tools.up.training import train_if_missing
+
+log = logging.getLogger(__name__)
+
+LOG_PATH: Final = Path("velox-up.log")
+_TICK_S: Final = 0.25
+"""How often the view is drawn and the processes are looked after."""
+_READY_MARGIN_S: Final = 60.0
+_EXIT_MARGIN_S: Final = 10.0
+
+
+class _Urgent(Exception):  # noqa: N818 - not an error: somebody asked for it
+    """A second signal: stop at once."""
+
+
+def run(settings: Settings, *, for_s: float | None = None) -> int:
+    """Run until a signal comes, the source ends, or ``for_s`` seconds after the first record is done; then drain.
+
+    Returns:
+        0 when every process ended well and the counts add up, else 1.
+
+    Raises:
+        VeloxError: the pipeline cannot run; the message says which part, and what it said.
+    """
+    logs.configure(level=settings.log_level, form=settings.log_format)
+    topics = (settings.kafka_topic, dead_letter_topic(settings), results_topic(settings))
+    with StopRequest() as stop, _open_log() as log_file, EmbeddedBroker(topics) as broker:
+        train_if_missing(settings, stop)
+        if stop.is_made():
+            return 1
+        changed = changes(settings, bootstrap=broker.start())
+        settings = settings.model_copy(update=changed)
+        pipeline = Pipeline(settings, as_environment(changed), log_file)
+        log.info("Embedded broker on %s; processes log to %s", settings.kafka_bootstrap_server, LOG_PATH)
+        try:
+            with view.choose(settings, _places(settings)) as shown:
+                ended_well = _Run(settings, pipeline, shown, stop).go(for_s)
+            return 0 if _summarise(pipeline, settings) and ended_well else 1
+        except _Urgent:
+            log.warning("Stopped at once: nothing was drained, nothing was counted")
+            return 1
+        finally:
+            pipeline.close()
+
+
+def _open_log() -> TextIO:
+    try:
+        return LOG_PATH.open("w")
+    except OSError as error:
+        msg = f"{LOG_PATH}: {error.strerror}; run it in a folder that can be written to"
+        raise VeloxError(msg) from error
+
+
+class _Run:
+    """One run through the phases, in the direction of flow."""
+
+    def __init__(self, settings: Settings, pipeline: Pipeline, shown: view.View, stop: StopRequest) -> None:
+        self._drain_s = settings.drain_s
+        self._ready_within_s = settings.inference_start_timeout_s + _READY_MARGIN_S
+        self._pipeline = pipeline
+        self._view = shown
+        self._stop = stop
+
+    def go(self, for_s: float | None) -> bool:
+        """Start, run, drain; say whether both processes ended as they should."""
+        pipeline = self._pipeline
+        pipeline.consumer.start()
+        self._wait_until_ready()
+        if not self._stop.is_made():
+            pipeline.producer.start()
+            self._produce(for_s)
+        # Every step is taken, whatever came of the one before.
+        return all([self._stop_producer(), self._catch_up(), self._stop_consumer()])
+
+    def _wait_until_ready(self) -> None:
+        deadline = Deadline(self._ready_within_s)
+        while not self._pipeline.is_ready and not self._stop.is_made():
+            if deadline.has_passed():
+                why = self._pipeline.unready_because()
+                msg = f"the consumer was not ready within {self._ready_within_s:.0f} s ({why}); see {LOG_PATH}"
+                raise VeloxError(msg)
+            self._tick()
+
+    def _produce(self, for_s: float | None) -> None:
+        """Let it run; the time counts from the first record that is done."""
+        self._pipeline.state = "running"
+        deadline: Deadline | None = None
+        while not self._stop.is_made() and self._pipeline.producer.exit_code is None:
+            if deadline and deadline.has_passed():
+                return
+            now = self._tick()
+            if (now.predicted or now.dead_lettered) and for_s is not None and deadline is None:
+                deadline = Deadline(for_s)
+
+    def _stop_producer(self) -> bool:
+        self._pipeline.state = "stopping the producer"
+        producer = self._pipeline.producer
+        if not producer.is_started:
+            return True
+        producer.terminate()
+        return self._ends_well(producer, revive=True)
+
+    def _catch_up(self) -> bool:
+        """Wait until all is read, as long as there is progress; a consumer that was started again gets time to load."""
+        self._pipeline.state = "reading the rest"
+        last = self._tick()
+        is_loading = self._pipeline.unready_because() is not None
+        deadline = Deadline(self._ready_within_s if is_loading else self._drain_s)
+        while last.unread:
+            now = self._tick()
+            if now.restarts > last.restarts:
+                deadline = Deadline(self._ready_within_s)
+            elif now.unread < last.unread:
+                deadline = Deadline(self._drain_s)
+            elif deadline.has_passed():
+                log.error("%d records unread, and no progress: is a sink down? See %s", now.unread, LOG_PATH)
+                return False
+            last = now
+        return True
+
+    def _stop_consumer(self) -> bool:
+        self._pipeline.state = "stopping the consumer"
+        consumer = self._pipeline.consumer
+        consumer.terminate()
+        return self._ends_well(consumer, revive=False)
+
+    def _ends_well(self, child: Child, *, revive: bool) -> bool:
+        deadline = Deadline(self._drain_s + _EXIT_MARGIN_S)
+        while child.exit_code is None:
+            if deadline.has_passed():
+                log.error("`velox %s` did not end within %.0f s", child.name, self._drain_s + _EXIT_MARGIN_S)
+                return False
+            self._tick(revive=revive)
+        if child.exit_code:
+            log.error("`velox %s` ended with exit code %s", child.name, child.exit_code)
+        return child.exit_code == 0
+
+    def _tick(self, *, revive: bool = True) -> view.Snapshot:
+        if self._stop.is_urgent():
+            raise _Urgent
+        time.sleep(_TICK_S)
+        snapshot = self._pipeline.look(revive=revive)
+        self._view.show(snapshot)
+        return snapshot
+
+
+def _summarise(pipeline: Pipeline, settings: Settings) -> bool:
+    """Say what came of it, and whether the counts add up."""
+    balance = pipeline.balance()
+    p50, p95 = ("–" if s is None else f"{s * 1000:.0f} ms" for s in (pipeline.latency_s(0.5), pipeline.latency_s(0.95)))
+    log.info("Produced %d = predicted %d + dead letters %d", balance.produced, balance.predicted, balance.dead_letters)
+    images = "" if balance.images is None else f", {balance.images} images"
+    log.info("%d detections%s in %s", balance.detections, images, _places(settings))
+    log.info("Latency p50 %s, p95 %s from producing to stored; consumer restarts %d", p50, p95, pipeline.restarts)
+    problems = balance.problems()
+    for problem in problems:
+        log.error("The counts do not add up: %s", problem)
+    return not problems
+
+
+def _places(settings: Settings) -> str:
+    places = {
+        "sqlite": f"{settings.sqlite_path} (table predictions)",
+        "disk": f"{settings.storage_path}/",
+        "mongo": f"{settings.db_name}.{settings.mongo_collection}",
+    }
+    return ", ".join(places.get(name, name) for name in settings.sinks)

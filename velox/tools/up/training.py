@@ -1,0 +1,41 @@
+"""The model that ``velox up`` needs: trained when it is missing."""
+
+import logging
+import subprocess
+from typing import Final
+
+from velox.errors import ModelError
+from velox.models.backends.selection import lacks_model
+from velox.settings import Settings
+from velox.signals import StopRequest
+from velox.tools.up.processes import tethered_command
+
+log = logging.getLogger(__name__)
+
+_SLICE_S: Final = 0.2
+
+
+def train_if_missing(settings: Settings, stop: StopRequest) -> None:
+    """Train, in a process of its own, unless the model's files are there or the user brings a model class.
+
+    Raises:
+        ModelError: training failed; it has said why.
+    """
+    if not lacks_model(settings):
+        return
+    log.info("No model at %s and %s: training one first", settings.model_path, settings.classes_path)
+    process = subprocess.Popen(tethered_command("train"), start_new_session=True)  # noqa: S603 - our own command
+    asked = False
+    while True:
+        try:
+            code = process.wait(_SLICE_S)
+            break
+        except subprocess.TimeoutExpired:
+            if stop.is_made() and not asked:
+                asked = True
+                process.terminate()
+            if stop.is_urgent():
+                process.kill()
+    if code and not stop.is_made():
+        msg = f"training ended with exit code {code}, so there is no model to run"
+        raise ModelError(msg)

@@ -1,0 +1,122 @@
+"""Where a run takes place: a topic, a group and stores of its own, apart from the user's."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from velox.errors import SystemUnavailableError
+from velox.kafka.dead_letters import dead_letter_topic
+from velox.kafka.topics import HEADROOM_BYTES, ensure_topic, remove_topics
+from velox.loading import load_class
+from velox.models.numbered import LABELS, NumberedModel
+from velox.settings import Settings
+from velox.sinks import PATHS, paths
+from velox.sinks.sink import Readable
+from velox.tools.up import environment
+from velox.tools.verify.plan import Plan
+
+log = logging.getLogger(__name__)
+
+_TOPIC_LENGTH: Final = 220
+"""Kafka allows 249; the suffixes of the run and of the dead letters come on top."""
+_COLLECTION_LENGTH: Final = 90
+_MODEL: Final = f"{NumberedModel.__module__}:{NumberedModel.__qualname__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """The settings of a run, and the sinks they name."""
+
+    plan: Plan
+    settings: Settings
+    changed: dict[str, Any]
+    """What differs from the user's settings, for the consumers."""
+    own: bool
+    """Whether all of it is the run's own, and can be removed."""
+
+    @property
+    def topics(self) -> tuple[str, str]:
+        """The topic and its dead-letter topic."""
+        return self.settings.kafka_topic, dead_letter_topic(self.settings)
+
+    @property
+    def bootstrap(self) -> str:
+        """The brokers."""
+        return self.settings.kafka_bootstrap_server
+
+    @property
+    def is_built_in(self) -> bool:
+        """Say whether the built-in model predicts."""
+        return self.own and not self.plan.own_model
+
+    @property
+    def model(self) -> str:
+        """Name the model, for people."""
+        return "built-in" if self.is_built_in else self.settings.model
+
+    @property
+    def everything_is_a_detection(self) -> bool:
+        """Say whether every record leaves an image: needed where no database tells which do."""
+        return self.settings.target_labels == ("*",) and not self.settings.confidence_threshold
+
+    def sinks(self) -> Iterator[tuple[str, Any]]:
+        """Build the sinks, for reading; each with its name in SINKS."""
+        names = [name for name in PATHS if name in self.settings.sinks]
+        names += [name for name in self.settings.sinks if name not in PATHS]
+        for name, path in zip(names, paths(self.settings.sinks), strict=True):
+            yield name, load_class(path)(self.settings)
+
+    def prepare(self) -> None:
+        """Create the topics.
+
+        Raises:
+            BrokerUnavailableError: no broker answers, or it refuses.
+        """
+        for topic, extra_bytes in zip(self.topics, (0, HEADROOM_BYTES), strict=True):
+            ensure_topic(self.settings, topic, headroom_bytes=extra_bytes)
+
+    def clear(self, prefix: str) -> None:
+        """Remove what the run has left: all that is its own, else its results. What cannot be removed is named."""
+        for name, sink in self.sinks():
+            if isinstance(sink, Readable):
+                _try(lambda sink=sink: sink.remove("" if self.own else prefix))
+            else:
+                log.warning("What %s has stored stays there, under ids that begin with %s", name, prefix)
+        if self.own and not self.plan.embedded:
+            _try(lambda: remove_topics(self.settings, self.topics))
+
+
+def establish(settings: Settings, plan: Plan, run: str, bootstrap: str | None) -> Premises:
+    """Derive a run's settings from the user's; ``bootstrap`` is the embedded broker, if it is to be that one."""
+    if not plan.consumers:
+        return Premises(plan, settings, {}, own=False)
+    changed: dict[str, Any] = environment.changes(settings, bootstrap=bootstrap) if bootstrap else {}
+    sinks: Sequence[str] = changed.get("sinks", settings.sinks)
+    changed |= {
+        "kafka_topic": f"{settings.kafka_topic[:_TOPIC_LENGTH]}.verify-{run}",
+        "kafka_consumer_group": f"{settings.kafka_consumer_group}.verify-{run}",
+        "mongo_collection": f"{settings.mongo_collection[:_COLLECTION_LENGTH]}_verify_{run}",
+        "sqlite_path": settings.sqlite_path.with_stem(f"{settings.sqlite_path.stem}.verify-{run}"),
+        "storage_path": settings.storage_path / f"verify-{run}",
+        "dead_letter_topic": "auto",
+        "results_topic": "auto",
+        "max_stored_files": 0,
+        "store": "all",
+        "auto_offset_reset": "earliest",
+        "log_format": "human",
+    }
+    if settings.group_instance_id != "none":
+        changed["group_instance_id"] = f"verify-{run}"
+    if not plan.own_model:
+        changed |= {"model": _MODEL, "target_labels": LABELS[:1], "confidence_threshold": 0.0, "device": "cpu"}
+    if set(sinks) <= {"disk"}:
+        changed |= {"target_labels": ("*",), "confidence_threshold": 0.0}
+    return Premises(plan, settings.model_copy(update=changed), changed, own=True)
+
+
+def _try(step: Any) -> None:  # noqa: ANN401 - a lambda
+    try:
+        step()
+    except (SystemUnavailableError, OSError) as error:
+        log.warning("Not removed: %s", error)

@@ -1,5 +1,0 @@
-"""``velox top``: where the time of running consumers goes, as their metrics tell."""
-
-from velox.top.watch import Address, Options, run
-
-__all__ = ["Address", "Options", "run"]
