@@ -42,6 +42,20 @@ class Omitted(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """What names a payload that is kept elsewhere, in a bucket."""
+
+    key: str
+    """Of the object: for a folder its path below it, for S3 its key."""
+    bucket: str = ""
+    """Its name; empty = that of the pipeline, BUCKET_URL."""
+    size_bytes: int | None = None
+    """As who wrote it says; None when nobody says."""
+    sha256: str = ""
+    """The same, in hexadecimal digits; empty when nobody says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One Kafka message, taken apart, with no more of it than is read or has to be handed on."""
 
@@ -53,7 +67,9 @@ class Record:
     head: bytes = b""
     """The raw value up to the payload; all of it when there is no payload."""
     payload: bytes = b""
-    """What the model reads: JPEG bytes, text."""
+    """What the model reads: JPEG bytes, text; empty until it has been downloaded, where there is a pointer."""
+    pointer: Pointer | None = None
+    """Where the payload is, when not in the record itself."""
     headers: Headers = ()
     ground_truth: str = UNLABELLED
     """``color_shape`` as the producer labelled it."""
@@ -72,12 +88,28 @@ class Record:
         return self.head + self.payload if self.payload else self.head
 
 
+class Box(NamedTuple):
+    """Something found in an image, and where: edges as shares of its width and height, from its top left corner."""
+
+    label: str
+    confidence: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """A model's answer for one payload: the top-1 label and its probability in [0, 1]."""
 
     label: str
     confidence: float
+    scores: tuple[tuple[str, float], ...] = ()
+    """Labels with their probabilities, best first, as many as the model gives; none from one that gives only the
+    best."""
+    boxes: tuple[Box, ...] = ()
+    """What a detector has found; none from a classifier."""
 
 
 @dataclass(frozen=True, slots=True)
