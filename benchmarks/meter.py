@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.programs import BenchmarkError, Program
 from velox.metrics.consumer import ConsumerMetrics
-from velox.tools.up.scraping import Probe
+from velox.tools.up.scraping import Scraper
 
 _TIMEOUT_S: Final = 5.0
 _READY_S: Final = 120.0
@@ -51,7 +51,7 @@ def await_ready(program: Program, port: int) -> None:
     Raises:
         BenchmarkError: it ended, or is not ready for too long.
     """
-    probe = Probe(port)
+    probe = Scraper(port)
     until = time.monotonic() + _READY_S
     while (cause := probe.unready_because()) is not None:
         program.check()

@@ -17,14 +17,13 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
 
-from velox.consumer.dispatch import Answered
 from velox.core.deadline import Deadline
 from velox.core.idleness import Cause
 from velox.core.offsets import Gap
 from velox.errors import BadRecordError, BrokerUnavailableError, Reason, SinkUnavailableError, VeloxError
 from velox.kafka.client import Rebalanced
 from velox.kafka.transactions import Transaction
-from velox.records import Headers, ModelInfo, Partition, Position, Prediction, Record, Result
+from velox.records import Answered, Headers, ModelInfo, Partition, Position, Prediction, Record, Result
 from velox.settings import InferenceSettings, Settings
 
 FAKE_MODEL = ModelInfo("fake", "1", ("red_circle", "green_square"), "cpu")

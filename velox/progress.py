@@ -6,22 +6,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from time import monotonic
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from rich import progress as bars
 from rich.console import Console
+
+from velox.heartbeat import Deliveries
 
 log = logging.getLogger(__name__)
 
 _EVERY_S: Final = 10.0
 _BAR_S: Final = 0.1
-
-
-class Deliveries(Protocol):
-    """What is known of the records on their way."""
-
-    delivered: int
-    failed: int
 
 
 class Progress:

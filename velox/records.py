@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from velox.errors import BadRecordError
+
 Headers = Sequence[tuple[str, bytes | None]]
 Metadata = Mapping[str, Any]
 
@@ -120,6 +122,16 @@ class ModelInfo:
     version: str
     labels: tuple[str, ...]
     device: str
+
+
+class Answered(NamedTuple):
+    """A record with what came of it; without a model when it never reached one."""
+
+    record: Record
+    answer: Prediction | BadRecordError
+    model: ModelInfo | None = None
+    at: float = 0.0
+    """Unix seconds at which the answer came."""
 
 
 @dataclass(frozen=True, slots=True)

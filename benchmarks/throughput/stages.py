@@ -16,7 +16,7 @@ from benchmarks.programs import BenchmarkError
 from benchmarks.timing import seconds_each
 from velox import logs
 from velox.allocator import keep_large_blocks, return_large_blocks
-from velox.consumer.dispatch import Answered, Dispatcher
+from velox.consumer.dispatch import Dispatcher
 from velox.consumer.topology import core_count, prepare_environment
 from velox.consumer.writer import Writer
 from velox.core.deadline import Deadline
@@ -27,7 +27,7 @@ from velox.kafka.parsing import parse
 from velox.loading import load_class
 from velox.metrics.consumer import ConsumerMetrics
 from velox.models.model import Model
-from velox.records import ModelInfo, Partition, Prediction, Record
+from velox.records import Answered, ModelInfo, Partition, Prediction, Record
 from velox.settings import Settings, load
 from velox.sinks import paths
 from velox.sources import open_source

@@ -9,10 +9,10 @@ import pytest
 from tests.e2e.fragile import LengthModel
 from tests.e2e.pipeline import wait_until
 from tests.fakes import make_record
-from velox.consumer.dispatch import Answered, Dispatcher
+from velox.consumer.dispatch import Dispatcher
 from velox.core.deadline import Deadline
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import Prediction
+from velox.records import Answered, Prediction
 from velox.settings import Settings
 
 RECORDS = 64

@@ -14,13 +14,13 @@ from tests.e2e.fragile import LengthModel
 from tests.e2e.pipeline import wait_until
 from tests.fakes import make_record
 from velox.consumer import inference
-from velox.consumer.dispatch import Answered, Dispatcher
+from velox.consumer.dispatch import Dispatcher
 from velox.consumer.inference import answer
 from velox.consumer.messages import Ready, Reply, Work
 from velox.consumer.portions import Portions
 from velox.core.deadline import Deadline
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import ModelInfo, Prediction
+from velox.records import Answered, ModelInfo, Prediction
 from velox.settings import Settings
 
 Start = Callable[..., Dispatcher]

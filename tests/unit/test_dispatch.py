@@ -10,14 +10,14 @@ import pytest
 
 from tests.fakes import make_record
 from velox.consumer import dispatch
-from velox.consumer.dispatch import Answered, Dispatcher
+from velox.consumer.dispatch import Dispatcher
 from velox.consumer.messages import Answers, Ready, Reply
 from velox.consumer.process import Heard
 from velox.core.deadline import Deadline
 from velox.core.pace import UNDECIDED
 from velox.errors import BadRecordError
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import ModelInfo, Prediction, Record
+from velox.records import Answered, ModelInfo, Prediction, Record
 from velox.settings import Settings
 
 PATIENCE_S = 10.0

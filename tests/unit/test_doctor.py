@@ -15,7 +15,7 @@ from velox.kafka.inspection import Backlog, Cluster, Group, Topic
 from velox.models import card
 from velox.models.card import ModelCard
 from velox.settings import MIB, Settings
-from velox.sinks.sink import Probe
+from velox.sinks.sink import Proof
 from velox.tools.doctor import checkup, kafka, machine, model, sinks, timing
 from velox.tools.doctor.checkup import bounded
 from velox.tools.doctor.findings import Finding, Level, error, ok, warning
@@ -302,14 +302,14 @@ class OwnSink:
 class ProbedSink(OwnSink):
     """One that can be probed."""
 
-    def probe(self) -> Probe:
-        return Probe("it is there", "it has no index", "make one")
+    def probe(self) -> Proof:
+        return Proof("it is there", "it has no index", "make one")
 
 
 class BrokenSink(OwnSink):
     """One that is down."""
 
-    def probe(self) -> Probe:
+    def probe(self) -> Proof:
         raise SinkUnavailableError("broken: no answer; start it")
 
 

@@ -8,7 +8,7 @@ from confluent_kafka import Message
 
 from tests.fakes import FakeDispatcher, FakeKafka
 from velox.consumer import fetcher as fetching
-from velox.consumer.dispatch import Answered, Dispatcher
+from velox.consumer.dispatch import Dispatcher
 from velox.consumer.fetcher import Fetcher
 from velox.consumer.flight import Flight
 from velox.consumer.writer import Writer
@@ -17,7 +17,7 @@ from velox.core.envelope import frame
 from velox.core.idleness import Cause
 from velox.errors import InferenceFailedError, Reason, VeloxError
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import Partition
+from velox.records import Answered, Partition
 from velox.settings import Settings
 
 P0, P1 = Partition("image_data", 0), Partition("image_data", 1)

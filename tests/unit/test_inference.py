@@ -15,7 +15,7 @@ import pytest
 from tests.fakes import FakeClock, FakeModel
 from velox.consumer import inference
 from velox.consumer.decoding import Decoding
-from velox.consumer.inference import BatchWait, answer, rehearse, turn
+from velox.consumer.inference import BatchWait, answer, rehearse, step
 from velox.consumer.messages import Work
 from velox.consumer.portions import Portions
 from velox.core.batching import Batcher
@@ -183,10 +183,10 @@ def test_all_that_has_come_meanwhile_is_in_the_next_batch(
     wait = BatchWait()
     for ticket in range(3):  # one by one, while the process predicted others
         fetcher.send(Work(monotonic(), [(ticket, b"a:0.1")]))
-    assert turn(partial(answer, model, portions=Portions(8)), batcher, pipe, wait, Decoding(model.decode))
+    assert step(partial(answer, model, portions=Portions(8)), batcher, pipe, wait, Decoding(model.decode))
     assert [ticket for ticket, _ in fetcher.recv().answers] == [0, 1, 2]
     fetcher.send(None)
-    assert not turn(partial(answer, model, portions=Portions(8)), batcher, pipe, wait, Decoding(model.decode))
+    assert not step(partial(answer, model, portions=Portions(8)), batcher, pipe, wait, Decoding(model.decode))
 
 
 def test_a_rehearsal_stays_within_the_bound_and_teaches() -> None:

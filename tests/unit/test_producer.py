@@ -30,6 +30,7 @@ class FakePublisher:
         self.records: list[tuple[float, bytes, bytes | None, Headers]] = []
         self.delivered = 0
         self.failed = 0
+        self.waiting = 0
         self.on_poll: Callable[[], None] = lambda: None
 
     def publish(self, value: bytes, *, key: bytes | None, headers: Headers, is_stopping: Callable[[], bool]) -> bool:

@@ -82,11 +82,11 @@ class Stage:
         self.clock = clock
         self.offset = 0
 
-    def turn(self, published: int, *, healthy: bool = True, moves: bool = True, takes_s: float = 0) -> None:
+    def step(self, published: int, *, healthy: bool = True, moves: bool = True, takes_s: float = 0) -> None:
         self.clock.advance(takes_s)
         self.offset += moves
         self.watch.saw({HERE: self.offset}, {HERE: 1_000_000}, healthy=healthy)
-        self.faults.turn(published, healthy=healthy)
+        self.faults.step(published, healthy=healthy)
 
 
 @pytest.fixture
@@ -101,13 +101,13 @@ def stage(clock: FakeClock) -> Callable[..., Stage]:
 
 def test_a_fault_waits_for_its_record_and_until_all_is_well(stage: Callable[..., Stage]) -> None:
     run = stage(Fault(100, Kind.KILL_CONSUMER))
-    run.turn(99)
-    run.turn(100, healthy=False)
+    run.step(99)
+    run.step(100, healthy=False)
     assert run.members.member.done == []
     assert run.faults.next_at == 100
-    run.turn(100)
-    run.turn(100, moves=False)
-    run.turn(100, moves=False, takes_s=HELD_S)
+    run.step(100)
+    run.step(100, moves=False)
+    run.step(100, moves=False, takes_s=HELD_S)
     assert run.members.member.done == ["held", "killed"]
     assert run.faults.next_at == float("inf")
     assert not run.faults.are_over
@@ -115,15 +115,15 @@ def test_a_fault_waits_for_its_record_and_until_all_is_well(stage: Callable[...,
 
 def test_the_next_fault_waits_until_the_last_one_is_over(stage: Callable[..., Stage]) -> None:
     run = stage(Fault(1, Kind.KILL_CONSUMER), Fault(2, Kind.KILL_CONSUMER))
-    run.turn(5)
+    run.step(5)
     for _ in range(4):
-        run.turn(5, moves=False, takes_s=HELD_S)
+        run.step(5, moves=False, takes_s=HELD_S)
     assert run.members.member.done == ["held", "killed"]
     for _ in range(4):
-        run.turn(5)
+        run.step(5)
     assert run.members.member.done == ["held", "killed", "killed"]
     for _ in range(3):
-        run.turn(5)
+        run.step(5)
     assert run.faults.are_over
     assert len(run.watch.recoveries[Kind.KILL_CONSUMER]) == 2
 
@@ -132,11 +132,11 @@ def test_recovery_from_a_killed_consumer_is_measured_from_the_kill(
     stage: Callable[..., Stage], clock: FakeClock
 ) -> None:
     run = stage(Fault(1, Kind.KILL_CONSUMER))
-    run.turn(1)
-    run.turn(1, moves=False)
-    run.turn(1, moves=False, takes_s=HELD_S)
+    run.step(1)
+    run.step(1, moves=False)
+    run.step(1, moves=False, takes_s=HELD_S)
     clock.advance(3)
-    run.turn(1)
+    run.step(1)
     assert run.watch.recoveries == {Kind.KILL_CONSUMER: [5]}, "2 s until it is started again, and 3 s"
 
 
@@ -150,18 +150,18 @@ def test_every_other_kill_finds_what_was_fetched_and_is_undone(
     """For a consumer it lasts beyond the next commit: what is committed before it is done is lost then."""
     run = stage(*(Fault(1, kind) for _ in range(3)))
     done = run.members.member.done
-    run.turn(1)
-    run.turn(1, moves=False)
+    run.step(1)
+    run.step(1, moves=False)
     for _ in range(round(hold_s / 0.1) - 1):
-        run.turn(1, moves=False, takes_s=0.1)
+        run.step(1, moves=False, takes_s=0.1)
     assert done == ["held"]
     assert run.watch.longest_stall_s < 0.2, "it is not the consumer that stands still"
     for _ in range(8):
-        run.turn(1, takes_s=0.1)
+        run.step(1, takes_s=0.1)
         run.members.member.inference_restarts += killed in done
     assert done == ["held", killed, killed, "held"]
     for _ in range(8):
-        run.turn(1, takes_s=HELD_S)
+        run.step(1, takes_s=HELD_S)
         run.members.member.inference_restarts += 1
     assert done == ["held", killed, killed, "held", killed]
     assert run.faults.are_over
@@ -169,10 +169,10 @@ def test_every_other_kill_finds_what_was_fetched_and_is_undone(
 
 def test_what_is_held_goes_on_when_the_fault_is_given_up(stage: Callable[..., Stage], clock: FakeClock) -> None:
     run = stage(Fault(1, Kind.KILL_CONSUMER))
-    run.turn(1)
-    run.turn(1)
+    run.step(1)
+    run.step(1)
     clock.advance(LIMIT_S + 1)
-    run.turn(1)
+    run.step(1)
     assert run.members.member.done == ["held", "released"]
 
 
@@ -181,33 +181,33 @@ def test_a_killed_inference_process_counts_from_the_kill_and_is_over_after_its_r
 ) -> None:
     run = stage(Fault(1, Kind.KILL_INFERENCE))
     run.members.member.has_inference = False
-    run.turn(1)
+    run.step(1)
     clock.advance(20)
-    run.turn(1)
-    run.turn(1, takes_s=HELD_S)
+    run.step(1)
+    run.step(1, takes_s=HELD_S)
     run.members.member.has_inference = True
-    run.turn(1)
+    run.step(1)
     for _ in range(3):
         clock.advance(1)
-        run.turn(1)
+        run.step(1)
     assert not run.watch.recoveries, "the consumer has not noticed yet"
     run.members.member.inference_restarts = 1
-    run.turn(1)
+    run.step(1)
     clock.advance(1)
-    run.turn(1)
-    run.turn(1)
+    run.step(1)
+    run.step(1)
     assert run.faults.are_over
     assert run.watch.recoveries == {Kind.KILL_INFERENCE: [4]}, "not the 20 s in which there was none to kill"
 
 
 def test_recovery_from_a_command_is_measured_from_its_end(stage: Callable[..., Stage], clock: FakeClock) -> None:
     run = stage(Fault(1, Kind.SINK_OUTAGE, "exit 0"))
-    run.turn(1)
+    run.step(1)
     clock.advance(50)
     while not run.watch.is_recovering:
-        run.turn(1, moves=False)
+        run.step(1, moves=False)
     clock.advance(4)
-    run.turn(1)
+    run.step(1)
     assert run.watch.recoveries == {Kind.SINK_OUTAGE: [4]}
 
 
@@ -216,7 +216,7 @@ def test_a_command_that_fails_ends_the_run(stage: Callable[..., Stage]) -> None:
 
     def until_it_ends() -> None:
         while True:
-            run.turn(1, moves=False)
+            run.step(1, moves=False)
 
     with pytest.raises(VeloxError, match="'exit 3' ended with exit code 3"):
         until_it_ends()
@@ -224,17 +224,17 @@ def test_a_command_that_fails_ends_the_run(stage: Callable[..., Stage]) -> None:
 
 def test_a_guest_leaves_when_it_takes_part(stage: Callable[..., Stage]) -> None:
     run = stage(Fault(1, Kind.JOIN))
-    run.turn(1)
+    run.step(1)
     for _ in range(3):
-        run.turn(1, healthy=False)
+        run.step(1, healthy=False)
     assert run.members.guest.done == ["joins"]
     for _ in range(3):
-        run.turn(1)
+        run.step(1)
     assert run.members.guest.done == ["joins", "leaves"]
     assert run.faults.now == "fault 1 of 1"
     run.members.guest.exit_code = 0
-    run.turn(1)
-    run.turn(1)
+    run.step(1)
+    run.step(1)
     assert run.members.left == [run.members.guest]
     assert run.faults.are_over
     assert set(run.watch.recoveries) == {Kind.JOIN, Kind.LEAVE}
@@ -242,21 +242,21 @@ def test_a_guest_leaves_when_it_takes_part(stage: Callable[..., Stage]) -> None:
 
 def test_what_does_not_recover_is_given_up_and_remembered(stage: Callable[..., Stage], clock: FakeClock) -> None:
     run = stage(Fault(1, Kind.KILL_CONSUMER), Fault(2, Kind.KILL_CONSUMER))
-    run.turn(2)
-    run.turn(2, moves=False)
-    run.turn(2, moves=False, takes_s=HELD_S)
+    run.step(2)
+    run.step(2, moves=False)
+    run.step(2, moves=False, takes_s=HELD_S)
     clock.advance(LIMIT_S + 1)
-    run.turn(2, moves=False)
+    run.step(2, moves=False)
     assert run.faults.not_recovered == ["fault 1 was not recovered from within 120 s"]
-    run.turn(2, moves=False)
-    run.turn(2, moves=False)
+    run.step(2, moves=False)
+    run.step(2, moves=False)
     assert run.members.member.done == ["held", "killed", "killed"]
 
 
 def test_no_more_are_injected_after_skipping(stage: Callable[..., Stage]) -> None:
     run = stage(Fault(1, Kind.KILL_CONSUMER))
     run.faults.skip()
-    run.turn(1)
+    run.step(1)
     assert run.members.member.done == []
     assert run.faults.are_over
 

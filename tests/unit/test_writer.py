@@ -11,13 +11,12 @@ import pytest
 
 from tests.fakes import FakeDeadLetters, FakeSink, make_record
 from velox.consumer import writer as writing
-from velox.consumer.dispatch import Answered
 from velox.consumer.writer import BULK, Writer
 from velox.core.deadline import Deadline
 from velox.errors import BadRecordError, Reason, RefusedResultsError
 from velox.kafka.dead_letters import DeadLetters
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import ModelInfo, Prediction, Record
+from velox.records import Answered, ModelInfo, Prediction, Record
 from velox.settings import Settings
 
 MODEL = ModelInfo("fake", "1", ("red_circle", "green_square"), "cpu")

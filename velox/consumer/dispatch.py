@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic, time
-from typing import NamedTuple
 
 from velox.consumer import observing
 from velox.consumer.messages import Answers, Ready, Refused, Reply
@@ -18,7 +17,7 @@ from velox.core.idleness import Cause, Idleness, Lack
 from velox.core.suspicion import Suspicion
 from velox.errors import BadRecordError, InferenceFailedError, ModelError, Reason, VeloxError
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import ModelInfo, Prediction, Record
+from velox.records import Answered, ModelInfo, Prediction, Record
 from velox.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
@@ -29,16 +28,6 @@ _TURN_S = 2.0
 """A turn of the watching thread takes no longer, unless whoever hears the answers holds it."""
 _STUCK_S = 60.0
 """What is killed, or turns, takes a few seconds at most: later it never will."""
-
-
-class Answered(NamedTuple):
-    """A record with what came of it; without a model when it never reached one."""
-
-    record: Record
-    answer: Prediction | BadRecordError
-    model: ModelInfo | None = None
-    at: float = 0.0
-    """Unix seconds at which the answer came."""
 
 
 class Dispatcher:
@@ -164,12 +153,12 @@ class Dispatcher:
     def _watch(self) -> None:
         try:
             while not self._closing.is_set() and self.failure is None:
-                self._turn()
+                self._step()
         except Exception as error:
             log.exception("The dispatcher failed")
             self.failure = InferenceFailedError(f"the dispatcher failed: {error!r}")
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         self._turned_at = monotonic()
         try:
             process, reply = self._heard.get(timeout=_WATCH_S)

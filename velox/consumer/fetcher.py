@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 
 from velox import failpoints
-from velox.consumer.dispatch import Answered, Dispatcher
+from velox.consumer.dispatch import Dispatcher
 from velox.consumer.exactly_once import ExactlyOnce
 from velox.consumer.flight import Flight
 from velox.consumer.writer import Writer
@@ -17,7 +17,7 @@ from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.membership import REQUEST_S
 from velox.kafka.parsing import parse_all
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import Partition, Position, Record
+from velox.records import Answered, Partition, Position, Record
 from velox.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -72,7 +72,7 @@ def serve(settings: InferenceSettings, device: str, pipe: "Connection[Reply, Wor
     ask = partial(answer, model, portions=portions, decoding=decoding)
     code = 0
     try:
-        while turn(ask, batcher, pipe, wait, decoding):
+        while step(ask, batcher, pipe, wait, decoding):
             pass
     except EOFError:
         pass
@@ -191,7 +191,7 @@ def _where(error: Exception) -> str:
     return f"{type(error).__name__} in {frame.name} ({Path(frame.filename).name}:{frame.lineno}): {error}"
 
 
-def turn(
+def step(
     ask: Ask,
     batcher: Batcher[tuple[int, bytes]],
     pipe: "Connection[Reply, Work | None]",

@@ -10,7 +10,6 @@ from time import monotonic, time
 from typing import TypeVar
 
 from velox import failpoints
-from velox.consumer.dispatch import Answered
 from velox.core.deadline import Deadline
 from velox.core.retries import backoff_s
 from velox.core.seldom import Seldom
@@ -18,7 +17,7 @@ from velox.core.targets import TargetRule
 from velox.errors import BadRecordError, Reason, RefusedResultsError, SystemUnavailableError
 from velox.kafka.dead_letters import DeadLetters
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import ModelInfo, Prediction, Record, Result
+from velox.records import Answered, ModelInfo, Prediction, Record, Result
 from velox.settings import Settings
 from velox.sinks.disk import image_path
 from velox.sinks.sink import Sink

@@ -18,7 +18,7 @@ from velox.errors import SinkUnavailableError
 from velox.records import Result
 from velox.settings import Settings
 from velox.sinks.folders import prove_writable
-from velox.sinks.sink import Probe, Stored
+from velox.sinks.sink import Proof, Stored
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -127,13 +127,13 @@ class DiskSink:
             with suppress(OSError):  # somebody keeps something else there
                 self._folder.rmdir()
 
-    def probe(self) -> Probe:
+    def probe(self) -> Proof:
         """Write and remove a file, in the folder or, where there is none yet, in the nearest above it."""
         with self._translated():
             where = prove_writable(self._folder)
         if where == self._folder.absolute():
-            return Probe(f"{self._folder} is writable")
-        return Probe(f"{self._folder} is not there yet, and can be made in {where}")
+            return Proof(f"{self._folder} is writable")
+        return Proof(f"{self._folder} is not there yet, and can be made in {where}")
 
     def close(self) -> None:
         """Forget what the folder holds."""

@@ -15,7 +15,7 @@ from velox.errors import SettingsError, SinkUnavailableError
 from velox.records import Result
 from velox.settings import Settings
 from velox.sinks.documents import Document, documents, stored
-from velox.sinks.sink import Probe, Stored
+from velox.sinks.sink import Proof, Stored
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class MongoSink:
         except PyMongoError as error:
             raise self._unavailable(error) from error
 
-    def probe(self) -> Probe:
+    def probe(self) -> Proof:
         """Prove that an update goes through; neither a document nor a collection comes of it."""
         try:
             with pymongo.timeout(self._timeout_s), self._connect() as client:
@@ -122,9 +122,9 @@ class MongoSink:
             raise self._unavailable(error) from error
         value = f"MongoDB {version}, {count} documents in {'.'.join(self._names)}"
         if not count or _INDEX in keys:
-            return Probe(value)
+            return Proof(value)
         fix = f"db.{self._names[1]}.createIndex({{predicted_label: 1, timestamp: -1}})"
-        return Probe(value, "no index on predicted_label and timestamp: queries by label read all documents", fix)
+        return Proof(value, "no index on predicted_label and timestamp: queries by label read all documents", fix)
 
     def close(self) -> None:
         """Disconnect."""

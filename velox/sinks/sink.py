@@ -68,7 +68,7 @@ class Readable(Sink, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class Proof:
     """What was found where a sink stores."""
 
     value: str
@@ -81,7 +81,7 @@ class Probe:
 class Probed(Protocol):
     """A sink that ``velox doctor`` can look into. Not part of the contract: your own sink may do without."""
 
-    def probe(self) -> Probe:
+    def probe(self) -> Proof:
         """Prove that writing would work, and leave nothing behind.
 
         Raises:

@@ -11,7 +11,7 @@ from velox.records import Result
 from velox.settings import Settings
 from velox.sinks.documents import documents, stored
 from velox.sinks.folders import prove_writable
-from velox.sinks.sink import Probe, Stored
+from velox.sinks.sink import Proof, Stored
 
 _CREATE: Final = (
     """
@@ -129,12 +129,12 @@ class SqliteSink:
         ):
             connection.execute(statement, {"prefix": prefix})
 
-    def probe(self) -> Probe:
+    def probe(self) -> Proof:
         """Take and give back the write lock of a file that is there; else prove that its folder takes files."""
         with self._translated():
             if not self._path.exists():
                 prove_writable(self._path.parent)
-                return Probe(f"{self._path} is not there yet, and can be made")
+                return Proof(f"{self._path} is not there yet, and can be made")
             connection = sqlite3.connect(self._path, timeout=self._timeout_s, isolation_level=None)
             with closing(connection):
                 connection.execute("BEGIN IMMEDIATE")
@@ -143,7 +143,7 @@ class SqliteSink:
                 if "predictions" in tables:
                     (rows,) = connection.execute("SELECT count(*) FROM predictions").fetchone()
                 connection.execute("ROLLBACK")
-        return Probe(f"SQLite {sqlite3.sqlite_version}, {rows} rows in {self._path}")
+        return Proof(f"SQLite {sqlite3.sqlite_version}, {rows} rows in {self._path}")
 
     def close(self) -> None:
         """Close the file, rolling back what was not committed."""

@@ -16,7 +16,7 @@ from velox.tools.top import view
 from velox.tools.top.figures import Figures, figures
 from velox.tools.top.history import History
 from velox.tools.top.verdict import Verdict, judge
-from velox.tools.up.scraping import Probe
+from velox.tools.up.scraping import Scraper
 
 Show = Callable[[Figures, Verdict, Mapping[str, str]], None]
 
@@ -46,13 +46,13 @@ class Watch:
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         """Look at none yet."""
-        self._probes = {address: Probe(address.port, address.host) for address in addresses}
+        self._scrapers = {address: Scraper(address.port, address.host) for address in addresses}
         self._histories = {address: History() for address in addresses}
 
     def look(self) -> dict[str, str]:
         """Ask each; answer which are not at work, and why."""
         absent = {}
-        for address, probe in self._probes.items():
+        for address, probe in self._scrapers.items():
             history = self._histories[address]
             history.saw(probe.page())
             if not history.is_known:

@@ -10,7 +10,7 @@ from velox.kafka.lag import Observer
 from velox.settings import Settings
 from velox.tools.up.processes import Child
 from velox.tools.up.results import StoredResults
-from velox.tools.up.scraping import Probe, quantile
+from velox.tools.up.scraping import Scraper, quantile
 from velox.tools.up.tally import Balance, Lives, lost, unread
 from velox.tools.up.view import Snapshot
 from velox.tools.up.window import Window
@@ -36,7 +36,7 @@ class Pipeline:
         self._settings = settings
         self._topic = settings.kafka_topic
         self._observer = Observer(settings)
-        self._probe = Probe(settings.metrics_port)
+        self._scraper = Scraper(settings.metrics_port)
         self._stored = StoredResults(settings.sqlite_path) if "sqlite" in settings.sinks else None
         self._lives = Lives()
         self._window = Window()
@@ -51,7 +51,7 @@ class Pipeline:
         """
         if revive and self.consumer.exit_code is not None:
             self._revive()
-        scrape = self._probe.scrape()
+        scrape = self._scraper.scrape()
         if scrape:
             self._lives.saw(scrape)
         self.is_ready = self.is_ready or self.unready_because() is None
@@ -82,7 +82,7 @@ class Pipeline:
 
     def unready_because(self) -> str | None:
         """Say what the consumer waits for, None when it is ready."""
-        return self._probe.unready_because()
+        return self._scraper.unready_because()
 
     def latency_s(self, q: float) -> float | None:
         """Estimate a quantile of the whole run's latencies, from the producer's timestamp until stored."""

@@ -33,7 +33,7 @@ class Scrape:
     end_to_end: Buckets = field(default_factory=dict)
 
 
-class Probe:
+class Scraper:
     """Asks one consumer."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:

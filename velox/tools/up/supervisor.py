@@ -98,7 +98,7 @@ class _Run:
                 why = self._pipeline.unready_because()
                 msg = f"the consumer was not ready within {self._ready_within_s:.0f} s ({why}); see {LOG_PATH}"
                 raise VeloxError(msg)
-            self._tick()
+            self._step()
 
     def _produce(self, for_s: float | None) -> None:
         """Let it run; the time counts from the first record that is done."""
@@ -107,7 +107,7 @@ class _Run:
         while not self._stop.is_made() and self._pipeline.producer.exit_code is None:
             if deadline and deadline.has_passed():
                 return
-            now = self._tick()
+            now = self._step()
             if (now.predicted or now.dead_lettered) and for_s is not None and deadline is None:
                 deadline = Deadline(for_s)
 
@@ -122,11 +122,11 @@ class _Run:
     def _catch_up(self) -> bool:
         """Wait until all is read, as long as there is progress; a consumer that was started again gets time to load."""
         self._pipeline.state = "reading the rest"
-        last = self._tick()
+        last = self._step()
         is_loading = self._pipeline.unready_because() is not None
         deadline = Deadline(self._ready_within_s if is_loading else self._drain_s)
         while last.unread:
-            now = self._tick()
+            now = self._step()
             if now.restarts > last.restarts:
                 deadline = Deadline(self._ready_within_s)
             elif now.unread < last.unread:
@@ -149,12 +149,12 @@ class _Run:
             if deadline.has_passed():
                 log.error("`velox %s` did not end within %.0f s", child.name, self._drain_s + _EXIT_MARGIN_S)
                 return False
-            self._tick(revive=revive)
+            self._step(revive=revive)
         if child.exit_code:
             log.error("`velox %s` ended with exit code %s", child.name, child.exit_code)
         return child.exit_code == 0
 
-    def _tick(self, *, revive: bool = True) -> view.Snapshot:
+    def _step(self, *, revive: bool = True) -> view.Snapshot:
         if self._stop.is_urgent():
             raise _Urgent
         time.sleep(_TICK_S)

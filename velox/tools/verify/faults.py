@@ -85,7 +85,7 @@ class Faults:
         """Inject no more."""
         self._left.clear()
 
-    def turn(self, published: int, *, healthy: bool) -> None:
+    def step(self, published: int, *, healthy: bool) -> None:
         """Go on with the fault in progress, or begin the next one when it is due and all is well.
 
         Raises:

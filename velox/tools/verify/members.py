@@ -10,7 +10,7 @@ from typing import Any, Final, TextIO
 
 from velox.tools.up.environment import as_environment, free_port
 from velox.tools.up.processes import Child
-from velox.tools.up.scraping import Probe, Scrape
+from velox.tools.up.scraping import Scrape, Scraper
 from velox.tools.up.tally import Lives
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Member:
         """Plan it, with a port for its metrics; these settings differ from the user's."""
         port = free_port()
         self._child = Child("consume", as_environment(changed | {"metrics_port": port}), log_file, _no_trouble)
-        self._probe = Probe(port)
+        self._scraper = Scraper(port)
         self._lives = Lives()
         self._last = Scrape()
         self._full = 0
@@ -76,8 +76,8 @@ class Member:
             if not self._is_leaving:
                 self._revive(self._child.exit_code)
             return
-        self.unready_because = self._probe.unready_because()
-        if scrape := self._probe.scrape():
+        self.unready_because = self._scraper.unready_because()
+        if scrape := self._scraper.scrape():
             self._last = scrape
             self._lives.saw(scrape)
             if self.unready_because is None:

@@ -151,13 +151,13 @@ class _Run:
                 raise VeloxError(f"the consumers were not ready within {limit_s:.0f} s {why}")
             if self._stop.is_made():
                 raise _Stopped
-            self._turn()
+            self._step()
 
     def _produce(self) -> None:
         load, faults = self._load, self._faults
         while load.published < self._plan.count and not self._stop.is_made() and not self._is_stuck():
             load.publish(int(min(faults.next_at, self._plan.count)))
-            self._turn()
+            self._step()
         faults.skip()
 
     def _read_the_rest(self) -> None:
@@ -167,7 +167,7 @@ class _Run:
                 what = "acknowledged by Kafka" if self._answer.has_passed() else "committed"
                 self._problems.append(f"nothing {what} for {_PATIENCE_S:.0f} s: {why}; see {self._plan.log_path}")
                 return
-            self._turn()
+            self._step()
 
     def _is_stuck(self) -> bool:
         """Say whether all stands still although no fault is in progress."""
@@ -180,10 +180,10 @@ class _Run:
             if deadline.has_passed():
                 self._problems.append("a consumer did not drain in time")
                 break
-            self._turn()
+            self._step()
         self._problems += self._members.ended_badly()
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         """Take a look when it is time to, and go on with the faults."""
         if self._stop.is_urgent():
             raise _Stopped
@@ -196,7 +196,7 @@ class _Run:
         took_s = self._watch.saw(self._committed(), self._load.ends, healthy=healthy)
         if took_s is not None:
             self._faults.recovered(took_s)
-        self._faults.turn(self._load.published, healthy=healthy)
+        self._faults.step(self._load.published, healthy=healthy)
         acknowledged = len(self._load.acknowledged)
         if acknowledged > self._acknowledged or not self._load.publisher.waiting or self._faults.now:
             self._acknowledged, self._answer = acknowledged, Deadline(_PATIENCE_S)
