@@ -1,9 +1,11 @@
 """What the log looks like, in both forms, whatever is written into it."""
 
+import asyncio
 import io
 import json
 import logging
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +37,7 @@ def _own_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put the log of the tests aside."""
     root, pymongo = logging.getLogger(), logging.getLogger("pymongo")
     levels = {logger: logger.level for logger in (root, pymongo)}
-    for name in ("logThreads", "logMultiprocessing"):
+    for name in ("logThreads", "logMultiprocessing", "_srcfile"):
         monkeypatch.setattr(logging, name, getattr(logging, name))
     handlers, root.handlers = root.handlers, []
     yield
@@ -189,3 +191,99 @@ def test_a_standard_output_that_is_no_file_will_do(monkeypatch: pytest.MonkeyPat
     logs.configure()
     log.warning("Grüße")
     assert plain.getvalue().endswith(" - WARNING - Grüße\n")
+
+
+def test_a_line_of_json_names_the_pipeline_and_a_human_one_does_not(configure: Configure) -> None:
+    console = configure(form="json", pipeline="sentiment")
+    log.warning("here")
+    (line,) = console.lines
+    assert json.loads(line)["pipeline"] == "sentiment"
+    console = configure(pipeline="sentiment")
+    log.warning("here")
+    assert [line.partition(" - ")[2] for line in console.lines] == ["WARNING - here"]
+
+
+def test_a_line_of_json_carries_what_is_bound_while_it_is(configure: Configure) -> None:
+    console = configure(form="json")
+    with logs.bound(request_id="r-1", attempt=2, topic=None):
+        with logs.bound(request_id="r-2"):
+            log.warning("within")
+        log.warning("around")
+    log.warning("after")
+    lines = [json.loads(line) for line in console.lines]
+    assert [line.get("request_id") for line in lines] == ["r-2", "r-1", None]
+    assert [line.get("attempt") for line in lines] == [2, 2, None]
+    assert "topic" in lines[1]
+    assert "topic" not in lines[2]
+
+
+def test_what_is_bound_does_not_show_in_a_human_line(configure: Configure) -> None:
+    console = configure()
+    with logs.bound(request_id="r-1"):
+        log.warning("here")
+    assert [line.partition(" - ")[2] for line in console.lines] == ["WARNING - here"]
+
+
+def test_what_is_bound_in_one_task_does_not_show_in_another(configure: Configure) -> None:
+    console = configure(form="json")
+
+    async def answer(request_id: str) -> None:
+        with logs.bound(request_id=request_id):
+            await asyncio.sleep(0)
+            log.warning("answered %s", request_id)
+
+    async def answer_all() -> None:
+        await asyncio.gather(*map(answer, ("a", "b", "c")))
+
+    asyncio.run(answer_all())
+    lines = [json.loads(line) for line in console.lines]
+    assert {(line["request_id"], line["message"]) for line in lines} == {(n, f"answered {n}") for n in "abc"}
+
+
+def test_nothing_bound_takes_the_place_of_what_every_line_has(configure: Configure) -> None:
+    console = configure(form="json", pipeline="images")
+    with logs.bound(message="lie", level="lie", pipeline="lie", error="lie", request_id=HOSTILE):
+        log.error("true", exc_info=ValueError("true"))
+    (line,) = console.lines
+    said = json.loads(line)
+    assert (said["message"], said["level"], said["pipeline"]) == ("true", "ERROR", "images")
+    assert said["error"] == "ValueError: true"
+    assert said["request_id"].isprintable()
+
+
+def test_fields_of_a_line_stand_in_json_by_name_and_in_a_human_line_behind_the_message(configure: Configure) -> None:
+    console = configure(form="json")
+    logs.logger("velox.test").bind(route="/predict").warning("accepted %d", 3, request_id="r-1")
+    (line,) = console.lines
+    said = json.loads(line)
+    assert {name: said[name] for name in ("logger", "level", "message", "route", "request_id")} == {
+        "logger": "velox.test",
+        "level": "WARNING",
+        "message": "accepted 3",
+        "route": "/predict",
+        "request_id": "r-1",
+    }
+    console = configure()
+    logs.logger("velox.test").warning("accepted %d", 3, request_id=HOSTILE[:3], count=1)
+    assert [line.partition(" - ")[2] for line in console.lines] == [r"WARNING - accepted 3 (request_id=x\r\n, count=1)"]
+
+
+def test_a_logger_for_fields_keeps_to_the_level_and_tells_errors(configure: Configure) -> None:
+    console = configure(level="WARNING")
+    teller = logs.logger("velox.test")
+    teller.info("nobody hears it", request_id="r-1")
+    try:
+        int("no number")
+    except ValueError:
+        teller.exception("it failed", request_id="r-1")
+    first, *error = console.lines
+    assert first.endswith(" - ERROR - it failed (request_id=r-1)")
+    assert error[-1] == "  ValueError: invalid literal for int() with base 10: 'no number'"
+
+
+def test_a_process_that_binds_nothing_does_without_the_library_for_it() -> None:
+    code = "import sys; from velox import logs; logs.configure(form='json'); import logging; logging.warning('x')"
+    said = subprocess.run(
+        [sys.executable, "-c", f"{code}; print('structlog' in sys.modules)"], capture_output=True, check=True
+    )
+    assert said.stdout.decode().splitlines()[-1] == "False"
