@@ -85,7 +85,7 @@ def publish(pipeline: Pipeline) -> None:
 def assert_every_line_is_json(consumer: ConsumerProgram) -> None:
     lines = [line for line in consumer.output.splitlines() if line]
     assert [line for line in lines if not line.startswith("{")] == []
-    assert all(json.loads(line) for line in lines)
+    assert {json.loads(line)["pipeline"] for line in lines} == {"pictures"}, "its inference process's lines too"
 
 
 def saved_suffixes(pipeline: Pipeline) -> set[str]:
@@ -98,7 +98,9 @@ def saved_suffixes(pipeline: Pipeline) -> set[str]:
 
 
 def test_what_is_whole_is_stored_as_it_came_and_what_is_not_is_refused_by_its_name(shapes: Pipeline) -> None:
-    consumer = shapes.consume(CODEC="raw", LOG_FORMAT="json", DEAD_LETTER_RATIO=0, INFERENCE_PROCESSES=1)
+    consumer = shapes.consume(
+        CODEC="raw", LOG_FORMAT="json", PIPELINE="pictures", DEAD_LETTER_RATIO=0, INFERENCE_PROCESSES=1
+    )
     consumer.wait_until_ready()
     publish(shapes)
     wait_until(lambda: shapes.uncommitted() == 0, what="all pictures done")

@@ -353,12 +353,19 @@ def test_what_does_not_change_is_measured_from_the_beginning(house: House) -> No
 def test_the_log_and_the_inference_processes_are_as_the_settings_say(house: House, said: Callable[[str], str]) -> None:
     house.ends_when = lambda: True
     house.run(log_level="DEBUG", log_format="json", inference_processes=3)
-    assert house.log == {"level": "DEBUG", "form": "json"}
+    assert house.log == {"level": "DEBUG", "form": "json", "pipeline": "gpu_cluster_h100"}, "its consumer group's name"
     assert house.dispatcher.devices == ["cpu"] * 3
     assert house.dispatcher.settings is not None
     assert house.dispatcher.settings.decode_threads == 1, "decided, no longer auto"
+    assert house.dispatcher.settings.pipeline == "gpu_cluster_h100", "inference processes know no group"
     assert all(int(threads or 0) >= 1 for threads in house.inherited), "before they are started"
     assert said("Velox ").endswith("image_data from localhost:9092, 3 inference processes")
+
+
+def test_a_pipeline_may_have_a_name_of_its_own_in_the_log(house: House) -> None:
+    house.ends_when = lambda: True
+    house.run(pipeline="shapes")
+    assert house.log["pipeline"] == "shapes"
 
 
 def test_it_is_alive_while_fetcher_and_dispatcher_are(

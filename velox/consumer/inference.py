@@ -52,7 +52,7 @@ def serve(settings: InferenceSettings, device: str, pipe: "Connection[Reply, Wor
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     keep_large_blocks()
-    logs.configure(level=settings.log_level, form=settings.log_format)
+    logs.configure(level=settings.log_level, form=settings.log_format, pipeline=settings.pipeline)
     threading.Thread(target=_die_with_parent, name="die-with-parent", daemon=True).start()
     failpoints.arm()
     failpoints.reach("before_load")

@@ -48,7 +48,8 @@ def run(settings: Settings) -> int:
     Raises:
         VeloxError: it cannot go on: the model does not load, inference processes keep dying, Kafka refuses.
     """
-    logs.configure(level=settings.log_level, form=settings.log_format)
+    settings = settings.model_copy(update={"pipeline": settings.pipeline or settings.kafka_consumer_group})
+    logs.configure(level=settings.log_level, form=settings.log_format, pipeline=settings.pipeline)
     failpoints.arm()
     devices = placements(settings)
     settings = settings.model_copy(update={"decode_threads": decode_threads(settings, devices)})

@@ -18,3 +18,6 @@ class OperationsSettings(Group):
     drain_s: float = Field(20.0, gt=0, le=3600, description="Time a stopping process has to finish its work.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level logged.")
     log_format: Literal["human", "json"] = Field("human", description="Form of a log line.")
+    pipeline: str = Field(
+        "", max_length=100, description="Name in a consumer's JSON log lines; empty = `KAFKA_CONSUMER_GROUP`."
+    )
