@@ -80,9 +80,53 @@ def test_every_metric_says_what_it_means_and_what_to_do(spec: Metric[Any]) -> No
     assert spec.action.endswith(".")
 
 
-def test_the_outcomes_are_there_before_the_first_record(metrics: ConsumerMetrics) -> None:
-    for outcome in ("predicted", "dead_lettered"):
-        assert metrics.registry.get_sample_value("velox_records_total", {"outcome": outcome}) == 0
+def names(metrics: ConsumerMetrics, **labels: str) -> set[str]:
+    """The names of the samples that carry these labels."""
+    samples = (sample for family in metrics.registry.collect() for sample in family.samples)
+    return {sample.name for sample in samples if labels.items() <= sample.labels.items()}
+
+
+@pytest.mark.parametrize("model_first", [True, False])
+def test_what_is_counted_of_a_topic_and_a_model_is_there_before_the_first_record(
+    metrics: ConsumerMetrics, model_first: bool
+) -> None:
+    if model_first:
+        metrics.predicts_with("mobilenet_v2")
+    metrics.reads(["camera_1", "camera_1", "camera_2"])
+    metrics.predicts_with("mobilenet_v2")
+    for topic in ("camera_1", "camera_2"):
+        for outcome, model in (("predicted", "mobilenet_v2"), ("dead_lettered", ""), ("dropped", "")):
+            labels = {"outcome": outcome, "topic": topic, "model": model}
+            assert metrics.registry.get_sample_value("velox_records_total", labels) == 0
+        assert "velox_end_to_end_seconds_count" in names(metrics, topic=topic, model="mobilenet_v2")
+        assert {"velox_dropped_records_total", "velox_decode_warnings_total"} <= names(metrics, topic=topic)
+
+
+def test_a_topic_that_comes_back_goes_on_where_it_was(metrics: ConsumerMetrics) -> None:
+    metrics.reads(["camera_1"])
+    metrics.drop("null_value", "camera_1")
+    metrics.reads(["camera_1"])
+    assert metrics.total("velox_dropped_records_total", cause="null_value", topic="camera_1") == 1
+    assert metrics.total("velox_records_total", outcome="dropped") == 1
+
+
+def test_a_total_is_of_all_series_with_the_labels_asked_for(metrics: ConsumerMetrics) -> None:
+    for outcome, topic, count in (("predicted", "a", 1), ("predicted", "b", 2), ("dropped", "a", 4)):
+        metrics.records.labels(outcome, topic, "m").inc(count)
+    for seconds in (0.1, 0.3):
+        metrics.end_to_end.labels("a", "m").observe(seconds)
+    assert metrics.total("velox_records_total") == 7
+    assert metrics.total("velox_records_total", outcome="predicted") == 3
+    assert metrics.total("velox_records_total", outcome="predicted", topic="b") == 2
+    assert metrics.total("velox_records_total", topic="c") == 0
+    assert metrics.total("velox_end_to_end_seconds_count", topic="a") == 2
+    assert metrics.total("velox_end_to_end_seconds_sum") == pytest.approx(0.4)
+
+
+def test_the_compatible_metrics_have_no_labels() -> None:
+    assert {spec.name: tuple(spec.labels) for spec in CATALOGUE if spec.name in COMPATIBLE} == dict.fromkeys(
+        COMPATIBLE, ()
+    )
 
 
 def test_the_compatible_counter_is_there_before_the_first_detection(metrics: ConsumerMetrics) -> None:

@@ -41,9 +41,9 @@ class Consumer:
 
     def predicts(self, batches: int, *, records: int, seconds: float) -> None:
         for _ in range(batches):
-            self.metrics.stage.labels("inference").observe(seconds)
+            self.metrics.stage.labels("inference", "mobilenet_v2").observe(seconds)
             self.metrics.batch_size.observe(records)
-            self.metrics.records.labels("predicted").inc(records)
+            self.metrics.records.labels("predicted", "image_data", "mobilenet_v2").inc(records)
 
     def seen(self) -> None:
         self.history.saw(read(generate_latest(self.metrics.registry).decode()))
@@ -130,8 +130,8 @@ def test_consumers_are_added_up() -> None:
 def test_a_stage_is_as_busy_as_the_share_of_the_time_of_those_who_do_it() -> None:
     consumer = Consumer()
     consumer.seen()
-    consumer.metrics.stage.labels("sink").observe(0.25)
-    consumer.metrics.stage.labels("queue").observe(5)
+    consumer.metrics.stage.labels("sink", "").observe(0.25)
+    consumer.metrics.stage.labels("queue", "mobilenet_v2").observe(5)
     consumer.idles(1, Cause.SINK)
     consumer.seen()
     stages = {stage.name: stage for stage in figures([consumer.history]).stages}

@@ -26,12 +26,14 @@ INFINITY = float("inf")
 
 def test_a_scrape_reads_what_the_consumer_exports() -> None:
     metrics = ConsumerMetrics()
-    metrics.records.labels("predicted").inc(7)
-    metrics.records.labels("dead_lettered").inc(2)
-    metrics.detections.labels("red_circle").inc(3)
-    metrics.detections.labels("blue_square").inc()
-    for seconds in (0.007, 0.03, 4000):
-        metrics.end_to_end.observe(seconds)
+    metrics.records.labels("predicted", "camera_1", "mobilenet_v2").inc(4)
+    metrics.records.labels("predicted", "camera_2", "mobilenet_v2").inc(3)
+    metrics.records.labels("dead_lettered", "camera_1", "").inc()
+    metrics.records.labels("dead_lettered", "camera_2", "").inc()
+    metrics.detections.labels("red_circle", "camera_1").inc(3)
+    metrics.detections.labels("blue_square", "camera_2").inc()
+    for seconds, topic in ((0.007, "camera_1"), (0.03, "camera_2"), (4000, "camera_2")):
+        metrics.end_to_end.labels(topic, "mobilenet_v2").observe(seconds)
     scrape = parse(generate_latest(metrics.registry).decode())
     assert (scrape.predicted, scrape.dead_lettered, scrape.detections) == (7, 2, 4)
     assert scrape.end_to_end[0.01] == 1

@@ -76,7 +76,7 @@ class Desk:
         assert len(self.done) == count
 
     def value(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(name, labels) or 0
+        return self.metrics.total(name, **labels)
 
     def _note_done(self, records: Sequence[Record], bad: Sequence[Record]) -> None:
         self.journal.append("done")
@@ -251,6 +251,27 @@ def test_what_is_done_is_counted(desk: Build) -> None:
     assert at.value("velox_detections_total", label="red_circle") == 2
     assert at.value("target_shapes_found_total") == 2
     assert at.value("velox_end_to_end_seconds_count") == 3
+
+
+def from_topic(topic: str, answered: Answered) -> Answered:
+    record = answered.record
+    return answered._replace(record=replace(record, position=record.position._replace(topic=topic)))
+
+
+def test_what_is_done_is_counted_for_each_topic(desk: Build) -> None:
+    at = desk(FakeSink())
+    at.write(
+        *(from_topic("camera_1", answered) for answered in (detection(0), other(1), bad(2))),
+        *(from_topic("camera_2", answered) for answered in (detection(3), bad(4), bad(5))),
+    )
+    for topic, predicted, dead in (("camera_1", 2, 1), ("camera_2", 1, 2)):
+        assert at.value("velox_records_total", outcome="predicted", topic=topic, model="fake") == predicted
+        assert at.value("velox_records_total", outcome="dead_lettered", topic=topic, model="") == dead
+        assert at.value("velox_dead_letters_total", reason="not_an_image", topic=topic) == dead
+        assert at.value("velox_detections_total", label="red_circle", topic=topic) == 1
+        assert at.value("velox_end_to_end_seconds_count", topic=topic, model="fake") == predicted
+    assert at.value("velox_records_total") == 6
+    assert at.value("target_shapes_found_total") == 2
 
 
 def test_of_many_dead_letters_one_of_each_reason_is_logged(desk: Build, caplog: pytest.LogCaptureFixture) -> None:

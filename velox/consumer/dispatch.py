@@ -192,7 +192,7 @@ class Dispatcher:
         now = time()
         self._answered([Answered(record, answer, process.model, now) for record, answer in matched])
         batch_limit = min(process.batch_limit for process in self._processes)
-        observing.observe(self._metrics, answers, batch_limit=batch_limit)
+        observing.observe(self._metrics, answers, process.model, batch_limit=batch_limit)
         self._oddities.hear(remarked)
 
     def _note_idle(self) -> None:

@@ -130,6 +130,7 @@ class Fetcher:
     def assigned(self, starts: Mapping[Partition, int]) -> None:
         """Begin with partitions that this consumer now owns."""
         self._joined = True
+        self._metrics.reads(partition.topic for partition in starts)
         for partition, offset in starts.items():
             self._flight.offsets.begin(partition, offset)
         log.info("Assigned %s", _names(starts))
@@ -163,8 +164,7 @@ class Fetcher:
         for found in parsed:
             if isinstance(found, Position):
                 self._flight.skip(found)
-                self._metrics.records.labels("dropped").inc()
-                self._metrics.dropped.labels("null_value").inc()
+                self._metrics.drop("null_value", found.topic)
                 continue
             record, error = found
             self._flight.add(record)

@@ -151,17 +151,14 @@ def _ensure_topics(settings: Settings, kafka: KafkaClient, stop: StopRequest) ->
 
 
 def _summarise(metrics: ConsumerMetrics, took_s: float, ending: Ending) -> None:
-    def total(name: str, **labels: str) -> int:
-        return int(metrics.registry.get_sample_value(name, labels) or 0)
-
     not_committed = f" and {ending.uncommitted} done but not committed," if ending.uncommitted else ""
     log.info(
-        "%s in %.1f s: %d predicted, %d detections, %d dead-lettered, %d in flight%s left to be read again",
+        "%s in %.1f s: %.0f predicted, %.0f detections, %.0f dead-lettered, %d in flight%s left to be read again",
         "Drained" if ending.is_drained else "Stopped",
         took_s,
-        total("velox_records_total", outcome="predicted"),
-        total("target_shapes_found_total"),
-        total("velox_records_total", outcome="dead_lettered"),
+        metrics.total("velox_records_total", outcome="predicted"),
+        metrics.total("target_shapes_found_total"),
+        metrics.total("velox_records_total", outcome="dead_lettered"),
         ending.in_flight,
         not_committed,
     )

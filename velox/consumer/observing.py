@@ -28,11 +28,12 @@ def show_decisions(metrics: ConsumerMetrics, processes: Callable[[], Iterable[In
     metrics.arrival_rate.set_function(lambda: sum(process.decision.rate for process in processes()))
 
 
-def observe(metrics: ConsumerMetrics, answers: Answers, *, batch_limit: int) -> None:
+def observe(metrics: ConsumerMetrics, answers: Answers, model: ModelInfo | None, *, batch_limit: int) -> None:
     """Count a batch that was answered; ``batch_limit`` is the least of all processes."""
-    metrics.stage.labels("queue").observe(answers.queue_s)
-    metrics.stage.labels("decode").observe(answers.decode_s)
-    metrics.stage.labels("inference").observe(answers.inference_s)
+    name = model.name if model else ""
+    metrics.stages["queue", name].observe(answers.queue_s)
+    metrics.stages["decode", name].observe(answers.decode_s)
+    metrics.stages["inference", name].observe(answers.inference_s)
     metrics.batch_size.observe(len(answers.answers))
     metrics.batch_limit.set(batch_limit)
     if confidences := [a.confidence for _, a in answers.answers if isinstance(a, Prediction)]:
@@ -51,6 +52,7 @@ def announce(model: ModelInfo, pid: int | None, metrics: ConsumerMetrics) -> Non
     """Say that a process is ready to predict."""
     device = "GPU" if model.device.startswith("cuda") else "CPU"
     log.info("%s Inference Started (%s %s, process %s, %s)", device, model.name, model.version, pid, model.device)
+    metrics.predicts_with(model.name)
     metrics.build.labels(__version__, model.name, model.version).set(1)
 
 

@@ -1,6 +1,7 @@
 """Records that are predicted although something is wrong with their payload: counted, and named now and then."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final
@@ -26,7 +27,8 @@ class Oddities:
         """Take in records, each with what its model's ``decode`` has remarked."""
         if not remarked:
             return
-        self._metrics.decode_warnings.inc(len(remarked))
+        for topic, count in Counter(record.position.topic for record, _ in remarked).items():
+            self._metrics.decode_warnings.labels(topic).inc(count)
         if count := self._seldom.count("decoded", len(remarked)):
             record, remark = remarked[-1]
             log.warning(

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -71,7 +71,7 @@ class Writer:
         self._is_behind: Callable[[], bool] = lambda: False
         self._gathered = max(1, settings.queue_size // 4)
         """A bulk with so many records waits for no more."""
-        self._labels: set[str] = set()
+        self._labels: set[tuple[str, str]] = set()
         self._seldom = Seldom(_LETTERS_EVERY_S)
         self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -151,7 +151,7 @@ class Writer:
             self._bury(bad)
         started = monotonic()
         refused = self._store(results)
-        self._metrics.stage.labels("sink").observe(monotonic() - started)
+        self._metrics.stages["sink", ""].observe(monotonic() - started)
         if refused:
             self._bury(refused)
             bad += refused
@@ -216,29 +216,40 @@ class Writer:
 
     def _count(self, results: Sequence[Result], bad: Sequence[tuple[Record, BadRecordError]]) -> None:
         now = time()
+        by_series: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
         for result in results:
-            if (since := result.record.timed_from) is not None and now - since < _LONGEST_S:
-                self._metrics.end_to_end.observe(max(0.0, now - since))
-        self._metrics.records.labels("predicted").inc(len(results))
-        self._metrics.records.labels("dead_lettered").inc(len(bad))
+            by_series[result.record.position.topic, result.model.name].append(result.record)
+        for series, records in by_series.items():
+            self._metrics.records.labels("predicted", *series).inc(len(records))
+            observe = self._metrics.end_to_end.labels(*series).observe
+            for record in records:
+                if (since := record.timed_from) is not None and (took_s := now - since) < _LONGEST_S:
+                    observe(took_s if took_s > 0 else 0.0)
+        self._count_bad(bad)
+        detections = [result for result in results if result.is_detection]
+        if self._has_database:
+            for result in detections:
+                log.info("Saved to database: %s", result.prediction.label)
+        found = Counter([(result.prediction.label, result.record.position.topic) for result in detections])
+        for (label, topic), count in found.items():
+            self._metrics.detections.labels(self._label(label, topic), topic).inc(count)
+        self._metrics.targets.inc(len(detections))
+
+    def _count_bad(self, bad: Sequence[tuple[Record, BadRecordError]]) -> None:
+        letters = Counter([(error.reason.value, record.position.topic) for record, error in bad])
+        for (reason, topic), count in letters.items():
+            self._metrics.records.labels("dead_lettered", topic, "").inc(count)
+            self._metrics.dead_letters.labels(reason, topic).inc(count)
         for record, error in bad:
-            self._metrics.dead_letters.labels(error.reason.value).inc()
             if count := self._seldom.count(error.reason):
                 more = f" ({count - 1} more such since the last line)" if count > 1 else ""
                 log.warning("Dead letter %s: %s%s", record.position, error, more)
-        labels = [result.prediction.label for result in results if result.is_detection]
-        if self._has_database:
-            for label in labels:
-                log.info("Saved to database: %s", label)
-        for label, found in Counter(labels).items():
-            self._metrics.detections.labels(self._label(label)).inc(found)
-        self._metrics.targets.inc(len(labels))
 
-    def _label(self, label: str) -> str:
-        """Name a label's series; a model that makes up labels gets one for all beyond a number."""
+    def _label(self, label: str, topic: str) -> str:
+        """Name a label's series; a model that makes up labels gets one a topic for all beyond a number."""
         if len(self._labels) < _MOST_LABELS:
-            self._labels.add(label)
-        return label if label in self._labels else _OTHER_LABELS
+            self._labels.add((label, topic))
+        return label if (label, topic) in self._labels else _OTHER_LABELS
 
 
 def _close(name: str, close: Callable[[], None]) -> None:

@@ -1,9 +1,11 @@
 """What a consumer measures, all its processes together."""
 
+from collections.abc import Iterable
+from itertools import product
 from typing import Final
 
 from velox.core.idleness import Cause
-from velox.metrics.metric import Metrics, counter, gauge, histogram
+from velox.metrics.metric import Metrics, Series, counter, gauge, histogram
 
 _SHORT_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LONG_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
@@ -15,19 +17,19 @@ class ConsumerMetrics(Metrics):
 
     records = counter(
         "velox_records_total",
-        "Records done, by outcome: predicted, dead_lettered or dropped.",
+        "Records done, by outcome: predicted, dead_lettered or dropped; the model of those predicted.",
         "No growth while lag grows: look at velox_ready and the consumer's log.",
-        labels=("outcome",),
+        labels=("outcome", "topic", "model"),
     )
     detections = counter(
         "velox_detections_total",
-        "Detections stored, by label.",
+        "Detections stored, by label; `other` for all labels beyond the first 1,000 series.",
         "None where some are expected: check TARGET_LABELS, CONFIDENCE_THRESHOLD and the model's labels.",
-        labels=("label",),
+        labels=("label", "topic"),
     )
     targets = counter(
         "target_shapes_found_total",
-        "Detections stored, all labels together.",
+        "Detections stored, all labels and topics together.",
         "As velox_detections_total.",
     )
     confidence = gauge(
@@ -39,18 +41,19 @@ class ConsumerMetrics(Metrics):
         "velox_dead_letters_total",
         "Records sent to the dead-letter topic, by reason.",
         "Read the topic's headers: they name the source position and the error.",
-        labels=("reason",),
+        labels=("reason", "topic"),
     )
     dropped = counter(
         "velox_dropped_records_total",
         "Records that need no prediction, by cause: null_value (a key that Kafka is told to delete).",
         "None to expect on a topic that is not compacted: see what its producers send.",
-        labels=("cause",),
+        labels=("cause", "topic"),
     )
     decode_warnings = counter(
         "velox_decode_warnings_total",
         "Records predicted although something is wrong with their payload, such as a JPEG without its end.",
         "Many: the log names one a minute and what is wrong; mend the camera, or what sends its pictures on.",
+        labels=("topic",),
     )
     circuit_open = gauge(
         "velox_circuit_open",
@@ -61,7 +64,7 @@ class ConsumerMetrics(Metrics):
         "velox_stage_seconds",
         "Seconds a batch spends in a stage: queue (waiting for its process), decode, inference, sink (writing).",
         "The stage that grows is the bottleneck.",
-        labels=("stage",),
+        labels=("stage", "model"),
         buckets=_SHORT_S,
     )
     idle = counter(
@@ -74,6 +77,7 @@ class ConsumerMetrics(Metrics):
         "velox_end_to_end_seconds",
         "Seconds from the producer's timestamp until the result is stored.",
         "Rising with lag: add inference processes or consumers.",
+        labels=("topic", "model"),
         buckets=_LONG_S,
     )
     batch_size = histogram(
@@ -202,9 +206,35 @@ class ConsumerMetrics(Metrics):
     def __init__(self) -> None:
         """Create them all, at zero; those with known labels show them from the beginning."""
         super().__init__()
-        for outcome in ("predicted", "dead_lettered", "dropped"):
-            self.records.labels(outcome)
+        self.stages = Series(self.stage)
+        self._topics: set[str] = set()
+        self._models: set[str] = set()
         for cause in Cause:
             self.idle.labels(cause.value)
-        self.dropped.labels("null_value")
         self.commits_refused.labels("REBALANCE_IN_PROGRESS")
+
+    def reads(self, topics: Iterable[str]) -> None:
+        """Show what is counted of these topics from now on: a rate needs the zero before the first record."""
+        for topic in set(topics) - self._topics:
+            self._topics.add(topic)
+            for outcome in ("dead_lettered", "dropped"):
+                self.records.labels(outcome, topic, "")
+            self.dropped.labels("null_value", topic)
+            self.decode_warnings.labels(topic)
+            self._show([topic], tuple(self._models))
+
+    def predicts_with(self, model: str) -> None:
+        """Show what is counted of this model from now on."""
+        self._models.add(model)
+        self._show(tuple(self._topics), [model])
+
+    def drop(self, cause: str, topic: str) -> None:
+        """Count a record that needs no prediction."""
+        self.records.labels("dropped", topic, "").inc()
+        self.dropped.labels(cause, topic).inc()
+
+    def _show(self, topics: Iterable[str], models: Iterable[str]) -> None:
+        # Two threads may come here at once. Each has added its own before it looks at the other's: none is left out.
+        for topic, model in product(topics, models):
+            self.records.labels("predicted", topic, model)
+            self.end_to_end.labels(topic, model)

@@ -54,6 +54,23 @@ class Metric(Generic[Kind]):
         return self._class(self.name, self.meaning, self.labels, registry=registry, **bounds)
 
 
+class Series(dict[tuple[str, ...], Histogram]):
+    """A histogram's series by their labels' values, made when first asked for.
+
+    For where records flow: looking one up here takes a tenth of the time that ``labels`` takes.
+    """
+
+    def __init__(self, histogram: Histogram) -> None:
+        """Know none yet."""
+        super().__init__()
+        self._histogram = histogram
+
+    def __missing__(self, values: tuple[str, ...]) -> Histogram:
+        """Make it, at zero."""
+        series = self[values] = self._histogram.labels(*values)
+        return series
+
+
 class Metrics:
     """The metrics of one process, in a registry of their own; any thread may update them."""
 
@@ -67,6 +84,15 @@ class Metrics:
     def catalogue(cls) -> tuple[Metric[Any], ...]:
         """List the declarations, in their order."""
         return tuple(metric for metric in vars(cls).values() if isinstance(metric, Metric))
+
+    def total(self, name: str, **labels: str) -> float:
+        """Add up all series of this name (a histogram's end in ``_sum``, ``_count``) that carry these labels.
+
+        0 where there is none.
+        """
+        families = self.registry.restricted_registry([name]).collect()
+        samples = (sample for family in families for sample in family.samples if sample.name == name)
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
 
 counter = partial(Metric[Counter], Counter)

@@ -17,7 +17,8 @@ _TIMEOUT_S: Final = 1.0
 Buckets = Mapping[float, float]
 """A histogram: for each upper bound in seconds the number of observations up to it, as Prometheus counts."""
 Page = Mapping[str, Mapping[str, float]]
-"""Samples by name, and by their labels' values, joined with commas."""
+"""Samples by name, and by their labels' values, joined with commas: of all topics and models together."""
+_SUMMED: Final = frozenset({"topic", "model"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,13 @@ class Scraper:
 
 
 def read(text: str) -> Page:
-    """Take all samples out of a page of metrics."""
-    page: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    """Take all samples out of a page of metrics, those added up that differ in topic or model alone."""
+    page: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            page[sample.name][",".join(sample.labels.values())] = sample.value
+            page[sample.name][",".join(value for name, value in sample.labels.items() if name not in _SUMMED)] += (
+                sample.value
+            )
     return page
 
 
