@@ -85,17 +85,20 @@ lock-peers: $(BIN)/uv ## Write benchmarks/peers/requirements.txt (ARGS=--upgrade
 train: install ## Train the model and write it to MODEL_PATH
 	@$(BIN)/python train.py $(ARGS)
 
-bench: install ## Measure throughput beside the naive design and write it into the documents (10 minutes)
-	@test -e model.pth || { echo 'bench: training a model, as there is none' && $(BIN)/python train.py --all-precisions; }
+# What a benchmark measures needs a model; its figures are those of a trained one.
+model.pth: | $(STAMP)
+	@echo 'bench: training a model, as there is none' && $(BIN)/python train.py --all-precisions
+
+bench: install model.pth ## Measure throughput beside the naive design and write it into the documents (10 minutes)
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
 
-bench-check: install ## Measure a part of it, and fail where Velox has become slower than recorded (2 minutes)
+bench-check: install model.pth ## Measure a part of it, and fail where Velox has become slower than recorded (2 minutes)
 	@$(BIN)/python -m benchmarks.throughput.check $(ARGS)
 
-bench-latency: install ## Measure latency under five loads, for each way to batch (9 minutes; ARGS=--quick: 1)
+bench-latency: install model.pth ## Measure latency under five loads, for each way to batch (9 minutes; ARGS=--quick: 1)
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
-bench-scale: install ## Measure what a record costs as processes, partitions, lag and documents grow (10 minutes)
+bench-scale: install model.pth ## Measure what a record costs as processes, partitions, lag and documents grow (10 minutes)
 	@$(BIN)/python -m benchmarks.scale $(ARGS)
 
 $(PEERS)/.installed: benchmarks/peers/requirements.txt | $(STAMP)
@@ -109,7 +112,7 @@ else
 endif
 	@touch $@
 
-bench-peers: install $(PEERS)/.installed ## Measure beside what one would pick instead; writes docs/performance.md
+bench-peers: install model.pth $(PEERS)/.installed ## Measure beside what one would pick instead; writes docs/performance.md
 	@$(BIN)/python -m benchmarks.peers --record $(ARGS)
 
 clean: ## Remove the environment and every cache in this folder

@@ -1,5 +1,6 @@
 """Parts of documents that commands write: between the lines ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,12 @@ def read_section(name: str, *, page: Path = PERFORMANCE) -> str:
         ValueError: the page does not have exactly one section of that name.
     """
     return _parts(page, name)[1].strip()
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Write the lines of a Markdown table."""
+    head, *body = ("| " + " | ".join(cells) + " |" for cells in (titles, *rows))
+    return [head, "|" + "---|" * len(titles), *body]
 
 
 def _parts(page: Path, name: str) -> tuple[str, str, str]:

@@ -12,13 +12,15 @@ from rich.table import Table
 
 from benchmarks import report
 from benchmarks.figures import Spread, pairwise_ratios
+from benchmarks.preload import fill
 from benchmarks.programs import BenchmarkError, Program
-from benchmarks.rig import Rig, console, notes, rig, watch
+from benchmarks.rig import TOPIC, Rig, console, notes, rig, watch
 from tests.servers.process import ServerError
 
 _LIMIT_S = 600.0
+_PARTITIONS = 6
 _SETTINGS = {
-    "MODEL": "null_model:NullModel",
+    "MODEL": "velox.models.numbered:NumberedModel",
     "DEVICE": "cpu",
     "INFERENCE_PROCESSES": "1",
     "TARGET_LABELS": "*",
@@ -94,8 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     runs: dict[str, list[Run]] = {name: [] for name in checkouts}
     try:
         with rig(_SETTINGS | settings) as at:
-            notes.print(f"Producing {args.count} records from {args.source}")
-            at.produce(args.count, source=args.source)
+            notes.print(f"Producing {args.count} records")
+            fill(at.kafka, TOPIC, partitions=_PARTITIONS, count=args.count)
             for number in range(args.rounds):
                 for name, checkout in checkouts.items():
                     runs[name].append(_measure(at, checkout, f"{name}-{number}", args.count))
@@ -112,9 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(at: Rig, checkout: Path, name: str, count: int) -> Run:
-    path = f"{checkout}:{report.REPOSITORY / 'benchmarks'}"
     began = time.monotonic()
-    with at.start([str(checkout / "consumer.py")], "velox", name, {"PYTHONPATH": path}) as program:
+    with at.start([str(checkout / "consumer.py")], "velox", name, {"PYTHONPATH": str(checkout)}) as program:
         first: tuple[float, int, _Used] | None = None
         found = 0
         for found in watch(at.documents(name), count, program, title=name, limit_s=_LIMIT_S):
@@ -161,11 +162,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.fetcher",
         description="Measures what a record costs outside the model: real Kafka, a MongoDB-protocol server, every "
-        "record a document and a file, a model that answers without looking.",
+        "record a document and a file, small records, and the model of `velox verify`, which costs next to nothing.",
     )
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs (default: 3)")
     parser.add_argument("--count", type=int, default=20_000, metavar="N", help="records of a run (default: 20000)")
-    parser.add_argument("--source", default="shapes", help="of the images: shapes or folder:PATH (default: shapes)")
     parser.add_argument(
         "--beside", type=Path, metavar="FOLDER", help="another checkout of Velox: measured in turn with this one"
     )

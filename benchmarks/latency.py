@@ -155,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     where = report.circumstances()
     try:
         with rig(_SETTINGS) as at:
-            model = provide_model(at, args.model, args.arch)
+            model = provide_model(at, args.model)
             capacity = measure_capacity(at)
             notes.print(f"Capacity: {capacity:.0f} records/s")
             idle = measure_idle(at, plan)

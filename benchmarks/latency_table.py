@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.document import table
 from benchmarks.open_loop import QUANTILES
 from benchmarks.report import Circumstances
 
@@ -30,7 +31,7 @@ def markdown(where: Circumstances, figures: Mapping[str, Any], measured: Sequenc
     idle = figures["idle"]
     plan = figures["plan"]
     variants = "; ".join(f"{name}: {_settings(settings)}" for name, settings in figures["variants"].items())
-    quantiles = " | ".join(f"p{name}" for name in QUANTILES)
+    quantiles = (f"p{name}" for name in QUANTILES)
     return "\n".join(
         [
             f"{where.text()}.",
@@ -42,9 +43,7 @@ def markdown(where: Circumstances, figures: Mapping[str, Any], measured: Sequenc
             f"of {figures['capacity_per_s']:.0f} records/s, the capacity of *adaptive*. Shape images, "
             f"{figures['model']}; every record becomes a document, each detection a file. {variants}.",
             "",
-            f"| load | records/s | variant | {quantiles} | batch | samples | |",
-            f"|---|---|---|{len(QUANTILES) * '---|'}---|---|---|",
-            *(row(one) for one in measured),
+            *table(["load", "records/s", "variant", *quantiles, "batch", "samples", ""], map(row, measured)),
             "",
             *comparisons(measured),
             "",
@@ -56,14 +55,12 @@ def markdown(where: Circumstances, figures: Mapping[str, Any], measured: Sequenc
     )
 
 
-def row(one: Measured) -> str:
-    """Write one line of the table; what is not valid says so and why."""
-    values = " | ".join(ms(one.percentiles_ms[name]) for name in QUANTILES)
+def row(one: Measured) -> list[str]:
+    """Write one row of the table; what is not valid says so and why."""
+    values = (ms(one.percentiles_ms[name]) for name in QUANTILES)
     remark = f"**invalid**: {', '.join(one.problems)}" if one.problems else ""
-    return (
-        f"| {one.percent} % | {one.rate:.0f} | {one.variant} | {values} | {one.mean_batch:.1f} | {one.samples} "
-        f"| {remark} |"
-    )
+    batch, samples = f"{one.mean_batch:.1f}", str(one.samples)
+    return [f"{one.percent} %", f"{one.rate:.0f}", one.variant, *values, batch, samples, remark]
 
 
 def comparisons(measured: Sequence[Measured], *, ours: str = "adaptive") -> Iterator[str]:

@@ -116,27 +116,21 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", type=Path, default=Path("model.pth"), metavar="PATH", help="weights, with classes.json beside them"
     )
-    parser.add_argument(
-        "--arch", default="mobilenet_v2", help="what gets random weights when MODEL does not exist (mobilenet_v2)"
-    )
 
 
-def provide_model(at: Rig, model: Path, architecture: str) -> str:
-    """Copy the model beside ``model``, or make one with random weights; say which.
+def provide_model(at: Rig, model: Path) -> str:
+    """Copy the model's files to where programs look for them; return what to call it.
 
-    Random weights cost the same time as trained ones; only what they answer means nothing.
+    Raises:
+        BenchmarkError: there is none.
     """
-    if model.exists():
-        for name in _MODEL_FILES:
-            source = model if name == "model.pth" else model.with_name(name)
-            if source.exists():
-                shutil.copy(source, at.folder / name)
-        return f"the model {model.name}"
-    # Takes seconds to import, and those with a model of their own need not wait.
-    from benchmarks.random_model import write  # noqa: PLC0415
-
-    write(at.folder, architecture)
-    return f"a {architecture} with random weights ({model.name} does not exist)"
+    if not model.exists():
+        raise BenchmarkError(f"{model} does not exist: train a model (make train), or name another with --model PATH")
+    for name in _MODEL_FILES:
+        source = model if name == "model.pth" else model.with_name(name)
+        if source.exists():
+            shutil.copy(source, at.folder / name)
+    return f"the model {model.name}"
 
 
 def watch(

@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     where = report.circumstances()
     try:
         with rig(_SETTINGS) as at:
-            model = provide_model(at, args.model, args.arch)
+            model = provide_model(at, args.model)
             prepare(at, plan)
             points = measure_all(at, plan)
     except (BenchmarkError, ServerError) as error:

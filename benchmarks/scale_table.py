@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Self
+from typing import Any, Final, Self
 
+from benchmarks.document import table
 from benchmarks.figures import Spread
 from benchmarks.plot import Panel
 from benchmarks.report import Circumstances
+
+_TITLES: Final = ("what grows", "", "records/s", "fetcher, CPU ms", "inference, CPU ms", "CPU ms/record", "× first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +79,22 @@ def markdown(where: Circumstances, figures: Mapping[str, Any], points: Sequence[
             "grows; in some rounds records/s are a fraction of the others', and Velox waits. SQLite's rows are in a "
             "file.",
             "",
-            "| what grows | | records/s | fetcher, CPU ms | inference, CPU ms | CPU ms/record | × first |",
-            "|---|---|---|---|---|---|---|",
-            *(line for group in groups(points).values() for line in rows(group)),
+            *table(_TITLES, (row for group in groups(points).values() for row in rows(group))),
         ]
     )
 
 
-def rows(group: Sequence[Point]) -> list[str]:
-    """Write the lines of one group; ``× first`` compares round by round with its first line."""
-    lines = []
+def rows(group: Sequence[Point]) -> list[list[str]]:
+    """Write the rows of one group; ``× first`` compares round by round with its first one."""
+    found = []
     for point in group:
         cost = point.cost
         pairs = zip(point.rounds, group[0].rounds, strict=True)
         ratios = Spread.of([one.cpu_ms / first.cpu_ms for one, first in pairs])
-        lines.append(
-            f"| {point.group} | {point.value:,} | {cost.records_per_s:,.0f} | {cost.fetcher_ms:.3f} "
-            f"| {cost.inference_ms:.3f} | {cost.cpu_ms:.3f} | {ratios.text(2) if point is not group[0] else '1'} |"
-        )
-    return lines
+        costs = (f"{ms:.3f}" for ms in (cost.fetcher_ms, cost.inference_ms, cost.cpu_ms))
+        beside = ratios.text(2) if point is not group[0] else "1"
+        found.append([point.group, f"{point.value:,}", f"{cost.records_per_s:,.0f}", *costs, beside])
+    return found
 
 
 def panels(points: Sequence[Point]) -> list[Panel]:

@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     where = report.circumstances()
     try:
         with rig({"DEVICE": "cpu", "STORE": "all"}) as at:
-            model = provide_model(at, args.model, args.arch)
+            model = provide_model(at, args.model)
             capacity = _capacity(at)
             rate = args.load / 100 * capacity
             count = int(rate * args.for_s)

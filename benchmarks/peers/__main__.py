@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     where = report.circumstances()
     try:
         with rig(_SETTINGS) as at:
-            model = provide_model(at, args.model, "mobilenet_v2")
+            model = provide_model(at, args.model)
             notes.print(f"Producing {args.count} records from {args.source}")
             at.produce(args.count, source=args.source)
             rows = _rounds(at, args)

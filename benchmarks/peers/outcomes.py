@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from benchmarks.document import table
 from benchmarks.figures import Spread, pairwise_ratios
 
 
@@ -79,17 +80,11 @@ FIGURES = (
 TERMS = ("", "versions", "settings", "guarantee")
 
 
-def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table; the first column is left-aligned, as are all."""
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def section(introduction: str, rows: Sequence[Row]) -> str:
     """Write the section of the document: the figures, then on which terms. The first row is Velox."""
     terms = [
         [row.name, ", ".join(f"{name} {number}" for name, number in row.versions.items()), row.settings, row.guarantee]
         for row in rows
     ]
-    figures = markdown_table(FIGURES, [row.figures(rows[0]) for row in rows])
-    return f"{introduction}\n\n{figures}\n\n{markdown_table(TERMS, terms)}\n"
+    figures = table(FIGURES, (row.figures(rows[0]) for row in rows))
+    return "\n".join([introduction, "", *figures, "", *table(TERMS, terms), ""])

@@ -64,7 +64,7 @@ def measure(
     began = time.monotonic()
     for_naive = PATIENT if args.patient_naive else {}
     with rig(SETTINGS) as at:
-        model = provide_model(at, args.model, args.arch)
+        model = provide_model(at, args.model)
         sources = _produce(at, scenes)
         sizes = {kind: _mean_bytes(source) for kind, source in sources.items()}
         stages, refused = measure_stages(at, sources, others)

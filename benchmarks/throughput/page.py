@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
+from benchmarks.document import table
 from benchmarks.figures import Roofline, Spread
 from benchmarks.report import Circumstances
 from benchmarks.throughput.summary import DesignFigures, SceneFigures
@@ -49,21 +50,21 @@ def section(figures: Mapping[str, Any]) -> str:
 def short(figures: Mapping[str, Any]) -> str:
     """Write the README's table: Velox as it comes beside the naive design."""
     scenes = [scene for scene in figures["scenes"] if NAIVE.name in scene["designs"]]
-    lines = ["| what | naive | Velox | Velox / naive |", "|---|---|---|---|"]
+    rows = []
     for scene in scenes:
         naive, velox = scene["designs"][NAIVE.name], scene["designs"][VELOX.name]
-        rates = f"{median(naive['images_per_s']):,.1f} | {median(velox['images_per_s']):,.1f}"
+        rates = [f"{median(design['images_per_s']):,.1f}" for design in (naive, velox)]
         ratio = f"{median(velox['ratios']):.1f} ({min(velox['ratios']):.1f}–{max(velox['ratios']):.1f})"
-        lines.append(f"| images/s, {_images(scene)} | {rates} | {ratio} |")
+        rows.append([f"images/s, {_images(scene)}", *rates, ratio])
     naive, velox = scenes[0]["designs"][NAIVE.name], scenes[0]["designs"][VELOX.name]
     for what, figure in (("CPU ms an image, all processes", _own_cpu_ms), ("s from start to first stored", _start_s)):
         theirs, ours = figure(naive), figure(velox)
-        lines.append(f"| {what} | {theirs:.1f} | {ours:.1f} | {ours / theirs:.2f} |")
+        rows.append([what, f"{theirs:.1f}", f"{ours:.1f}", f"{ours / theirs:.2f}"])
     alone, at_once = (median(velox["images_per_s"]) / velox["rooflines"][way] for way in _REACHED[:2])
     says = _IN_PARENTHESES.sub("", velox["says"]) or "Defaults"
     return "\n".join(
         [
-            *lines,
+            *table(["what", "naive", "Velox", "Velox / naive"], rows),
             "",
             f"{_circumstances(figures)} {says}. {100 * alone:.0f} % of the roofline of these cores, "
             f"{100 * at_once:.0f} % where its stages are timed on all of them at once. `make bench` measures it; each "
@@ -81,45 +82,45 @@ def _circumstances(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _rates(scenes: Sequence[SceneFigures]) -> Iterator[str]:
-    yield "| images | design | images/s | × naive | s to the first stored |"
-    yield "|---|---|---|---|---|"
+def _rates(scenes: Sequence[SceneFigures]) -> list[str]:
+    rows = []
     for scene, name, design in _each(scenes):
         ratios = Spread.of(design["ratios"]).text() if design["ratios"] and name != NAIVE.name else "–"
         rates, start = Spread.of(design["images_per_s"]).text(), median(design["start_s"])
-        yield f"| {_images(scene)} | {name} | {rates} | {ratios} | {start:.1f} |"
+        rows.append([_images(scene), name, rates, ratios, f"{start:.1f}"])
+    return table(["images", "design", "images/s", "× naive", "s to the first stored"], rows)
 
 
-def _cpu(scenes: Sequence[SceneFigures]) -> Iterator[str]:
-    yield f"| images | design | {' | '.join(_ROLES)} |"
-    yield f"|---|---|{'---|' * len(_ROLES)}"
-    for scene, name, design in _each(scenes):
-        cells = [f"{design['cpu_ms'][role]:.2f}" for role in _ROLES]
-        yield f"| {_images(scene)} | {name} | {' | '.join(cells)} |"
+def _cpu(scenes: Sequence[SceneFigures]) -> list[str]:
+    rows = (
+        [_images(scene), name, *(f"{design['cpu_ms'][role]:.2f}" for role in _ROLES)]
+        for scene, name, design in _each(scenes)
+    )
+    return table(["images", "design", *_ROLES], rows)
 
 
-def _stages(stages: Mapping[str, Any], cores: int) -> Iterator[str]:
-    yield f"| images | timed | {' | '.join(_STAGES)} | sum | most of it |"
-    yield f"|---|---|{'---|' * len(_STAGES)}---|---|"
+def _stages(stages: Mapping[str, Any], cores: int) -> list[str]:
+    rows = []
     for images, timed in stages.items():
         for how, title in (("alone", "alone"), ("at_once", f"{cores} at once")):
-            costs = timed[how]
-            roofline = Roofline(cores, costs)
-            each = " | ".join(f"{costs[stage]:.3f}" for stage in _STAGES)
-            yield f"| {images} | {title} | {each} | {roofline.sum_ms:.3f} | {roofline.bound} |"
+            roofline = Roofline(cores, timed[how])
+            each = (f"{timed[how][stage]:.3f}" for stage in _STAGES)
+            rows.append([images, title, *each, f"{roofline.sum_ms:.3f}", roofline.bound])
+    return table(["images", "timed", *_STAGES, "sum", "most of it"], rows)
 
 
-def _reached(scenes: Sequence[SceneFigures]) -> Iterator[str]:
-    yield "| images | design | stages timed alone | timed on all cores at once | and broker and database as stages |"
-    yield "|---|---|---|---|---|"
-    for scene, name, design in _each(scenes):
-        if design["rooflines"]:
-            rate = median(design["images_per_s"])
-            cells = [
-                f"{100 * rate / design['rooflines'][way]:.0f} % of {design['rooflines'][way]:,.0f}/s"
-                for way in _REACHED
-            ]
-            yield f"| {_images(scene)} | {name} | {' | '.join(cells)} |"
+def _reached(scenes: Sequence[SceneFigures]) -> list[str]:
+    def share(design: DesignFigures, way: str) -> str:
+        most = design["rooflines"][way]
+        return f"{100 * median(design['images_per_s']) / most:.0f} % of {most:,.0f}/s"
+
+    titles = ["stages timed alone", "timed on all cores at once", "and broker and database as stages"]
+    rows = (
+        [_images(scene), name, *(share(design, way) for way in _REACHED)]
+        for scene, name, design in _each(scenes)
+        if design["rooflines"]
+    )
+    return table(["images", "design", *titles], rows)
 
 
 def _notes(figures: Mapping[str, Any]) -> Iterator[str]:

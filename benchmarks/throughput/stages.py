@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar
 import psutil
 
 from benchmarks.programs import BenchmarkError
-from benchmarks.timing import seconds_each
 from velox import logs
 from velox.allocator import keep_large_blocks, return_large_blocks
 from velox.consumer.dispatch import Dispatcher
@@ -152,8 +151,13 @@ def store(settings: Settings, records: Sequence[Record]) -> float:
 
 
 def cpu_ms(step: Callable[[], object]) -> float:
-    """Answer the CPU milliseconds that a step takes this process."""
-    return 1000 * seconds_each(step, clock=time.process_time, least_s=_LEAST_S)
+    """Return the CPU milliseconds that a step takes this process: repeated until it can be told, after a warm-up."""
+    step()
+    times, began_s = 0, time.process_time()
+    while (used_s := time.process_time() - began_s) < _LEAST_S:
+        step()
+        times += 1
+    return 1000 * used_s / times
 
 
 def flow(

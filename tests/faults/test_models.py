@@ -129,7 +129,9 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a whole model that was never trained."""
     folder = tmp_path_factory.mktemp("random-model")
     code = (
-        f"import pathlib; from benchmarks import random_model as r; r.write(pathlib.Path({str(folder)!r}), 'tiny_cnn')"
+        "import pathlib; from tests.models import save_untrained; from velox.settings import Settings; "
+        f"folder = pathlib.Path({str(folder)!r}); "
+        "save_untrained('tiny_cnn', Settings(model_path=folder / 'model.pth', classes_path=folder / 'classes.json'))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
     return folder

@@ -1,16 +1,17 @@
 """What the benchmarks compute and check, on figures made up here."""
 
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import latency_table, report, scale_out, scale_table, soak
-from benchmarks.document import read_section, write_section
+from benchmarks import latency_table, report, scale_table, soak
+from benchmarks.document import PERFORMANCE, read_section, table, write_section
 from benchmarks.figures import Growth, Spread, agreement, pairwise_ratios
-from benchmarks.memory import grown
 from benchmarks.peers import outcomes
 from benchmarks.report import Circumstances
+from benchmarks.throughput.variants import VELOX
 from velox import processor
 
 
@@ -40,14 +41,13 @@ def test_agreement_counts_only_records_that_both_predicted() -> None:
     assert agreement({1: "a"}, {2: "a"}) == 0
 
 
-def test_a_process_seen_too_few_times_is_not_said_to_grow() -> None:
-    series = {"main 1": [1.0] * 4 + [2.0] * 4, "inference 2": [1.0, 2.0], "inference 3": [1.0] * 8}
-    assert grown(series, limit=0.1) == ["main 1"]
-
-
 def test_a_soak_names_what_grew_and_forgives_a_single_file() -> None:
     series = {"memory, MiB": [100.0] * 4 + [120.0] * 4, "open files": [5.0] * 4 + [6.0] * 4, "threads": [9.0] * 8}
     assert soak.grown(series, limit=0.1) == ["memory, MiB grew from 100.0 to 120.0"]
+
+
+def test_a_table_has_its_titles_a_line_below_them_and_a_line_for_each_row() -> None:
+    assert table(["what", ""], [["a", "1"], ["b", ""]]) == ["| what |  |", "|---|---|", "| a | 1 |", "| b |  |"]
 
 
 def test_a_section_is_replaced_and_all_around_it_stays(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_page_without_exactly_that_section_is_left_as_it_was(tmp_path: Path, t
     assert page.read_text() == text
 
 
-@pytest.mark.parametrize("name", ["throughput", "latency", "scale", "peers", "scale-out"])
+@pytest.mark.parametrize("name", ["throughput", "latency", "scale", "peers"])
 def test_the_performance_page_has_a_section_for_each_benchmark(name: str) -> None:
     assert read_section(name)
 
@@ -132,6 +132,19 @@ def test_the_page_shows_the_recorded_peers() -> None:
     assert read_section("peers") == outcomes.section(found["introduction"], rows).strip(), "run `make bench-peers`"
 
 
-def test_the_page_shows_what_follows_from_the_recorded_costs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert scale_out.main([]) == 0
-    assert capsys.readouterr().out.strip() == read_section("scale-out"), "python -m benchmarks.scale_out --write"
+def test_the_page_calculates_a_large_rate_from_the_recorded_costs() -> None:
+    scene = recorded("throughput")["scenes"][0]
+    cost, use, per_s, replicas = scene["designs"][VELOX.name]["cpu_ms"], 0.7, 10_000, 3
+    cores = {name: per_s * ms / 1000 / use for name, ms in cost.items()}
+    produced_mb = per_s * scene["image_bytes"] / 1e6
+    rows = table(
+        ["for 10,000 shapes a second", ""],
+        [
+            ["cores of consumers", f"{cores['fetcher'] + cores['inference']:.0f}"],
+            ["consumers, and so partitions, at least", str(ceil(cores["fetcher"]))],
+            ["from producers, and to consumers", f"{produced_mb:.0f} MB/s"],
+            ["into brokers with three replicas", f"{produced_mb * replicas:.0f} MB/s"],
+            ["on brokers' disks, an hour", f"{produced_mb * replicas * 3600 / 1e6:.2f} TB"],
+        ],
+    )
+    assert "\n".join(rows) in PERFORMANCE.read_text(), "\n".join(rows)

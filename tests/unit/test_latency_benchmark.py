@@ -115,8 +115,8 @@ def test_the_number_of_a_record_is_read_from_its_id() -> None:
 
 def test_a_line_says_why_it_is_not_valid() -> None:
     good = measured("batch 8", 10.0)
-    assert row(good) == "| 50 % | 100 | batch 8 | 10.0 | 20.0 | 30.0 | – | 2.5 | 1234 |  |"
-    assert row(replace(good, problems=["late"])).endswith("| **invalid**: late |")
+    assert row(good) == ["50 %", "100", "batch 8", "10.0", "20.0", "30.0", "–", "2.5", "1234", ""]
+    assert row(replace(good, problems=["late"]))[-1] == "**invalid**: late"
 
 
 def test_what_is_ours_is_compared_with_the_best_valid_one() -> None:
