@@ -76,6 +76,7 @@ DRIVERS = {
     "prometheus_client": {"velox.metrics", "velox.consumer.probes", "velox.tools.up.scraping"},
     "pydantic": {"velox.settings"},
     "pydantic_settings": {"velox.settings"},
+    "structlog": {"velox.logs"},
 }
 """Who may import a library: one adapter each, so that the rest of the code never meets its types."""
 
@@ -261,13 +262,14 @@ def test_the_fetcher_the_producer_and_the_cli_never_load_a_model_framework(entry
     assert library not in loaded_by(entry)
 
 
-@pytest.mark.parametrize("library", ["cv2", "numpy", "rich", "pymongo", "sqlite3"])
+@pytest.mark.parametrize("library", ["cv2", "numpy", "rich", "structlog", "pymongo", "sqlite3"])
 def test_the_fetcher_loads_a_sinks_driver_with_the_sink_and_no_images_at_all(library: str) -> None:
     assert library not in loaded_by("velox.consumer.main")
 
 
 @pytest.mark.parametrize(
-    "library", ["confluent_kafka", "pymongo", "bson", "sqlite3", "rich", "prometheus_client", "http.server"]
+    "library",
+    ["confluent_kafka", "pymongo", "bson", "sqlite3", "rich", "structlog", "prometheus_client", "http.server"],
 )
 def test_an_inference_process_loads_no_driver_and_no_server(library: str) -> None:
     assert library not in loaded_by("velox.consumer.inference")

@@ -10,7 +10,10 @@ _INTRO: Final = """\
 # Metrics
 
 Each consumer serves these on `METRICS_PORT` at `/metrics`, for all its processes together; each counts from zero when
-it starts. Add them up over consumers. Which of them are worth an alert: [operations](operations.md#alerts).
+it starts. Add them up over consumers. Which metrics are worth an alert: [operations](operations.md#alerts).
+
+The label `topic` is the topic that a record came from. `model` is the name of the model that predicted; it is empty
+where none did: for a record that was dead-lettered or dropped, and for the time that a bulk takes to be written.
 
 | name | type | labels | meaning | what to do |
 |---|---|---|---|---|
