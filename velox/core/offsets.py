@@ -103,7 +103,7 @@ class Offsets:
         return passed
 
     def committable(self) -> dict[Partition, int]:
-        """Answer the next offset to read for every partition in which that is not committed."""
+        """Return the next offset to read, for every partition in which it is not committed yet."""
         offered = {}
         for partition, progress in self._partitions.items():
             if progress.next_offset != progress.start:
@@ -127,16 +127,16 @@ class Offsets:
         return sum(progress.passed for progress in self._partitions.values())
 
     def take_gaps(self) -> list[Gap]:
-        """Answer the gaps met since the last call. Compaction and transactions leave some too, which lost nothing."""
+        """Return the gaps met since the last call. Compaction and transactions leave some as well, and lose nothing."""
         gaps, self._gaps = self._gaps, []
         return gaps
 
     def start(self, partition: Partition) -> int:
-        """Answer where the next commit of a partition begins: what was committed last, or else fetched first."""
+        """Return where the next commit of a partition begins: at what was committed last, or else fetched first."""
         return self._partitions[partition].start
 
     def owned_since(self, partition: Partition) -> int | None:
-        """Answer the epoch in which a partition came; None when it is not owned."""
+        """Return the epoch in which a partition was assigned; None when it is not owned."""
         progress = self._partitions.get(partition)
         return None if progress is None else progress.epoch
 

@@ -34,7 +34,7 @@ class Suspicion:
             self.witness = record
 
     def next_alone(self, waiting: deque[Record]) -> Record | None:
-        """Take the next record to be tried alone; None when no suspect is left.
+        """Return the next record to be tried alone; None when no suspect is left.
 
         Without a witness, first one that waits and is far from the suspects: it may well become one.
         """

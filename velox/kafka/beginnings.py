@@ -25,7 +25,7 @@ class Beginnings:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Know nothing yet."""
+        """Start without any partition."""
         self._reset = settings.auto_offset_reset
         self._topic = settings.kafka_topic
         self._assigns_anew = settings.group_protocol == "range"
@@ -51,7 +51,7 @@ class Beginnings:
                 return
 
     def await_choice(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Take partitions that come in such a way that the driver does not decide, within ``on_assign``.
+        """Accept new partitions within ``on_assign``, in such a way that the driver does not choose where they begin.
 
         With AUTO_OFFSET_RESET=error it would give up each one in which the group has no offset, before one is chosen.
         """
@@ -60,7 +60,7 @@ class Beginnings:
             (consumer.assign if self._assigns_anew else consumer.incremental_assign)(anywhere)
 
     def choose(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """Answer where to begin in each of these, which have no committed offset.
+        """Return where to begin in each of these, which have no committed offset.
 
         Raises:
             VeloxError: AUTO_OFFSET_RESET=error, and the group is new.

@@ -1,4 +1,4 @@
-"""What a cluster, a topic and a group are like, for whoever wants to judge them; nothing is changed."""
+"""What a cluster, a topic and a group are like; only reads, changes nothing."""
 
 import socket
 import time

@@ -59,14 +59,14 @@ class Reachability:
         meanwhile: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Begin well; ``meanwhile`` adds to what is told what it means for the client."""
+        """Start with everything reachable; ``meanwhile`` is added to each message: what this means for the client."""
         self._bootstrap = settings.kafka_bootstrap_server
         self._meanwhile = meanwhile
         self._clock = clock
         self._last: tuple[float, str] | None = None
 
     def heard(self, error: KafkaError) -> bool:
-        """Take in what the driver says; False when it is about something else."""
+        """Handle what the driver reports; False when it is about something else."""
         problem = unreachable(error, self._bootstrap)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             if self.problem is not None:  # what is wrong with each has been said

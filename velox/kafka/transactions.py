@@ -108,7 +108,7 @@ class TransactionalProducer:
 
 
 def committed_offsets(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, int]:
-    """Answer what the group has committed, once no transaction is open that could change it.
+    """Return what the group has committed, once no transaction is open that could change it.
 
     Raises:
         BrokerUnavailableError: no answer.

@@ -33,7 +33,7 @@ def named(content: bytes) -> str | None:
 
 
 def _zip(content: bytes) -> str | None:
-    """Tell what torch.save writes from other archives: a pickle of names, and no program beside it."""
+    """Say whether an archive is what torch.save writes: a pickle of names, and no program beside it."""
     try:
         names = zipfile.ZipFile(io.BytesIO(content)).namelist()
     except _UNREADABLE:

@@ -40,11 +40,11 @@ class HeldOut:
         return len(self._pixels)
 
     def answers(self, backend: Backend) -> Probabilities:
-        """Have those predicted."""
+        """Predict those that are compared: images × classes."""
         return _predicted(backend, self._pixels)
 
     def answers_after(self, profile: Profile, backend: Backend) -> Probabilities:
-        """Have those predicted after another preprocessing than that of the settings."""
+        """Predict the same images, preprocessed in another way than the settings say."""
         return _predicted(backend, self._decoded(profile, self._noisy, self._photo_like))
 
     def evaluation(self, backend: Backend, answers: Probabilities) -> Evaluation:
