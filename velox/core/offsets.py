@@ -10,7 +10,7 @@ from velox.records import Partition, Position
 
 
 class Gap(NamedTuple):
-    """Offsets that a partition did not give: none from ``start`` on, before ``stop``."""
+    """Offsets at which a partition had no record: from ``start`` to before ``stop``."""
 
     partition: Partition
     start: int
@@ -40,7 +40,7 @@ class _Progress:
 
 
 class Offsets:
-    """Takes done positions in any order; answers the contiguous committable offset per partition.
+    """Takes done positions in any order; gives the contiguous committable offset per partition.
 
     Contiguous means: in the order fetched. Kafka's own gaps (compaction, transaction markers) do not hold
     a partition back. Not thread-safe: one thread, the one that polls Kafka, owns it.
@@ -67,7 +67,7 @@ class Offsets:
         self._advance(position).fetched.append(position.offset)
 
     def skipped(self, position: Position) -> None:
-        """Note a record that nothing has to be done for.
+        """Note the position of a record that needs no work.
 
         Raises:
             RewoundError: as for ``fetched``.
