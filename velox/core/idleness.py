@@ -51,9 +51,10 @@ class Lack:
 
 
 class Idleness:
-    """Tells why one inference process is idle, from when it is ready. Not thread-safe.
+    """Accounts for the time in which one inference process is idle, from when it is ready. Not thread-safe.
 
-    What is told, and the seconds it predicted, add up to the time since then, but for what it is doing now.
+    The seconds reported by cause and the seconds it predicted add up to the time since then, except for what it is
+    doing now.
     """
 
     def __init__(self, lack: Lack, tell: Callable[[Cause, float], None], *, since: float) -> None:

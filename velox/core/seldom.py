@@ -1,4 +1,4 @@
-"""What is said once in a while, however often it happens."""
+"""Things that are logged once in a while, however often they happen."""
 
 from collections.abc import Callable
 from math import inf

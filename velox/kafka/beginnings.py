@@ -17,7 +17,7 @@ _ANSWER_S: Final = 2.0
 
 
 class Beginnings:
-    """Tells a group that starts from a partition that appears while it is at work.
+    """Tells apart a group that starts and a partition that appears while the group is at work.
 
     A group that starts begins as AUTO_OFFSET_RESET says. A partition that appears later is read from its beginning, or
     what was written to it before it was noticed would be lost. It is such a one when it was not there, or others had a

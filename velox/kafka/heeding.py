@@ -28,7 +28,7 @@ _TELL_EVERY_S: Final = 30.0
 
 
 class Heeding:
-    """Hears every error; none is told more often than once in half a minute."""
+    """Receives every error of the driver; logs none more often than once in half a minute."""
 
     def __init__(self, settings: Settings) -> None:
         """Start without any error."""

@@ -77,7 +77,7 @@ class Backlog:
 
 
 class Inspector:
-    """Asks the questions. Not thread-safe."""
+    """Asks a cluster about itself. Not thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         """Make the client; it connects when first asked."""

@@ -1,4 +1,4 @@
-"""Which broker cannot be reached, told in a way that helps, and not too often."""
+"""Which brokers cannot be reached, logged with what to do about it, and not too often."""
 
 import logging
 import re
@@ -50,7 +50,7 @@ def is_due(problem: str) -> bool:
 
 
 class Reachability:
-    """Hears of a client's connections, and tells of those that fail: each address once in a while. Any thread."""
+    """Receives a client's connection errors and logs them: each address once in a while. Any thread may use it."""
 
     def __init__(
         self,

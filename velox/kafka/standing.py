@@ -28,7 +28,7 @@ _TELL_EVERY_S: Final = 60.0
 
 
 class Standing:
-    """Knows which partitions stand still. One thread, the one that polls Kafka, owns it.
+    """Keeps track of the partitions that stand still. One thread, the one that polls Kafka, owns it.
 
     Two things stop a partition while the broker is well. A producer keeps a transaction open: its records, and all
     behind it, may not be read yet. Or a batch is damaged: what is in it can never be read again, and the driver tries

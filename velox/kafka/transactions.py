@@ -18,7 +18,7 @@ _ANSWER_S: Final = 10.0
 
 
 class Transaction(NamedTuple):
-    """What is to become visible at once, or not at all."""
+    """Messages and offsets that become visible together, or not at all."""
 
     batch: list[Outgoing]
     offsets: Mapping[Partition, int]

@@ -1,4 +1,4 @@
-"""What lies where a model's file should be, told by its first bytes: it is named for what it is, and nobody's loss."""
+"""Files that are no model, recognised by their first bytes and named for what they are, so that none is overwritten."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""The images that a model is judged by: drawn anew, and it has learned from none of them."""
+"""The images that a model is judged by: newly drawn, and none of them was used for training."""
 
 import math
 from dataclasses import replace
