@@ -1,7 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help install run test faults compose-test check format lock lock-peers train bench bench-check bench-latency \
-	bench-scale bench-peers clean
+	bench-scale bench-peers picture clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -114,6 +114,9 @@ endif
 
 bench-peers: install model.pth $(PEERS)/.installed ## Measure beside what one would pick instead; writes docs/performance.md
 	@$(BIN)/python -m benchmarks.peers --record $(ARGS)
+
+picture: install ## Run the pipeline for 20 s and draw its view into docs/velox-up.svg
+	@$(BIN)/velox up --for 20s --record docs/velox-up.svg $(ARGS)
 
 clean: ## Remove the environment and every cache in this folder
 	@rm -rf .venv .venv-peers build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -20,7 +20,7 @@ def keep_large_blocks() -> None:
 
 
 def return_large_blocks() -> None:
-    """Give large blocks back when they are freed: for the fetcher, whose fetched megabytes would fragment its heap.
+    """Return freed large blocks to the system: for the fetcher, whose fetched megabytes would fragment its heap.
 
     Its memory then does not grow with the number of records it has read.
     """

@@ -27,7 +27,7 @@ def name(cpu_info: Path = _CPU_INFO) -> str:
 
 @cache
 def capabilities(cpu_info: Path = _CPU_INFO) -> tuple[str, ...]:
-    """Name what it has instructions for, oldest first; nothing where Linux does not tell."""
+    """Return the names of what it has instructions for, oldest first; none where Linux does not say."""
     flags = {*_features(cpu_info).split()}
     return tuple(capability for capability, any_of in _FLAGS.items() if any_of & flags)
 

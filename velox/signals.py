@@ -17,14 +17,14 @@ class StopRequest:
         self.count = 0
 
     def __enter__(self) -> Self:
-        """Take the signals over."""
+        """Handle the signals from now on."""
         self._previous = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give them back."""
+        """Restore the former handlers."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 

@@ -18,7 +18,7 @@ def tethered(*command: str) -> list[str]:
 
 
 def tie_to(parent_pid: int) -> None:
-    """Let this process die with the one that has started it, or end if that is gone."""
+    """Make this process die with the one that started it, or end if that is already gone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # it died before the kernel knew

@@ -14,6 +14,7 @@ from benchmarks.throughput.variants import NAIVE, VELOX
 _STAGES: Final = ("poll, parse", "decode", "resize", "predict", "hand over", "store")
 _ROLES: Final = ("fetcher", "inference", "broker", "database")
 _IN_PARENTHESES: Final = re.compile(r" \([^()]*\)")
+_AS_NAIVE: Final = " a second as the naive design"
 _REACHED: Final = ("alone", "at once", "with servers")
 
 
@@ -21,25 +22,27 @@ def section(figures: Mapping[str, Any]) -> str:
     """Write the whole section from what `make bench` recorded."""
     scenes: Sequence[SceneFigures] = figures["scenes"]
     lines = [
+        *_conclusions(figures),
+        "",
         f"{_circumstances(figures)} `make bench` took {figures['minutes']:.0f} minutes.",
         "",
-        "Every record is a detection, stored as a document and as a file. Several numbers are the least, the median "
-        "and the most of the rounds; × naive is taken between two runs of the same round. Images a second are those "
-        "between the first tenth and the last twentieth of a run, the start is in a column of its own.",
+        "Every record is a detection, stored as a document and as a file. Three numbers in a cell are the least, the "
+        "median and the most of the rounds; × naive compares two runs of the same round. Images/s are measured between "
+        "the first tenth and the last twentieth of a run; the start has a column of its own.",
         "",
         *_rates(scenes),
         "",
-        "CPU milliseconds an image in those runs, which are CPU seconds per 1,000 images. Broker and database are test "
-        "servers on the same cores.",
+        "CPU milliseconds an image in those runs (the same numbers are CPU seconds per 1,000 images). Broker and "
+        "database are test servers on the same cores.",
         "",
         *_cpu(scenes),
         "",
-        "CPU milliseconds an image of each stage by itself, on one thread, just before them; what the model does "
-        "also timed in one process per core at the same time, as cores share caches and memory, and some of them more.",
+        "CPU milliseconds an image of each stage by itself, on one thread, just before those runs. The model's own "
+        "stages are also timed in one process per core at the same time, since cores share caches and memory.",
         "",
         *_stages(figures["stages"], figures["circumstances"]["cores"]),
         "",
-        "How much of the roofline `cores / sum of stages` the runs reach, by what is counted as a stage.",
+        "The roofline is `cores / sum of stages`. How much of it the runs reach, by what is counted as a stage:",
         "",
         *_reached(scenes),
         *_notes(figures),
@@ -47,8 +50,40 @@ def section(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _conclusions(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Say what the tables come to, before them."""
+    beside = [scene for scene in figures["scenes"] if NAIVE.name in scene["designs"]]
+    pairs = [(scene, scene["designs"][NAIVE.name], scene["designs"][VELOX.name]) for scene in beside]
+    (first, *others) = [
+        f"{median(velox['ratios']):.1f} times as many {scene['name']} a second as the naive design "
+        f"({median(velox['images_per_s']):,.1f} against {median(naive['images_per_s']):,.1f})"
+        for scene, naive, velox in pairs
+    ]
+    yield f"- Velox stores {', and '.join([first, *(other.replace(_AS_NAIVE, '') for other in others)])}."
+    scene, naive, velox = pairs[0]
+    yield (
+        f"- It spends {_own_cpu_ms(velox):.1f} ms of CPU on an image of {scene['name']} instead of "
+        f"{_own_cpu_ms(naive):.1f} ms, and stores the first {_start_s(velox):.1f} s after the start instead of "
+        f"{_start_s(naive):.1f} s."
+    )
+    cores = figures["circumstances"]["cores"]
+    shares = [f"{Roofline(cores, timed['alone']).bound} ({images})" for images, timed in figures["stages"].items()]
+    yield f"- Most CPU time goes to: {'; '.join(shares)}. Making that stage cheaper gains most."
+    rates = {name: median(design["images_per_s"]) for name, design in scene["designs"].items() if name != NAIVE.name}
+    fastest, slowest = max(rates, key=rates.__getitem__), min(rates, key=rates.__getitem__)
+    yield (
+        f"- Backend and precision matter: {scene['name']}, from {slowest} ({rates[slowest]:,.1f} images/s) to "
+        f"{fastest} ({rates[fastest]:,.1f})."
+    )
+    reached = 100 * rates[VELOX.name] / velox["rooflines"]["at once"]
+    yield (
+        f"- With its defaults, {VELOX.name} reaches {reached:.0f} % of the roofline: what these cores could do if the "
+        "stages below were all there is to do."
+    )
+
+
 def short(figures: Mapping[str, Any]) -> str:
-    """Write the README's table: Velox as it comes beside the naive design."""
+    """Write the README's table: Velox with its defaults beside the naive design."""
     scenes = [scene for scene in figures["scenes"] if NAIVE.name in scene["designs"]]
     rows = []
     for scene in scenes:
@@ -67,7 +102,7 @@ def short(figures: Mapping[str, Any]) -> str:
             *table(["what", "naive", "Velox", "Velox / naive"], rows),
             "",
             f"{_circumstances(figures)} {says}. {100 * alone:.0f} % of the roofline of these cores, "
-            f"{100 * at_once:.0f} % where its stages are timed on all of them at once. `make bench` measures it; each "
+            f"{100 * at_once:.0f} % with its stages timed on all of them at once. `make bench` measures it; each "
             "backend, precision and stage is in "
             "[docs/performance.md](docs/performance.md#throughput).",
         ]
@@ -132,7 +167,7 @@ def _notes(figures: Mapping[str, Any]) -> Iterator[str]:
     velox: DesignFigures = figures["scenes"][0]["designs"][VELOX.name]
     if velox["says"]:
         yield ""
-        yield f"{VELOX.name} as it comes says: {velox['says']}."
+        yield f"With its defaults, {VELOX.name} says: {velox['says']}."
     if figures["patient_naive"]:
         yield ""
         yield "The naive design's threads slept while they waited (`--patient-naive`)."

@@ -27,6 +27,7 @@ TOP = [path for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md") if (pat
 PAGES = [*TOP, *sorted((ROOT / "docs").rglob("*.md"))]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 DELIVERY = (ROOT / "docs/delivery.md").read_text()
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -132,3 +133,11 @@ def test_what_is_missing_would_be_noticed(tmp_path: Path) -> None:
     ):
         with pytest.raises(AssertionError):
             check(page)
+
+
+def test_the_way_of_a_record_names_files_that_exist_and_each_of_them_once() -> None:
+    way = ARCHITECTURE.partition("## The way of a record")[2].partition("\n## ")[0]
+    files = re.findall(r"`([\w/]+\.py)`", way)
+    assert len(files) > 20
+    assert [file for file in files if not (ROOT / "velox" / file).is_file()] == []
+    assert sorted(files) == sorted(set(files))

@@ -47,5 +47,15 @@ def test_a_make_target_in_the_readme_exists(command: str) -> None:
     assert re.search(rf"^{command.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
+def test_the_picture_on_the_first_screen_is_that_of_a_run() -> None:
+    (place,) = [number for number, line in enumerate(README.splitlines()) if line.startswith("![")]
+    (path,) = re.findall(r"\]\((docs/[\w.-]+\.svg)\)", README)
+    picture = (ROOT / path).read_text()
+    assert place < 15
+    assert len(picture) < 200_000
+    assert "velox&#160;up&#160;·&#160;running" in picture
+    assert "https://" not in picture.replace("https://www.textualize.io", "")
+
+
 def test_the_readme_can_be_read_in_one_sitting() -> None:
     assert len(README.splitlines()) < 250

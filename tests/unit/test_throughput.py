@@ -206,6 +206,15 @@ def test_the_section_shows_what_was_recorded() -> None:
     assert "Not measured: torch int8, no such thing" in page
 
 
+def test_the_section_begins_with_what_to_conclude() -> None:
+    first, second, third, fourth, fifth = section(figures()).splitlines()[:5]
+    assert first == "- Velox stores 9.0 times as many shapes a second as the naive design (360.0 against 40.0)."
+    assert "instead of" in second
+    assert "predict, 80 % (shapes)." in third
+    assert "from torch (200.0 images/s) to Velox (360.0)" in fourth
+    assert "reaches 135 % of the roofline" in fifth
+
+
 def test_the_short_table_sets_velox_beside_the_naive_design() -> None:
     table = short(figures())
     assert "| images/s, shapes (9.6 KB) | 40.0 | 360.0 | 9.0 (8.0–10.0) |" in table

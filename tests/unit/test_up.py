@@ -2,19 +2,23 @@
 
 import logging
 import sqlite3
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from prometheus_client import generate_latest
 from rich.console import Console
 
+from velox.errors import VeloxError
 from velox.kafka.lag import Extent
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Partition
 from velox.settings import Settings
 from velox.tools.up import view
 from velox.tools.up.environment import MAX_LAG_BYTES, as_environment, changes
+from velox.tools.up.picture import Recorded, draw
 from velox.tools.up.results import Detection, StoredResults
 from velox.tools.up.scraping import Scrape, parse, quantile, since
 from velox.tools.up.tally import Balance, Lives, lost, unread
@@ -226,3 +230,48 @@ def test_the_panel_shows_rates_latencies_the_last_detections_and_where_results_a
     text = written.getvalue()
     for part in ("running", "240", "20.0/s", "p50 12 ms", "red_circle", "0.98", "hit_[1].jpg", "velox.db", "Ctrl-C"):
         assert part in text
+
+
+def words(svg: str) -> str:
+    """What a reader of the picture sees, its non-breaking spaces as spaces."""
+    return " ".join(ET.fromstring(svg).itertext()).replace("\xa0", " ")  # noqa: S314 - our own file
+
+
+def test_the_picture_is_the_panel_and_fetches_nothing() -> None:
+    svg = draw(SNAPSHOT, "velox.db")
+    for part in ("velox up · running · 12 s", "20.0/s", "p50 12 ms", "red_circle", "hit_[1].jpg", "velox.db"):
+        assert part in words(svg)
+    assert "url(http" not in svg.replace('"', "")
+    assert svg == draw(SNAPSHOT, "velox.db")
+
+
+def test_the_recorded_picture_is_the_last_one_of_the_running_pipeline(tmp_path: Path) -> None:
+    path = tmp_path / "up.svg"
+    with Recorded(view.PlainView(), path, "velox.db") as shown:
+        for seconds, state in enumerate(("starting the consumer", "running", "running", "reading the rest")):
+            shown.show(replace(SNAPSHOT, state=state, running_s=seconds))
+    assert "velox up · running · 2 s" in words(path.read_text())
+
+
+def test_a_run_that_never_came_to_run_leaves_no_picture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "up.svg"
+    with Recorded(view.PlainView(), path, "velox.db") as shown:
+        shown.show(replace(SNAPSHOT, state="starting the consumer"))
+    assert not path.exists()
+    assert "nothing ran" in caplog.text
+
+
+def test_a_picture_that_cannot_be_written_is_said_and_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Recorded(view.PlainView(), tmp_path, "velox.db") as shown:
+        shown.show(SNAPSHOT)
+    assert f"--record {tmp_path}: Is a directory" in caplog.text
+
+
+def test_a_picture_without_a_folder_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with (
+        pytest.raises(VeloxError, match="there is no folder"),
+        Recorded(view.PlainView(), tmp_path / "a/b.svg", "here"),
+    ):
+        pytest.fail("it should not have begun")

@@ -1,6 +1,7 @@
 """``velox up``: the whole pipeline in one command."""
 
 import argparse
+from pathlib import Path
 
 from velox.commands import Commands
 from velox.commands.arguments import duration
@@ -22,6 +23,9 @@ def add(commands: Commands) -> None:
         metavar="TIME",
         help="end this long after the first record is done: 20s, 5m, 1h",
     )
+    up.add_argument(
+        "--record", type=Path, metavar="FILE.svg", help="write the view, as it was at last while it ran, as a picture"
+    )
     up.set_defaults(run=_run)
 
 
@@ -29,4 +33,4 @@ def _run(args: argparse.Namespace) -> int:
     from velox import settings
     from velox.tools import up
 
-    return up.run(settings.load(), for_s=args.for_s)
+    return up.run(settings.load(), for_s=args.for_s, record=args.record)

@@ -14,7 +14,7 @@ class Decoding:
     """
 
     def __init__(self, decode: Callable[[bytes], Any], *, threads: int = 1) -> None:
-        """Call ``decode`` when its answer is asked for or, with more than one thread, as soon as possible on those."""
+        """Call ``decode`` when its result is asked for or, with more than one thread, as soon as possible on those."""
         self._decode = decode
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode") if threads > 1 else None
         self._ahead: dict[int, Future[tuple[Any, str]]] = {}
@@ -27,7 +27,10 @@ class Decoding:
                 self._ahead[ticket] = self._threads.submit(self._decoded, payload)
 
     def take(self, ticket: int, payload: bytes) -> Any:  # noqa: ANN401 - only the model's predict reads it
-        """Answer what has become of a payload, once; raises what ``decode`` has raised."""
+        """Return what ``decode`` made of a payload, or raise what it raised; once for each ticket.
+
+        Waits for as long as that takes: the fetcher kills a process that is silent for INFERENCE_TIMEOUT_S.
+        """
         ahead = self._ahead.pop(ticket, None)
         found, remark = self._decoded(payload) if ahead is None else ahead.result()
         if remark:
@@ -35,7 +38,7 @@ class Decoding:
         return found
 
     def take_remarks(self) -> tuple[tuple[int, str], ...]:
-        """Answer what ``decode`` has remarked on those taken since the last call, under their tickets."""
+        """Return what ``decode`` remarked on those taken since the last call, with their tickets."""
         remarks, self._remarks = tuple(self._remarks), []
         return remarks
 

@@ -10,7 +10,7 @@ from velox.records import Partition, Position, Record
 
 
 class Flight:
-    """Counts what is in flight, in records and in bytes of memory, and knows what may be committed.
+    """Counts what is in flight, in records and in bytes of memory, and keeps the offsets and the circuit up to date.
 
     One thread, the one that polls Kafka, owns it; only ``done`` may be called by others.
     """
@@ -32,7 +32,7 @@ class Flight:
         self.offsets.fetched(record.position)
 
     def skip(self, position: Position) -> None:
-        """Note a record that nothing has to be done for."""
+        """Note the position of a record that needs no work."""
         self.offsets.skipped(position)
 
     def done(self, records: Sequence[Record], bad: Sequence[Record] = ()) -> None:

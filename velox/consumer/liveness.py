@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 
 class Liveness:
-    """Asks each part whether it is stuck. The first time that one is, the stacks go to the log, before the answer."""
+    """Asks each part whether it is stuck. The first time that one is, the stacks of all threads are logged first."""
 
     def __init__(self, *parts: Callable[[], str | None]) -> None:
         """Ask these; each answers why it is stuck, None when it is not."""

@@ -36,7 +36,9 @@ class Answers(NamedTuple):
     queue_s: float
     """Seconds the batch's first record waited in the process and on the way to it."""
     decode_s: float
+    """Seconds the process spent on decoding the batch; with DECODE_THREADS, waiting for what was not decoded yet."""
     inference_s: float
+    """Seconds in ``predict``, all parts of the batch together."""
     batch_limit: int
     """How many inputs it predicts at once now: BATCH_SIZE, or fewer since memory ran out."""
     finished_at: float

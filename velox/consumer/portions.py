@@ -32,7 +32,7 @@ class Portions:
         self._fitted = 0
 
     def predict(self, model: Model, inputs: Sequence[Any]) -> list[Prediction | BadRecordError]:
-        """Answer for all inputs, in their order; one that does not fit alone is a bad record.
+        """Return one prediction for each input, in their order; an input that does not fit alone is a bad record.
 
         Raises:
             ValueError: the model gave more or fewer predictions than it got inputs.

@@ -24,7 +24,7 @@ _REQUEST_S = 10
 _NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 Probe = Callable[[], str | None]
-"""Answers None when all is well, else the cause."""
+"""Returns None when all is well, else the cause."""
 
 
 def listen(port: int) -> socket.socket:

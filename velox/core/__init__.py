@@ -1,1 +1,1 @@
-"""The pure core: no I/O and no clock of its own."""
+"""The pure core: no I/O, no threads; where time matters, the clock can be passed in."""

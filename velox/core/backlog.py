@@ -63,7 +63,7 @@ class Backlog:
                 unread.size_bytes -= unread.records.popleft()[1]
 
     def behind_bytes(self) -> int:
-        """Answer for the partition that is furthest behind."""
+        """Return the bytes that the partition furthest behind has unread."""
         return self._on_the_way_bytes + max((unread.size_bytes for unread in self._unread.values()), default=0)
 
 

@@ -24,7 +24,7 @@ class Batcher(Generic[Item]):
         return len(self._waiting)
 
     def add(self, items: Iterable[Item], *, since: float | None = None) -> None:
-        """Take items in that have waited ``since`` a point on the clock; by default they begin now."""
+        """Add items that have waited ``since`` a point on the clock, by default since now."""
         start = self._clock() if since is None else since
         before = len(self._waiting)
         self._waiting.extend((start, item) for item in items)

@@ -33,7 +33,7 @@ class Circuit:
             self.cause = self.cause or self._judge(partition)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        """Begin anew with partitions that are no longer owned."""
+        """Forget the runs of partitions that are no longer owned."""
         for partition in partitions:
             self._runs.pop(partition, None)
 

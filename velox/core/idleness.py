@@ -46,25 +46,26 @@ class Lack:
         self.cause = cause
 
     def seconds(self, now: float) -> dict[Cause, float]:
-        """Answer how long it was each of them; together the time since the beginning."""
+        """Return the seconds that each of them held; their sum is the time since the beginning."""
         return {**self._ended, self.cause: self._ended.get(self.cause, 0.0) + now - self._since}
 
 
 class Idleness:
-    """Tells why one inference process is idle, from when it is ready. Not thread-safe.
+    """Accounts for the time in which one inference process is idle, from when it is ready. Not thread-safe.
 
-    What is told, and the seconds it predicted, add up to the time since then, but for what it is doing now.
+    The seconds reported by cause and the seconds it predicted add up to the time since then, except for what it is
+    doing now.
     """
 
     def __init__(self, lack: Lack, tell: Callable[[Cause, float], None], *, since: float) -> None:
-        """Begin without work; ``tell`` gets a cause and its seconds."""
+        """Begin without work; ``tell`` is called with a cause and its seconds."""
         self._lack = lack
         self._tell = tell
         self._told_until = since
         self._lacked = lack.seconds(since)
 
     def starved(self, now: float) -> None:
-        """Tell what was lacking: it has had no work until now."""
+        """Report what was lacking: it has had no work until ``now``."""
         lacked = self._lack.seconds(now)
         for cause, seconds in lacked.items():
             if passed := seconds - self._lacked.get(cause, 0.0):
@@ -73,14 +74,17 @@ class Idleness:
         self._told_until = now
 
     def worked(self, until: float, *, inference_s: float, decode_s: float, batch_wait_s: float) -> None:
-        """Tell of a batch that was finished then. It always had work: what nobody measured, handing over took."""
+        """Report a batch that was finished at ``until``, by the seconds of its own that each part took.
+
+        It had work all the time: what none of them accounts for went into handing records and answers over.
+        """
         self._tell(Cause.DECODE, decode_s)
         self._tell(Cause.BATCH_WAIT, batch_wait_s)
         self._tell(Cause.HAND_OVER, max(0.0, until - self._told_until - inference_s - decode_s - batch_wait_s))
         self._told_until = until
 
     def ran_out(self, now: float) -> None:
-        """Tell how long its last answer was on its way; from now on it is without work."""
+        """Report how long its last answer was on its way; from ``now`` on it is without work."""
         self._tell(Cause.HAND_OVER, max(0.0, now - self._told_until))
         self._lacked = self._lack.seconds(now)
         self._told_until = now

@@ -70,7 +70,7 @@ def refusal(payload: bytes) -> str:
 
 
 def _of_brand(payload: bytes) -> str:
-    """Tell what is kept in boxes, as MP4 is, by its brands: the first, or those that it is compatible with."""
+    """Name a format that is kept in boxes, as MP4 is, by its brands: the first, or those that it is compatible with."""
     brands = {payload[_BRAND], *(payload[_BRANDS][at : at + 4] for at in range(0, len(payload[_BRANDS]), 4))}
     if brands & _AVIF:
         return f"an AVIF file: {_CONVERT}"

@@ -64,7 +64,7 @@ def oldest_first(letters: Iterable[Letter]) -> list[Letter]:
 
 
 def dead_letter_headers(record: Record, error: BadRecordError) -> list[tuple[str, bytes | None]]:
-    """Say why, from where and for which time, after the record's own headers."""
+    """Return the letter's headers: the record's own, then the reason, the position, and which attempt this was."""
     cause = error.__cause__ or error
     before = dict(record.headers)
     added = {

@@ -10,7 +10,7 @@ from velox.records import Partition, Position
 
 
 class Gap(NamedTuple):
-    """Offsets that a partition did not give: none from ``start`` on, before ``stop``."""
+    """Offsets at which a partition had no record: from ``start`` to before ``stop``."""
 
     partition: Partition
     start: int
@@ -40,7 +40,7 @@ class _Progress:
 
 
 class Offsets:
-    """Takes done positions in any order; answers the contiguous committable offset per partition.
+    """Takes done positions in any order; gives the contiguous committable offset per partition.
 
     Contiguous means: in the order fetched. Kafka's own gaps (compaction, transaction markers) do not hold
     a partition back. Not thread-safe: one thread, the one that polls Kafka, owns it.
@@ -67,7 +67,7 @@ class Offsets:
         self._advance(position).fetched.append(position.offset)
 
     def skipped(self, position: Position) -> None:
-        """Note a record that nothing has to be done for.
+        """Note the position of a record that needs no work.
 
         Raises:
             RewoundError: as for ``fetched``.
@@ -103,7 +103,7 @@ class Offsets:
         return passed
 
     def committable(self) -> dict[Partition, int]:
-        """Answer the next offset to read for every partition in which that is not committed."""
+        """Return the next offset to read, for every partition in which it is not committed yet."""
         offered = {}
         for partition, progress in self._partitions.items():
             if progress.next_offset != progress.start:
@@ -127,16 +127,16 @@ class Offsets:
         return sum(progress.passed for progress in self._partitions.values())
 
     def take_gaps(self) -> list[Gap]:
-        """Answer the gaps met since the last call. Compaction and transactions leave some too, which lost nothing."""
+        """Return the gaps met since the last call. Compaction and transactions leave some as well, and lose nothing."""
         gaps, self._gaps = self._gaps, []
         return gaps
 
     def start(self, partition: Partition) -> int:
-        """Answer where the next commit of a partition begins: what was committed last, or else fetched first."""
+        """Return where the next commit of a partition begins: at what was committed last, or else fetched first."""
         return self._partitions[partition].start
 
     def owned_since(self, partition: Partition) -> int | None:
-        """Answer the epoch in which a partition came; None when it is not owned."""
+        """Return the epoch in which a partition was assigned; None when it is not owned."""
         progress = self._partitions.get(partition)
         return None if progress is None else progress.epoch
 

@@ -49,7 +49,7 @@ class Curve:
     """
 
     def __init__(self) -> None:
-        """Know nothing: every batch seems to cost nothing."""
+        """Start without measurements: until then every batch seems to cost nothing."""
         self.batch_s = 0.0
         self.record_s = 0.0
         self._variances = (0.0, 0.0, 0.0)
@@ -65,7 +65,10 @@ class Curve:
         return self.batch_s + count * self.record_s
 
     def observe(self, count: int, seconds: float) -> None:
-        """Learn from a batch. The first one is taken for half batch, half records, until others tell."""
+        """Learn from a batch of ``count`` records that took ``seconds`` to compute, without the time it waited.
+
+        The first one is counted half as cost of the batch, half as cost of its records, until others show more.
+        """
         if not self.is_known:
             self.batch_s = self.record_s = seconds / (1 + count)
             self._variances = (seconds**2, 0.0, (seconds / count) ** 2)
@@ -97,7 +100,7 @@ class Curve:
 class Pace:
     """Batches as small as they can be, at the rate at which records come, for the model as it is.
 
-    A process that has nothing to do takes what waits: of that, no more than saves compute. It waits for company only
+    A process that has nothing to do takes what waits: of that, no more than saves compute. It waits for more only
     when it would otherwise compute nearly all the time, and as far as the latency target allows. Where a batch takes as
     long as its records one by one, it never does. Pure but for the injected clock; not thread-safe.
     """
@@ -118,7 +121,7 @@ class Pace:
         self._rate_at = self._clock()
 
     def computed(self, count: int, seconds: float) -> None:
-        """Note what a batch took."""
+        """Note how many seconds a batch of ``count`` records took to compute."""
         self.curve.observe(count, seconds)
 
     def rate(self) -> float:
@@ -160,9 +163,9 @@ class FixedPace(Pace):
         self._wait_s = wait_s
 
     def take(self, waiting: int) -> int:
-        """Take all, up to the size."""
+        """Return how many to take: all, up to the size."""
         return min(waiting, self._size)
 
     def decide(self) -> Decision:
-        """Decide as ever."""
+        """Return the same decision always, with what was learnt."""
         return Decision(self._size, self._wait_s, self.curve.batch_s, self.curve.record_s, self.rate())

@@ -10,7 +10,7 @@ class Standstill:
     """Watches positions. Pure; not thread-safe."""
 
     def __init__(self, patience_s: float, *, clock: Callable[[], float] = monotonic) -> None:
-        """Take a partition for standing once nothing came from it for ``patience_s`` in which it was read."""
+        """Consider a partition standing once it was read for ``patience_s`` and nothing came."""
         self._patience_s = patience_s
         self._clock = clock
         self._since: dict[Partition, tuple[int, float]] = {}
@@ -18,7 +18,7 @@ class Standstill:
     def look(
         self, positions: Mapping[Partition, int], lag: Mapping[Partition, int], *, is_reading: bool
     ) -> set[Partition]:
-        """Take in where reading is and how much lies behind it; answer which partitions stand still.
+        """Note where reading is and how much lies ahead; return which partitions stand still.
 
         Time in which nothing was read (all that may be in flight is, or a sink is down) does not count.
         """

@@ -7,14 +7,14 @@ from velox.records import Record
 
 
 class Suspicion:
-    """Takes in what a dead process had in hand; answers which record to try alone next. Pure; not thread-safe.
+    """Takes what a dead process had in hand; says which record to try alone next. Pure; not thread-safe.
 
     A process that dies alone with a suspect has died of it, unless the model fails for everything. The witness tells
     the two apart: a record that was predicted before, and that the next process has to predict again.
     """
 
     def __init__(self) -> None:
-        """Suspect nothing."""
+        """Start without suspects."""
         self.witness: Record | None = None
         """The record that was predicted last; None before any was."""
         self._suspects: deque[Record] = deque()
@@ -34,7 +34,7 @@ class Suspicion:
             self.witness = record
 
     def next_alone(self, waiting: deque[Record]) -> Record | None:
-        """Take the next record to be tried alone; None when no suspect is left.
+        """Return the next record to be tried alone; None when no suspect is left.
 
         Without a witness, first one that waits and is far from the suspects: it may well become one.
         """

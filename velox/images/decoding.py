@@ -1,4 +1,4 @@
-"""The one door for image files: told by their first bytes, decoded by what knows the format, turned upright."""
+"""The only way in for image files: recognised by their first bytes, decoded by format, turned upright."""
 
 from typing import Final, Literal
 

@@ -40,7 +40,7 @@ def _colors(flags: int) -> int:
 
 
 def _skip_extensions(payload: bytes, at: int) -> int:
-    """Answer where the first image begins."""
+    """Return where the first image begins."""
     while payload[at] == _EXTENSION:
         at = _skip_blocks(payload, at + 2)
     if payload[at] != _PICTURE:
@@ -55,7 +55,7 @@ def _end_of_image(payload: bytes, at: int, limits: Limits) -> int:
 
 
 def _skip_blocks(payload: bytes, at: int) -> int:
-    """Answer where a chain of blocks ends: each begins with its length, the last has none."""
+    """Return where a chain of blocks ends: each begins with its length, the last one is empty."""
     while payload[at]:
         at += 1 + payload[at]
     return at + 1

@@ -104,7 +104,7 @@ def take_apart(payload: bytes) -> Structure:
 
 
 def _segments(payload: bytes) -> tuple[list[Segment], bool]:
-    """Answer all segments up to the end of the image, and whether that is marked; what is cut off is left out."""
+    """Return all segments up to the end of the image, and whether that is marked; what is cut off is left out."""
     found: list[Segment] = []
     at = 2
     while (mark := _MARKER.search(payload, at)) and len(found) < _MOST_SEGMENTS:

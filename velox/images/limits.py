@@ -1,4 +1,4 @@
-"""How large an image may be: asked before anything is allocated for it."""
+"""How large an image may be: checked before any memory is allocated for it."""
 
 from typing import NamedTuple
 

@@ -17,7 +17,7 @@ _ANSWER_S: Final = 2.0
 
 
 class Beginnings:
-    """Tells a group that starts from a partition that appears while it is at work.
+    """Tells apart a group that starts and a partition that appears while the group is at work.
 
     A group that starts begins as AUTO_OFFSET_RESET says. A partition that appears later is read from its beginning, or
     what was written to it before it was noticed would be lost. It is such a one when it was not there, or others had a
@@ -25,7 +25,7 @@ class Beginnings:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Know nothing yet."""
+        """Start without any partition."""
         self._reset = settings.auto_offset_reset
         self._topic = settings.kafka_topic
         self._assigns_anew = settings.group_protocol == "range"
@@ -51,7 +51,7 @@ class Beginnings:
                 return
 
     def await_choice(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Take partitions that come in such a way that the driver does not decide, within ``on_assign``.
+        """Accept new partitions within ``on_assign``, in such a way that the driver does not choose where they begin.
 
         With AUTO_OFFSET_RESET=error it would give up each one in which the group has no offset, before one is chosen.
         """
@@ -60,7 +60,7 @@ class Beginnings:
             (consumer.assign if self._assigns_anew else consumer.incremental_assign)(anywhere)
 
     def choose(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """Answer where to begin in each of these, which have no committed offset.
+        """Return where to begin in each of these, which have no committed offset.
 
         Raises:
             VeloxError: AUTO_OFFSET_RESET=error, and the group is new.

@@ -113,7 +113,7 @@ def refusal_of(error: KafkaError) -> str | None:
 
 
 def _check_protocol(settings: Settings) -> None:
-    """Tell a broker that only speaks TLS from one that is away: to a client without, they look the same."""
+    """Tell a broker that only speaks TLS from one that is down: a client without TLS sees no difference."""
     protocol = settings.kafka_security_protocol
     deadline = Deadline(_PROBE_S)
     for address in settings.kafka_bootstrap_server.split(","):

@@ -81,7 +81,7 @@ def _reader(settings: Settings) -> Iterator[Consumer]:
 
 
 def _is_readable(reader: Consumer, partition: Partition, offset: int) -> bool:
-    """Answer what is certain: silence is damage only where the broker does answer when asked for the partition's end.
+    """Return what is certain: silence means damage only if the broker answers when asked for the partition's end.
 
     Raises:
         KafkaException: that is not certain.

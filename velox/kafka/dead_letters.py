@@ -12,7 +12,7 @@ from velox.settings import Settings
 
 
 def dead_letter_topic(settings: Settings) -> str:
-    """Name the topic of the dead letters."""
+    """Return the name of the dead-letter topic."""
     return settings.topics["DEAD_LETTER_TOPIC"]
 
 
@@ -45,7 +45,7 @@ class DeadLetters:
                 raise BrokerUnavailableError(msg)
 
     def close(self) -> None:
-        """Let go; every write has been flushed already."""
+        """Close the producer; every write has been flushed already."""
         self._delivery.close()
 
     def _deliver(self, batch: Sequence[tuple[Record, BadRecordError]], *, omitting: int = 0) -> bool:

@@ -91,11 +91,11 @@ class Delivery:
         raise BrokerUnavailableError(why)
 
     def close(self) -> None:
-        """Let go; every batch has been flushed already."""
+        """Close the producer; every batch has been flushed already."""
         self._producer.flush(0)
 
     def _produce(self, batch: Iterable[Outgoing], refusals: list[KafkaError], deadline: Deadline) -> int:
-        """Answer how many the broker has said nothing about; what it refused is in ``refusals``."""
+        """Return how many the broker has not acknowledged; what it refused is in ``refusals``."""
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
             if error is not None:

@@ -40,7 +40,7 @@ class EndOffsets:
         self._known: dict[Partition, int] = {}
 
     def known(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Answer the offset after the last record of each partition, as far as known, and ask anew; never blocks.
+        """Return the offset after the last record of each partition, as far as known, and ask again; never blocks.
 
         Raises:
             RewoundError: the topic is gone, or was made anew. The consumer itself would notice nothing: it would wait,

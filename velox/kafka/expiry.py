@@ -26,7 +26,7 @@ class Expiry:
         self._asked: dict[Partition, Future[Any]] = {}
 
     def count(self, gaps: Sequence[Gap]) -> Mapping[Partition, int]:
-        """Take gaps in, and count the records that are gone in those known by now; never blocks.
+        """Add gaps, and return how many records are gone, for those that are known by now; never blocks.
 
         A gap in what the partition still holds is compaction's, or holds the markers of transactions. One that begins
         before was jumped over, as AUTO_OFFSET_RESET says: its oldest records are gone, and with ``latest`` others too.

@@ -1,4 +1,4 @@
-"""What a consumer makes of the errors its driver tells: end, go on, and which line to write."""
+"""What a consumer does about the errors that its driver reports: end or go on, and which line to log."""
 
 import logging
 from typing import Final
@@ -28,10 +28,10 @@ _TELL_EVERY_S: Final = 30.0
 
 
 class Heeding:
-    """Hears every error; none is told more often than once in half a minute."""
+    """Receives every error of the driver; logs none more often than once in half a minute."""
 
     def __init__(self, settings: Settings) -> None:
-        """Begin well."""
+        """Start without any error."""
         self.has_joined = False
         """Whether the brokers have let us in: what they refuse afterwards may pass."""
         self._topic, self._group = settings.kafka_topic, settings.kafka_consumer_group
@@ -51,7 +51,7 @@ class Heeding:
         self._disagreement = None
 
     def client(self, error: KafkaError) -> None:
-        """Hear of the client's connections. Called inside ``poll``: what is raised leaves it as if it were its own.
+        """Handle an error of the client's connections. Called inside ``poll``, which raises what this raises.
 
         Raises:
             SettingsError: the brokers refuse us. Once they have let us in, a refusal may pass: one that starts has not
@@ -66,7 +66,7 @@ class Heeding:
             log.warning("Kafka: %s", refusal or error.str())
 
     def record(self, error: KafkaError) -> None:
-        """Hear of an error that came in the place of a record.
+        """Handle an error that came in place of a record.
 
         Raises:
             VeloxError: it is one that only a restart, or somebody, mends.
@@ -93,17 +93,17 @@ class Heeding:
             log.warning("Kafka: %s", problem)
 
     def beginning(self, error: KafkaError) -> None:
-        """Hear that nobody says where the group is in partitions that are new here; it is asked again."""
+        """Handle that Kafka does not say where the group is in new partitions; it is asked again."""
         if not self._reachability.problem and self._seldom.is_due("beginning"):
             log.warning("Kafka does not say how far the group is: %s; asking again", error.str())
 
     def commit(self, at: TopicPartition, error: KafkaError) -> None:
-        """Hear of a commit that was refused; during a rebalance that is nothing to tell of."""
+        """Handle a refused commit; during a rebalance that is normal, and not logged."""
         if error.code() not in _RETRY_AT_NEXT_COMMIT and self._seldom.is_due(("commit", error.code())):
             log.warning("Commit of %s-%d at %d refused: %s", at.topic, at.partition, at.offset, error.str())
 
     def lag(self, refusal: str) -> None:
-        """Hear that nobody says where the partitions end."""
+        """Handle that Kafka does not say where the partitions end."""
         if self._seldom.is_due("lag"):
             log.warning(
                 "Kafka does not say where %s ends (%s): the lag is unknown; let KAFKA_SASL_USERNAME or the "

@@ -1,4 +1,4 @@
-"""What a cluster, a topic and a group are like, for whoever wants to judge them; nothing is changed."""
+"""What a cluster, a topic and a group are like; only reads, changes nothing."""
 
 import socket
 import time
@@ -77,7 +77,7 @@ class Backlog:
 
 
 class Inspector:
-    """Asks the questions. Not thread-safe."""
+    """Asks a cluster about itself. Not thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         """Make the client; it connects when first asked."""

@@ -40,7 +40,7 @@ class Observer:
         )
 
     def committed(self, partitions: list[Partition]) -> dict[Partition, int]:
-        """Answer the next offset to read, per partition that has one.
+        """Return the next offset to read, per partition that has one.
 
         Raises:
             BrokerUnavailableError: the broker does not answer.
@@ -55,7 +55,7 @@ class Observer:
         return {Partition(a.topic, a.partition): a.offset for a in answers if a.error is None and a.offset >= 0}
 
     def extents(self, topic: str) -> dict[Partition, Extent]:
-        """Answer what every partition of a topic holds.
+        """Return what every partition of a topic holds.
 
         Raises:
             BrokerUnavailableError: the broker does not answer.
@@ -68,7 +68,7 @@ class Observer:
             raise BrokerUnavailableError(msg) from error
 
     def oldest_s(self, starts: Mapping[Partition, int]) -> float | None:
-        """Answer the Unix time of the earliest of the records at these offsets; None when none comes in time."""
+        """Return the Unix time of the earliest of the records at these offsets; None when none comes in time."""
         if not starts:
             return None
         self._consumer.assign([TopicPartition(*p, offset) for p, offset in starts.items()])
@@ -138,7 +138,7 @@ class Observer:
             self._consumer.unassign()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._consumer.close()
 
     def _extent(self, topic: str, number: int) -> Extent:

@@ -44,7 +44,7 @@ class LetterTopic:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of them."""
+        """Close the connections."""
         self._letters.close()
         self._sources.close()
 
@@ -103,7 +103,7 @@ class LetterTopic:
 
 
 def _is_what_was_left(letter: Letter, found: Content) -> bool:
-    """Tell the record from another that lies there since its topic was made anew, by its size."""
+    """Tell the record by its size from another one, which is there if the topic was deleted and created again."""
     value_bytes = len(found.value or b"")
     if letter.omitted is None or letter.omitted.record_bytes is None:
         return letter.omitted is None or letter.omitted.value_bytes == value_bytes

@@ -93,7 +93,7 @@ class Publisher:
                 return True
 
     def poll(self, timeout_s: float) -> None:
-        """Hear delivery reports, for at most ``timeout_s`` (whole milliseconds) or until one came."""
+        """Handle delivery reports, for at most ``timeout_s`` (whole milliseconds) or until one came."""
         self._producer.poll(timeout_s)
 
     def flush(self, deadline: Deadline, *, is_urgent: Callable[[], bool] = lambda: False) -> int:

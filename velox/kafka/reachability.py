@@ -1,4 +1,4 @@
-"""Which broker cannot be reached, told in a way that helps, and not too often."""
+"""Which brokers cannot be reached, logged with what to do about it, and not too often."""
 
 import logging
 import re
@@ -50,7 +50,7 @@ def is_due(problem: str) -> bool:
 
 
 class Reachability:
-    """Hears of a client's connections, and tells of those that fail: each address once in a while. Any thread."""
+    """Receives a client's connection errors and logs them: each address once in a while. Any thread may use it."""
 
     def __init__(
         self,
@@ -59,14 +59,14 @@ class Reachability:
         meanwhile: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Begin well; ``meanwhile`` adds to what is told what it means for the client."""
+        """Start with everything reachable; ``meanwhile`` is added to each message: what this means for the client."""
         self._bootstrap = settings.kafka_bootstrap_server
         self._meanwhile = meanwhile
         self._clock = clock
         self._last: tuple[float, str] | None = None
 
     def heard(self, error: KafkaError) -> bool:
-        """Take in what the driver says; False when it is about something else."""
+        """Handle what the driver reports; False when it is about something else."""
         problem = unreachable(error, self._bootstrap)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             if self.problem is not None:  # what is wrong with each has been said

@@ -84,7 +84,7 @@ class Replayer:
                 return
 
     def wait(self, timeout_s: float) -> None:
-        """Let time pass, at most a tenth of a second, and hear what Kafka says meanwhile."""
+        """Wait for a tenth of a second at most, and handle what Kafka reports meanwhile."""
         self._producer.poll(min(timeout_s, _SLICE_S))
 
     def settle(self) -> Settled:

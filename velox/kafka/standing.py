@@ -28,7 +28,7 @@ _TELL_EVERY_S: Final = 60.0
 
 
 class Standing:
-    """Knows which partitions stand still. One thread, the one that polls Kafka, owns it.
+    """Keeps track of the partitions that stand still. One thread, the one that polls Kafka, owns it.
 
     Two things stop a partition while the broker is well. A producer keeps a transaction open: its records, and all
     behind it, may not be read yet. Or a batch is damaged: what is in it can never be read again, and the driver tries
@@ -78,7 +78,7 @@ class Standing:
         )
 
     def take_found(self) -> dict[Partition, tuple[int, int]]:
-        """Answer what is to be skipped now: from which offset to which, per partition."""
+        """Return what is to be skipped now: from which offset to which, per partition."""
         found, self._extents = self._extents, {}
         # A partition may have gone meanwhile, and come back somewhere else.
         valid = {p: extent for p, extent in found.items() if self._skips and self._damaged.get(p) == extent[0]}
@@ -123,7 +123,7 @@ class Standing:
             )
 
     def _examine(self, candidates: Mapping[Partition, int]) -> None:
-        """Have a reader try one of them, of those not examined for a while that which was not for the longest."""
+        """Have a reader try one of them: the one that has not been examined for the longest time."""
         now = self._clock()
         longest = min(candidates, key=lambda p: self._examined_at.get(p, -inf), default=None)
         if longest is None or self._examining or now - self._examined_at.get(longest, -inf) < _EXAMINE_EVERY_S:

@@ -1,4 +1,4 @@
-"""Topics: made when they are missing."""
+"""Topics, created when they are missing."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence

@@ -18,7 +18,7 @@ _ANSWER_S: Final = 10.0
 
 
 class Transaction(NamedTuple):
-    """What is to become visible at once, or not at all."""
+    """Messages and offsets that become visible together, or not at all."""
 
     batch: list[Outgoing]
     offsets: Mapping[Partition, int]
@@ -108,7 +108,7 @@ class TransactionalProducer:
 
 
 def committed_offsets(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, int]:
-    """Answer what the group has committed, once no transaction is open that could change it.
+    """Return what the group has committed, once no transaction is open that could change it.
 
     Raises:
         BrokerUnavailableError: no answer.

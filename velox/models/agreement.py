@@ -54,7 +54,7 @@ def compare(exact: Probabilities, other: Probabilities, *, threshold: float) -> 
 
 
 def way(backend: str, precision: str) -> str:
-    """Name a way to predict on this processor, as the model card does: without VNNI, int8 is rounded otherwise."""
+    """Name a way to predict on this processor, as the model card does: without VNNI, int8 is rounded differently."""
     able = ", ".join(processor.capabilities())
     return f"{backend} {precision} ({able})" if able else f"{backend} {precision}"
 

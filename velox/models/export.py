@@ -35,7 +35,7 @@ class _Served(nn.Module):
         self.register_buffer("_shift", shift)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Answer n × height × width × 3 bytes with n × classes probabilities."""
+        """Return n × classes probabilities for n × height × width × 3 bytes."""
         pixels = images.permute(0, 3, 1, 2).to(torch.float32)
         logits: torch.Tensor = self._network(pixels * self._scale + self._shift)
         return logits.softmax(1)

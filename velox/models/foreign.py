@@ -1,4 +1,4 @@
-"""What lies where a model's file should be, told by its first bytes: it is named for what it is, and nobody's loss."""
+"""Files that are no model, recognised by their first bytes and named for what they are, so that none is overwritten."""
 
 import io
 import struct
@@ -33,7 +33,7 @@ def named(content: bytes) -> str | None:
 
 
 def _zip(content: bytes) -> str | None:
-    """Tell what torch.save writes from other archives: a pickle of names, and no program beside it."""
+    """Say whether an archive is what torch.save writes: a pickle of names, and no program beside it."""
     try:
         names = zipfile.ZipFile(io.BytesIO(content)).namelist()
     except _UNREADABLE:

@@ -1,4 +1,4 @@
-"""The images that a model is judged by: drawn anew, and it has learned from none of them."""
+"""The images that a model is judged by: newly drawn, and none of them was used for training."""
 
 import math
 from dataclasses import replace
@@ -40,11 +40,11 @@ class HeldOut:
         return len(self._pixels)
 
     def answers(self, backend: Backend) -> Probabilities:
-        """Have those predicted."""
+        """Predict those that are compared: images × classes."""
         return _predicted(backend, self._pixels)
 
     def answers_after(self, profile: Profile, backend: Backend) -> Probabilities:
-        """Have those predicted after another preprocessing than that of the settings."""
+        """Predict the same images, preprocessed in another way than the settings say."""
         return _predicted(backend, self._decoded(profile, self._noisy, self._photo_like))
 
     def evaluation(self, backend: Backend, answers: Probabilities) -> Evaluation:

@@ -76,7 +76,7 @@ class ImageClassifier:
         return [self._answer(row, int(index)) for row, index in zip(probabilities, best, strict=True)]
 
     def sample(self) -> bytes:
-        """Give an image of the usual size."""
+        """Return an image of the usual size."""
         return bytes(simplejpeg.encode_jpeg(np.full((512, 512, 3), 128, np.uint8)))
 
     def _answer(self, row: Probabilities, best: int) -> Prediction | BadRecordError:

@@ -87,7 +87,7 @@ class Measurement:
         return self._card, exact
 
     def answers(self, runner: Runner, precisions: Sequence[Precision]) -> dict[Precision, Probabilities]:
-        """Have the images predicted in some precisions, as far as they run; int8 takes a file that is made first."""
+        """Predict the images in some precisions, as far as they run; for int8 a file is made first."""
         if precisions:
             log.info("Measuring %s of %s on %d images", " and ".join(precisions), runner.name, len(self._images))
         found: dict[Precision, Probabilities] = {}
@@ -146,7 +146,7 @@ class Measurement:
 def answers_of(
     settings: InferenceSettings, made: ModelCard, backend: str, precisions: Sequence[Precision], images: HeldOut
 ) -> dict[Precision, Probabilities]:
-    """Have the model at MODEL_PATH answer in some precisions; all that is given can go to another process."""
+    """Run the model at MODEL_PATH in some precisions; all arguments can be sent to another process."""
     files = card.read(settings.model_path, settings.classes_path)
     runner = selection.runner(backend, settings, files, ARCHITECTURES[made.architecture])
     return Measurement(settings, made, images).answers(runner, precisions)

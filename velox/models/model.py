@@ -10,10 +10,10 @@ from velox.settings import InferenceSettings
 
 @runtime_checkable
 class Sampled(Protocol):
-    """What a model may offer besides: then its speed is known before the first record comes, not only after some."""
+    """What a model may offer in addition: then its speed is known before the first record comes."""
 
     def sample(self) -> bytes:
-        """Give a payload like those to come, after ``load``. It is predicted a few times, and goes nowhere."""
+        """Return a payload like those to come, after ``load``. It is predicted a few times; the result goes nowhere."""
 
 
 class Model(Protocol):
@@ -41,16 +41,21 @@ class Model(Protocol):
     def decode(self, payload: bytes) -> Any:  # noqa: ANN401 - only this model's predict reads it
         """Turn one payload into one input of ``predict``.
 
-        What is odd about one that can be read all the same, ``velox.models.remarks.remark`` takes: it is counted.
+        An input may be anything, as only this model's ``predict`` reads it: an array of pixels of whatever shape and
+        type, text, tokens. It stays in this process. For a payload that is odd but readable, call
+        ``velox.models.remarks.remark``: it is counted and logged. There is no deadline of its own: a call that takes
+        longer than INFERENCE_TIMEOUT_S gets the process killed.
 
         Raises:
             BadRecordError: this payload cannot be read; it is dead-lettered and its neighbours go on.
         """
 
     def predict(self, inputs: Sequence[Any]) -> Sequence[Prediction | BadRecordError]:
-        """Answer for 1 to BATCH_SIZE inputs, one prediction each, in the order given.
+        """Return one prediction for each of 1 to BATCH_SIZE inputs, in the order given.
 
-        A ``BadRecordError`` in place of a prediction dead-letters that record alone. An error that is raised is
-        taken for a failure of the process: it is replaced, and the batch is tried again, one by one.
-        Not so when memory runs out (``MemoryError``, torch's and others' own errors): then it is asked again, in parts.
+        The result has as many items as there are inputs. Labels are plain text of at most 1000 characters,
+        confidences are Python or numpy numbers from 0 to 1. A ``BadRecordError`` in place of a prediction dead-letters
+        that record alone. An error that is raised counts as a failure of the process: the process is replaced, and the
+        batch is tried again, record by record. When memory runs out (``MemoryError``, torch's and others' own errors),
+        ``predict`` is called again with parts of the batch instead.
         """

@@ -1,4 +1,4 @@
-"""The model of ``velox verify``: needs no weights, and answers for each numbered payload what that payload says."""
+"""The model of ``velox verify``: needs no weights, and predicts for each numbered payload what that payload says."""
 
 import re
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class NumberedModel:
         """Need none of them."""
 
     def load(self, device: str) -> None:
-        """Have nothing to load."""
+        """Do nothing: there is nothing to load."""
 
     def decode(self, payload: bytes) -> int:
         """Read the number; refuse what is damaged."""
@@ -48,5 +48,5 @@ class NumberedModel:
         return int(found[1])
 
     def predict(self, inputs: Sequence[int]) -> list[Prediction]:
-        """Answer by the numbers."""
+        """Predict what each number says."""
         return [Prediction(label(number), 1.0) for number in inputs]

@@ -28,7 +28,7 @@ class OtherCore:
         self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_begin, initargs=given)
 
     def begin(self, work: Callable[..., Result], *given: object) -> Callable[[], Result]:
-        """Begin ``work(*given)``; answer what waits for its result, and does it here if the process has ended."""
+        """Begin ``work(*given)``; return a function that waits for the result, or does it here if the process died."""
         here = partial(work, *given)
         try:
             there = self._pool.submit(work, *given)

@@ -67,5 +67,5 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]  # it has no types
         self._inputs: Iterator[dict[str, Batch]] = ({name: image[np.newaxis]} for image in images)
 
     def get_next(self) -> dict[str, Any] | None:
-        """Answer the next input, None after the last."""
+        """Return the next input, None after the last."""
         return next(self._inputs, None)

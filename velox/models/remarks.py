@@ -17,7 +17,7 @@ def remark(text: str) -> None:
 
 
 def take_remark() -> str:
-    """Answer what this thread has said since it was last asked; mostly nothing."""
+    """Return what this thread has remarked since the last call; usually nothing."""
     text: str = getattr(_said, "text", "")
     if text:
         _said.text = ""

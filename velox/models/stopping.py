@@ -27,7 +27,7 @@ class StopSignals:
         self._before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def __enter__(self) -> Self:
-        """Take the signals over. Works in the main thread only."""
+        """Handle the signals from now on. Works in the main thread only."""
         for number in _SIGNALS:
             signal.signal(number, self._receive)
         return self
@@ -35,7 +35,7 @@ class StopSignals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give the signals back."""
+        """Restore the former handlers."""
         self._restore()
 
     def check(self) -> None:

@@ -28,13 +28,17 @@ class Sink(Protocol):
     def write(self, batch: Sequence[Result]) -> None:
         """Store the whole batch or raise. The same result twice, in one batch or in two, is stored once.
 
+        A batch has 1 to about 500 results, plus those of one hand-over (4 × BATCH_SIZE) at most, in no order. What a
+        sink accepts has to survive a crash: the offsets are committed next. There is no deadline of the writer's own,
+        so bound every call, as SINK_TIMEOUT_S does for Velox's sinks.
+
         Raises:
             SinkUnavailableError: not now; the writer tries the same batch again with back-off.
             RefusedResultsError: all is stored but what this names, which can never be: its records are dead-lettered.
         """
 
     def close(self) -> None:
-        """Let go of everything. Safe to call twice, and without ``open``."""
+        """Close everything. Safe to call twice, and without ``open``."""
 
 
 class Stored(NamedTuple):

@@ -92,7 +92,7 @@ class SqliteSink:
             raise self._unavailable(error) from error
 
     def write(self, batch: Sequence[Result]) -> None:
-        """Upsert the batch in one transaction. A file that was moved away or deleted is made anew."""
+        """Upsert the batch in one transaction. A file that was moved away or deleted is created again."""
         if not batch:
             return
         if self._connection is None or _inode(self._path) != self._inode:

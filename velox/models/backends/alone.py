@@ -11,7 +11,7 @@ from velox.models import card
 
 @contextmanager
 def alone_with(model_path: Path) -> Iterator[None]:
-    """Let one process at a time go on with a model; the lock ends with whoever holds it.
+    """Let one process at a time work on a model's files; the lock ends with the process that holds it.
 
     On one of its files: the folder is locked by start.sh while it trains, and training ends with a first start.
     """

@@ -34,7 +34,7 @@ class Backend(Protocol):
     """Anything of this form runs networks: torch, OpenVINO, ONNX Runtime; another way would be another file here."""
 
     def __call__(self, images: Images) -> Probabilities:
-        """Answer for 1 or more images, in their order. Used by one thread."""
+        """Return n × classes probabilities for n ≥ 1 images, in their order. Used by one thread."""
 
 
 Load = Callable[[Precision], Backend]

@@ -38,7 +38,7 @@ class OnnxRuntimeBackend:
         return True
 
     def __call__(self, images: Images) -> Probabilities:
-        """Answer image by image."""
+        """Return n × classes probabilities, computed image by image."""
         answers = [self._session.run(None, {self._input: image[np.newaxis]})[0] for image in images]
         return np.concatenate(answers)
 

@@ -53,7 +53,7 @@ class OpenVinoBackend:
         return precision != "bf16" or "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
     def __call__(self, images: Images) -> Probabilities:
-        """Answer image by image."""
+        """Return n × classes probabilities, computed image by image."""
         answers = [self._request.infer([image[np.newaxis]], share_inputs=True)[0] for image in images]
         return np.concatenate(answers)
 

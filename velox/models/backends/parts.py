@@ -29,7 +29,7 @@ _TOLERANCE: Final = 0.02
 
 
 class Part:
-    """Room for so many images and their answers. This one computes at once, where the images are: on the CPU."""
+    """Buffers for n images and their probabilities, n fixed. This class computes on the CPU, as soon as it has them."""
 
     is_pinned = False
     """From pinned memory a GPU fetches by itself, without a copy in between."""
@@ -41,13 +41,13 @@ class Part:
         self._count = 0
 
     def begin(self, images: Images) -> None:
-        """Take images in and have them computed."""
+        """Copy 1 to n images in (height × width × 3 bytes each) and start; call ``end`` before the next ``begin``."""
         self._count = len(images)
         np.stack([*images], out=self._images.numpy()[: self._count])
         self._start()
 
     def end(self) -> Probabilities:
-        """Wait for the answers."""
+        """Wait for the probabilities: images given × classes, float32, a copy of the caller's own."""
         self._wait()
         answers: Probabilities = self._answers[: self._count].numpy().copy()
         return answers
@@ -104,13 +104,13 @@ class GraphPart(Part):
 
 
 def graph_parts(device: torch.device) -> Make:
-    """Answer what makes parts on a GPU."""
+    """Return a function that makes parts on a GPU."""
     copying, computing = (torch.cuda.Stream(device) for _ in range(2))  # type: ignore[no-untyped-call]
     return partial(GraphPart, copying=copying, computing=computing)
 
 
 class Parts:
-    """Answers for batches of any size, part by part; two parts are under way at a time. Used by one thread."""
+    """Computes batches of any size, part by part; two parts are under way at a time. Used by one thread."""
 
     def __init__(self, compute: Compute, make: Make) -> None:
         self._compute = compute
@@ -118,7 +118,7 @@ class Parts:
         self._room: dict[tuple[int, int], Part] = {}
 
     def __call__(self, images: Images) -> Probabilities:
-        """Answer for 1 or more images of one shape, in their order."""
+        """Return n × classes probabilities for n ≥ 1 images of one shape, in their order."""
         self._prepare(images[0].shape)
         answers = []
         under_way = deque[Part]()
@@ -133,7 +133,7 @@ class Parts:
         return np.concatenate(answers)
 
     def each(self, shape: tuple[int, ...]) -> Iterator[tuple[Images, Probabilities]]:
-        """Give every part random images of a shape, height × width × 3; yield them with its answers."""
+        """Run every part on random images of a shape, height × width × 3; yield them with the part's probabilities."""
         self._prepare(shape)
         chance = np.random.default_rng(0)
         for (_, size), part in self._room.items():
@@ -149,16 +149,16 @@ class Parts:
 
 
 class Trusted:
-    """``Parts`` once they have been seen to answer as the network does by itself; without them where they do not."""
+    """``Parts``, if they have been seen to give the results of the network by itself; otherwise the plain network."""
 
     def __init__(self, compute: Callable[[Images], Probabilities], parts: Parts) -> None:
-        """Ask ``compute`` when ``parts`` fail, or answer otherwise."""
+        """Use ``compute`` instead when ``parts`` fail or give other results."""
         self._compute = compute
         self._parts = parts
         self._chosen: Callable[[Images], Probabilities] | None = None
 
     def __call__(self, images: Images) -> Probabilities:
-        """Answer for 1 or more images, in their order."""
+        """Return n × classes probabilities for n ≥ 1 images, in their order."""
         if self._chosen is None:
             self._chosen = self._choose(images[0].shape)
         return self._chosen(images)

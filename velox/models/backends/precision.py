@@ -1,4 +1,4 @@
-"""Which precision runs the model: the fastest one whose answers are those of float32."""
+"""Which precision runs the model: the fastest one that gives the results of float32."""
 
 import logging
 import os
@@ -149,7 +149,7 @@ def _forced(runner: Runner, precision: Precision, verdict: Verdict, agreements: 
 def _speeds(
     runner: Runner, admitted: Sequence[Precision], model_path: Path, version: str, *, size: int
 ) -> speed.Speeds:
-    """Answer what is remembered, if that is of all, else measure: where it can be remembered, one process for all."""
+    """Return what is remembered if that covers all, else measure: one process for all, if the result can be kept."""
     package = f"{runner.name} {version_of_package(runner.name)}"
     if (known := speed.recall(model_path, version, package)).keys() >= {*admitted}:
         return known

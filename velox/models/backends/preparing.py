@@ -65,7 +65,7 @@ class Preparing:
     def measure_missing(self, runner: Runner, files: ModelFiles) -> ModelFiles:
         """Measure what may be chosen and nobody has measured, where the model can be trained; answer the new files.
 
-        What cannot be measured now, for want of time as well, costs a warning: the start goes on without it.
+        What cannot be measured now, or not in time, costs a warning: the start continues without it.
 
         Raises:
             ModelError: not even float32 runs.
@@ -104,7 +104,7 @@ class Preparing:
     def _run(self, module: str, *arguments: str) -> str | None:
         """Run ``module.main(*arguments)`` in a process that takes its libraries with it; answer why it failed.
 
-        It dies with this one: a new one can begin anew, and nobody measures beside it.
+        It dies with this one: a new process can then begin again, and none measures at the same time.
         """
         code = _RUN.format(path=sys.path, module=module, arguments=arguments)
         given = self._settings.part(InferenceSettings).model_dump_json().encode()  # all but the secrets

@@ -74,7 +74,7 @@ def start(
 
 
 def choose(settings: InferenceSettings, device: str) -> tuple[str, str]:
-    """Name a backend, and why it is that one; ``auto`` is torch on CUDA, on a CPU the fastest one that is installed."""
+    """Return a backend's name and why it was chosen; ``auto`` is torch on CUDA, on a CPU the fastest one installed."""
     if settings.backend != "auto":
         return settings.backend, f"BACKEND={settings.backend}"
     if device != "cpu":

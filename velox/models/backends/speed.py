@@ -46,7 +46,7 @@ def path_for(model_path: Path) -> Path:
 
 
 def recall(model_path: Path, version: str, backend: str) -> dict[Precision, float]:
-    """Answer what is known of this model, backend (with its version) and processor; nothing is no error."""
+    """Return what is known of this model, backend (with its version) and processor; knowing nothing is no error."""
     found = _read(path_for(model_path)).get(_key(version, backend))
     speeds = found if isinstance(found, dict) else {}
     known = {precision: speeds[precision] for precision in PRECISIONS if isinstance(speeds.get(precision), float)}

@@ -55,7 +55,7 @@ class TorchBackend:
 
     @torch.inference_mode()
     def __call__(self, images: Images) -> Probabilities:
-        """Answer for images; pixels cross to the device as bytes and are normalised there."""
+        """Return n × classes probabilities; pixels cross to the device as bytes and are normalised there."""
         return self._answer(images)
 
     def _at_once(self, images: Images) -> Probabilities:
@@ -71,7 +71,7 @@ class TorchBackend:
 
 
 def normalisation(device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give scale and shift, 1 × 3 × 1 × 1 each, with ``pixels × scale + shift`` = ``(pixels / 255 - mean) / std``."""
+    """Return scale and shift, 1 × 3 × 1 × 1 each, with ``pixels × scale + shift`` = ``(pixels / 255 - mean) / std``."""
     mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     return (1 / (255 * std)).to(device, dtype), (-mean / std).to(device, dtype)
 

@@ -15,6 +15,7 @@ from velox.signals import StopRequest
 from velox.sinks.kafka import results_topic
 from velox.tools.up import view
 from velox.tools.up.environment import as_environment, changes
+from velox.tools.up.picture import Recorded
 from velox.tools.up.pipeline import Pipeline
 from velox.tools.up.processes import Child
 from velox.tools.up.training import train_if_missing
@@ -32,8 +33,10 @@ class _Urgent(Exception):  # noqa: N818 - not an error: somebody asked for it
     """A second signal: stop at once."""
 
 
-def run(settings: Settings, *, for_s: float | None = None) -> int:
+def run(settings: Settings, *, for_s: float | None = None, record: Path | None = None) -> int:
     """Run until a signal comes, the source ends, or ``for_s`` seconds after the first record is done; then drain.
+
+    With ``record`` the view as it was at last while the pipeline ran becomes that SVG file.
 
     Returns:
         0 when every process ended well and the counts add up, else 1.
@@ -52,7 +55,7 @@ def run(settings: Settings, *, for_s: float | None = None) -> int:
         pipeline = Pipeline(settings, as_environment(changed), log_file)
         log.info("Embedded broker on %s; processes log to %s", settings.kafka_bootstrap_server, LOG_PATH)
         try:
-            with view.choose(settings, _places(settings)) as shown:
+            with _choose(settings, record) as shown:
                 ended_well = _Run(settings, pipeline, shown, stop).go(for_s)
             return 0 if _summarise(pipeline, settings) and ended_well else 1
         except _Urgent:
@@ -60,6 +63,12 @@ def run(settings: Settings, *, for_s: float | None = None) -> int:
             return 1
         finally:
             pipeline.close()
+
+
+def _choose(settings: Settings, record: Path | None) -> view.View:
+    places = _places(settings)
+    chosen = view.choose(settings, places)
+    return Recorded(chosen, record, places) if record else chosen
 
 
 def _open_log() -> TextIO:
