@@ -285,12 +285,17 @@ def test_an_unknown_shape_stops_the_start(tmp_path: Path) -> None:
         training.train(settings_in(tmp_path, shapes=("circle", "star")))
 
 
-@pytest.mark.parametrize("architecture", ["mobilenet_v2", "squeezenet1_1"])
-def test_the_large_architectures_run_through_every_step(tmp_path: Path, architecture: str) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "pretrained", "start"),
+    [("mobilenet_v2", "auto", "imagenet"), ("squeezenet1_1", "none", "scratch")],
+)
+def test_the_large_architectures_run_through_every_step(
+    tmp_path: Path, architecture: str, pretrained: str, start: str
+) -> None:
     """What a full training reaches takes minutes and is measured, not tested."""
-    settings = settings_in(tmp_path, model_arch=architecture, samples_per_class=4, epochs=1, pretrained="none")
+    settings = settings_in(tmp_path, model_arch=architecture, samples_per_class=4, epochs=1, pretrained=pretrained)
     card = training.train(settings)
-    assert card.architecture == architecture
+    assert (card.architecture, card.starts_from) == (architecture, start)
     model = ImageClassifier(settings)
     model.load("cpu")
     assert model.version == card.version

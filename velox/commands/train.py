@@ -38,6 +38,8 @@ def _run(args: argparse.Namespace) -> int:
     # long. To be set before torch is loaded; what the user has set stays.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if loaded.is_imagenet:
+        if args.all_precisions:
+            raise ModelError("--all-precisions measures models that are trained; ImageNet's runs in float32: leave it")
         from velox.models import imagenet_files
 
         code = imagenet_files.run(loaded)
