@@ -1,5 +1,6 @@
 """What every model keeps to, whatever it is made of."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from examples.mean_color import MeanColorModel
 from tests.models import save_exported, save_untrained
 from tests.pictures import encoded, turned_by_exif
 from velox.errors import BadRecordError
+from velox.models import published
 from velox.models.architectures import ARCHITECTURES
 from velox.models.image_classifier import ImageClassifier
+from velox.models.imagenet import ImageNetClassifier
 from velox.models.model import Model
 from velox.settings import Settings
+from velox.settings.model import IMAGENET
 from velox.sources.drawing import draw
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -34,16 +38,24 @@ def image(color: str, form: str = ".jpg") -> bytes:
         *(f"{name} torch" for name in ARCHITECTURES),
         "tiny_cnn openvino",
         "tiny_cnn onnxruntime",
+        "imagenet torch",
         "examples.mean_color",
     ]
 )
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
-    """Builds the model; a network has random weights, since the contract asks for no particular answer."""
+    """Builds the model; a network has random weights, but for ImageNet: the contract asks for no particular answer."""
     name, _, backend = request.param.partition(" ")
     paths = {"model_path": tmp_path / "model.pth", "classes_path": tmp_path / "classes.json"}
     settings = Settings.model_validate({"colors": COLORS, "batch_size": 4, "backend": backend or "auto", **paths})
     if not backend:
         return lambda: MeanColorModel(settings)
+
+    if name == "imagenet":
+        settings = settings.model_copy(update={"model": IMAGENET})
+        settings.model_path.write_bytes(published.weights_of(ARCHITECTURES["mobilenet_v2"]))
+        labels = published.labels_of(ARCHITECTURES["mobilenet_v2"])
+        settings.classes_path.write_text(json.dumps({str(index): label for index, label in enumerate(labels)}))
+        return lambda: ImageNetClassifier(settings)
 
     def classifier() -> Model:
         return ImageClassifier(settings)
@@ -63,6 +75,7 @@ def model(make: Maker) -> Model:
 def test_building_a_model_touches_no_file(tmp_path: Path) -> None:
     nowhere = Settings(model_path=tmp_path / "nowhere.pth", classes_path=tmp_path / "nowhere.json")
     ImageClassifier(nowhere)
+    ImageNetClassifier(nowhere)
     MeanColorModel(nowhere)
 
 

@@ -1,6 +1,5 @@
 """A real training of the small network, and what a stopped or failed one leaves behind."""
 
-import io
 import json
 import logging
 import os
@@ -8,17 +7,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 import torch
 
 from velox.errors import BadRecordError, ModelError, SettingsError
-from velox.models import card, held_out, pretrained, training, trial
+from velox.models import card, held_out, training, trial
 from velox.models.agreement import way
 from velox.models.architectures import ARCHITECTURES
 from velox.models.backends import selection
@@ -289,43 +285,17 @@ def test_an_unknown_shape_stops_the_start(tmp_path: Path) -> None:
         training.train(settings_in(tmp_path, shapes=("circle", "star")))
 
 
-def test_out_of_reach_weights_cost_seconds_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def hang(*_args: object, **_options: object) -> None:
-        time.sleep(60)  # a server that never answers, in a thread that is left behind
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(urllib.request, "urlopen", hang)
-    monkeypatch.setattr(pretrained, "_REACH_S", 0.2)
-    architecture = ARCHITECTURES["squeezenet1_1"]
-    started = time.monotonic()
-    assert not pretrained.start_from_imagenet(architecture.build(4), architecture)
-    assert time.monotonic() - started < 5
-
-
-def test_cached_weights_are_used_for_all_but_the_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    architecture = ARCHITECTURES["squeezenet1_1"]
-    imagenet = architecture.build(1000)
-
-    def cached(_url: str, folder: str, **_options: object) -> dict[str, torch.Tensor]:
-        assert folder == str(tmp_path / "checkpoints")
-        return dict(imagenet.state_dict())
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_args, **_options: io.BytesIO())
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", cached)
-    network = architecture.build(4)
-    assert pretrained.start_from_imagenet(network, architecture)
-    for name, tensor in network.state_dict().items():
-        is_classifier = name.startswith("classifier.")
-        assert is_classifier or np.array_equal(tensor, imagenet.state_dict()[name]), name
-
-
-@pytest.mark.parametrize("architecture", ["mobilenet_v2", "squeezenet1_1"])
-def test_the_large_architectures_run_through_every_step(tmp_path: Path, architecture: str) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "pretrained", "start"),
+    [("mobilenet_v2", "auto", "imagenet"), ("squeezenet1_1", "none", "scratch")],
+)
+def test_the_large_architectures_run_through_every_step(
+    tmp_path: Path, architecture: str, pretrained: str, start: str
+) -> None:
     """What a full training reaches takes minutes and is measured, not tested."""
-    settings = settings_in(tmp_path, model_arch=architecture, samples_per_class=4, epochs=1)
-    card = training.train(settings, pretrained=False)
-    assert card.architecture == architecture
+    settings = settings_in(tmp_path, model_arch=architecture, samples_per_class=4, epochs=1, pretrained=pretrained)
+    card = training.train(settings)
+    assert (card.architecture, card.starts_from) == (architecture, start)
     model = ImageClassifier(settings)
     model.load("cpu")
     assert model.version == card.version

@@ -15,6 +15,7 @@ from velox.kafka.inspection import Backlog, Cluster, Group, Topic
 from velox.models import card
 from velox.models.card import ModelCard
 from velox.settings import MIB, Settings
+from velox.settings.model import IMAGENET
 from velox.sinks.sink import Proof
 from velox.tools.doctor import checkup, kafka, machine, model, sinks, timing
 from velox.tools.doctor.checkup import bounded
@@ -205,6 +206,28 @@ def trained(tmp_path: Path) -> Settings:
 
 def changed(settings: Settings, **values: object) -> Settings:
     return settings.model_copy(update=values)
+
+
+def test_the_imagenet_model_is_ok_whatever_is_drawn_and_only_some_labels_are_listed(trained: Settings) -> None:
+    settings = changed(trained, model=IMAGENET, target_labels=("thing 9*",))
+    labels = tuple(f"thing {number}" for number in range(1000))
+    made = ModelCard("mobilenet_v2", labels, input_size=224, version=card.version_of(b"weights", labels))
+    card.write(made, b"weights", model_path=settings.model_path, classes_path=settings.classes_path)
+    found = list(model.find(settings))
+    assert problems(found) == []
+    assert found[-1].value.endswith("thing 9 and 990 more")
+    assert problems(model.find(changed(settings, target_labels=("cat",)))) == [(Level.ERROR, "labels")]
+
+
+def test_imagenets_files_that_are_missing_or_anothers_are_an_error(trained: Settings) -> None:
+    settings = changed(trained, model=IMAGENET, target_labels=("*",))
+    findings = list(model.find(settings))
+    assert problems(findings) == [(Level.ERROR, "labels")]
+    assert "MODEL_PATH and a CLASSES_PATH of its own" in fixes(findings)
+    settings.classes_path.unlink()
+    findings = list(model.find(settings))
+    assert problems(findings) == [(Level.ERROR, "model")]
+    assert "velox train" in fixes(findings)
 
 
 def test_a_trained_model_is_ok(trained: Settings) -> None:

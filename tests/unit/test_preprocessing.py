@@ -24,9 +24,13 @@ RED_LEFT_BLUE_RIGHT[:, 80:, 2] = 200
 
 
 def preprocessor(
-    size: int = SIZE, max_pixels: int = 1_000_000, max_side: int = 2000, orientation: Orientation = "exif"
+    size: int = SIZE,
+    max_pixels: int = 1_000_000,
+    max_side: int = 2000,
+    orientation: Orientation = "exif",
+    short_side: int = 0,
 ) -> Preprocessor:
-    return Preprocessor(size, "fast", max_pixels, max_side, orientation)
+    return Preprocessor(size, "fast", max_pixels, max_side, orientation, short_side)
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -105,6 +109,31 @@ def test_a_preprocessor_is_made_as_the_settings_say(orientation: str) -> None:
         {"preprocessing": "exact", "max_image_pixels": 5, "max_image_side": 4, "image_orientation": orientation}
     )
     assert Preprocessor.of(settings, 7) == Preprocessor(7, "exact", 5, 4, orientation)  # type: ignore[arg-type]  # it is one of them
+    assert Preprocessor.of(settings, 7, short_side=8).short_side == 8
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize(("width", "height"), [(400, 100), (100, 400), (96, 48), (1200, 600)])
+def test_with_a_short_side_the_middle_is_seen_and_keeps_its_proportions(form: str, width: int, height: int) -> None:
+    side = min(width, height)
+    image = Image.new("RGB", (width, height), "red")
+    middle = round(side * SIZE / 40)
+    image.paste("blue", ((width - middle) // 2, (height - middle) // 2, (width + middle) // 2, (height + middle) // 2))
+    seen = preprocessor(short_side=40)(encoded(image, form)).astype(int)
+    assert seen.shape == (SIZE, SIZE, 3)
+    inside = seen[2:-2, 2:-2]
+    assert np.abs(inside - (0, 0, 255)).max() < 60, "all that is left is the blue square"
+    wider = preprocessor(short_side=60)(encoded(image, form)).astype(int)
+    assert np.abs(wider - (0, 0, 255)).max() < 60, "a longer short side leaves less"
+    narrower = preprocessor(short_side=SIZE)(encoded(image, form)).astype(int)
+    assert np.abs(narrower[:2] - (255, 0, 0)).max() < 60, "and one of the input's size shows red on each edge"
+    assert np.abs(narrower[:, -2:] - (255, 0, 0)).max() < 60
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (33, 7), (32, 32), (900, 40), (2000, 1)])
+def test_the_middle_of_any_image_fits(shape: tuple[int, int]) -> None:
+    payload = simplejpeg.encode_jpeg(np.full((*shape, 3), 77, np.uint8), quality=95)
+    assert np.abs(preprocessor(short_side=37)(payload).astype(int) - 77).max() <= 2
 
 
 def test_what_is_odd_about_a_file_is_remarked_on_by_the_thread_that_reads_it() -> None:

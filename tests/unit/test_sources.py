@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.pictures import SIZE, drawn, encoded, turned_by_exif
 from velox.core.image_formats import FORMATS
@@ -110,6 +111,29 @@ def test_a_file_beyond_the_limits_is_skipped_undecoded(tmp_path: Path, caplog: p
     source = FolderSource(Settings(max_image_pixels=20_000), str(tmp_path))
     assert [item.payload for item in source] == [JPEG]
     assert "171×125 pixels: MAX_IMAGE_PIXELS=20000" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_what_is_too_large_for_a_record_is_made_smaller_and_said_once(
+    form: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (400, 600, 3), np.uint8)
+    large = encoded(Image.fromarray(noise), form)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.{form.lower()}").write_bytes(large)
+    items = list(FolderSource(Settings(max_message_bytes=60_000), str(tmp_path)))
+    assert [20_000 < len(item.payload) <= 57_000 for item in items] == [True, True]
+    height, width = pixels(items[0]).shape[:2]
+    assert height < 400
+    assert width / height == pytest.approx(1.5, abs=0.02)
+    (said,) = caplog.messages
+    assert f"a.{form.lower()} is too large for MAX_MESSAGE_BYTES=60000" in said
+
+
+def test_an_image_of_which_no_size_fits_is_left_to_fail(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(drawn(), "PNG"))
+    source = FolderSource(Settings().model_copy(update={"max_message_bytes": 100}), str(tmp_path))
+    assert len([item.payload for item in source]) == 1
 
 
 def test_a_folder_named_after_a_label_labels_its_files(tmp_path: Path) -> None:

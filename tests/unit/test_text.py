@@ -2,7 +2,7 @@
 
 import pytest
 
-from velox.core.text import printable, readable
+from velox.core.text import listed, printable, readable
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,9 @@ def test_no_more_is_shown_than_allowed_and_how_much_there_was() -> None:
     assert readable("x" * 21, most=20) == "x" * 20 + "… (21 characters)"
     assert readable("\n" * 21, most=2) == r"\n\n" + "… (21 characters)"
     assert len(readable(b"y" * 1_000_000)) < 250
+
+
+def test_of_many_names_some_are_listed_and_the_others_counted() -> None:
+    assert listed([]) == ""
+    assert listed(["a", "b", "c"], most=3) == "a, b, c"
+    assert listed(["a", "b", "c", "d", "e"], most=4) == "a, b and 3 more"

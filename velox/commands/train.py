@@ -16,7 +16,8 @@ def add(commands: Commands) -> None:
         "train",
         help="train a model on drawn shapes",
         description="Trains MODEL_ARCH on drawn shapes; writes MODEL_PATH, CLASSES_PATH, the model card model.json, "
-        "and model.onnx and model.int8.onnx, which run without torch.",
+        "and model.onnx and model.int8.onnx, which run without torch. With MODEL=velox.models.imagenet:"
+        "ImageNetClassifier nothing is trained: the weights are taken as torchvision publishes them.",
     )
     train.add_argument(
         "--all-precisions",
@@ -36,9 +37,16 @@ def _run(args: argparse.Namespace) -> int:
     # Threads that spin while they wait for each other get little done beside a neighbour: training takes three times as
     # long. To be set before torch is loaded; what the user has set stays.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from velox.models import training
+    if loaded.is_imagenet:
+        if args.all_precisions:
+            raise ModelError("--all-precisions measures models that are trained; ImageNet's runs in float32: leave it")
+        from velox.models import imagenet_files
 
-    code = training.run(loaded, all_precisions=args.all_precisions)
+        code = imagenet_files.run(loaded)
+    else:
+        from velox.models import training
+
+        code = training.run(loaded, all_precisions=args.all_precisions)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -8,6 +8,7 @@ from velox import __version__
 from velox.consumer.messages import Answers
 from velox.consumer.process import InferenceProcess
 from velox.core.targets import TargetRule
+from velox.core.text import listed
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import ModelInfo, Prediction
 from velox.settings import InferenceSettings
@@ -64,5 +65,5 @@ def warn_of_labels(labels: Sequence[str], settings: InferenceSettings) -> None:
             "TARGET_LABELS=%s matches no label of the model (%s): there will be no detections; "
             "change it, or take a model that knows such labels",
             ",".join(settings.target_labels),
-            ", ".join(labels),
+            listed(labels),
         )

@@ -1,4 +1,6 @@
-"""Text that strangers wrote, fit for a log or a terminal."""
+"""Text for a log or a terminal: harmless when strangers wrote it, and of bounded length."""
+
+from collections.abc import Sequence
 
 
 def printable(text: str) -> str:
@@ -16,3 +18,11 @@ def readable(content: bytes | str | None, most: int = 200) -> str:
     text = content.decode(errors="backslashreplace") if isinstance(content, bytes) else content
     more = f"… ({len(text)} characters)" if len(text) > most else ""
     return printable(text[:most]) + more
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Name them all with commas between; of more than ``most``, half as many and how many more there are."""
+    if len(names) <= most:
+        return ", ".join(names)
+    shown = most // 2
+    return f"{', '.join(names[:shown])} and {len(names) - shown} more"

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 """Statistics of the RGB channels in [0, 1] with which torchvision's weights were trained; used for all networks."""
+IMAGENET_CLASSES: Final = 1000
+"""Outputs of the networks whose weights torchvision publishes."""
 
 
 @dataclass(frozen=True, slots=True)

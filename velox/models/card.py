@@ -107,7 +107,7 @@ def read(model_path: Path, classes_path: Path, *, needs_weights: bool = True) ->
     """
     if not needs_weights and not model_path.exists():
         return _read_without_weights(model_path, classes_path)
-    weights = _read_bytes(model_path, "no model; train one with `python train.py`")
+    weights = read_bytes(model_path, "no model; train one with `python train.py`")
     labels = _read_labels(classes_path, model_path)
     version = version_of(weights, labels)
     card = _read_card(card_path(model_path))
@@ -193,6 +193,23 @@ def read_export(path: Path) -> bytes:
     return _checked(content, path)
 
 
+def read_bytes(path: Path, if_missing: str) -> bytes:
+    """Read a model's file.
+
+    Raises:
+        ModelError: it is missing, which ``if_missing`` explains, unreadable, or certainly no model.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        msg = f"{path}: {if_missing}"
+        raise ModelError(msg) from None
+    except OSError as error:
+        msg = f"{path}: cannot read the model: {error.strerror}"
+        raise ModelError(msg) from error
+    return _checked(content, path)
+
+
 def write_export(export: bytes, model_path: Path) -> None:
     """Replace the export alone.
 
@@ -243,19 +260,7 @@ def _holds_labels(classes_path: Path, labels: tuple[str, ...]) -> bool:
 
 
 def _read_labels(path: Path, model_path: Path) -> tuple[str, ...]:
-    return _parse_labels(_read_bytes(path, f"no labels for {model_path}; {_WRITE_LABELS}"), path)
-
-
-def _read_bytes(path: Path, if_missing: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        msg = f"{path}: {if_missing}"
-        raise ModelError(msg) from None
-    except OSError as error:
-        msg = f"{path}: cannot read the model: {error.strerror}"
-        raise ModelError(msg) from error
-    return _checked(content, path)
+    return _parse_labels(read_bytes(path, f"no labels for {model_path}; {_WRITE_LABELS}"), path)
 
 
 def _checked(content: bytes, path: Path) -> bytes:

@@ -1,6 +1,7 @@
 """The model that train.py writes: an image file in, the most probable label out."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import simplejpeg
@@ -23,6 +24,11 @@ class ImageClassifier:
     name: str
     version: str
     labels: Sequence[str]
+
+    short_side: ClassVar[int] = 0
+    """As ``Preprocessor`` takes it."""
+    top: ClassVar[int] = 0
+    """A prediction lists so many labels with their probabilities."""
 
     def __init__(self, settings: InferenceSettings) -> None:
         """Keep the settings; touch no file and no device yet."""
@@ -53,7 +59,8 @@ class ImageClassifier:
             raise ModelError(msg)
         architecture = ARCHITECTURES[name]
         self._backend = selection.start(settings, files, architecture, device)
-        self._preprocess = Preprocessor.of(settings, files.card.input_size if files.card else architecture.input_size)
+        size = files.card.input_size if files.card else architecture.input_size
+        self._preprocess = Preprocessor.of(settings, size, short_side=self.short_side)
         self.name, self.version, self.labels = name, files.version, files.labels
         self._warm_up()
 
@@ -83,7 +90,12 @@ class ImageClassifier:
         confidence = float(row[best])
         if not np.isfinite(confidence):  # argmax puts NaN first, so one NaN anywhere in the row shows here
             return BadRecordError(Reason.BAD_PREDICTION, f"model {self.name} {self.version} answers {confidence}")
-        return Prediction(self.labels[best], min(confidence, 1.0))  # a softmax may round up to just above 1
+        # A softmax may round up to just above 1.
+        return Prediction(self.labels[best], min(confidence, 1.0), self._scores(row) if self.top else ())
+
+    def _scores(self, row: Probabilities) -> tuple[tuple[str, float], ...]:
+        best = np.argsort(-row, kind="stable")[: self.top]
+        return tuple((self.labels[index], min(float(row[index]), 1.0)) for index in best)
 
     def _warm_up(self) -> None:
         """Predict once, so that the first record does not wait for what libraries put off until their first use."""

@@ -57,17 +57,12 @@ def run(settings: InferenceSettings, *, all_precisions: bool = False) -> int:
 
 
 def train(
-    settings: InferenceSettings,
-    *,
-    pretrained: bool = True,
-    all_precisions: bool = False,
-    check_stop: CheckStop = lambda: None,
+    settings: InferenceSettings, *, all_precisions: bool = False, check_stop: CheckStop = lambda: None
 ) -> ModelCard:
     """Train MODEL_ARCH for the settings' labels and replace the model's files at MODEL_PATH and CLASSES_PATH.
 
     Args:
         settings: what to draw, how to train, where to write.
-        pretrained: try to start from ImageNet weights.
         all_precisions: measure all that can run the model, not only what a start here with these settings may choose.
         check_stop: called at each step; raises to stop, with no file touched.
 
@@ -84,7 +79,8 @@ def train(
     architecture = ARCHITECTURES[settings.model_arch]
     torch.manual_seed(settings.training_seed)
     network = architecture.build(len(settings.labels))
-    starts_from = "imagenet" if pretrained and start_from_imagenet(network, architecture) else "scratch"
+    is_pretrained = settings.pretrained == "auto" and start_from_imagenet(network, architecture)
+    starts_from = "imagenet" if is_pretrained else "scratch"
     check_stop()
     training_set = dataset.make(settings, per_label=settings.samples_per_class, seed=[settings.training_seed, 0])
     log.info(

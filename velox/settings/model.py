@@ -1,12 +1,15 @@
 """Which model predicts, and how its inference processes are fed."""
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from velox.settings.group import MIB, Group
 from velox.settings.literals import AutoCount, AutoNumber
+
+IMAGENET: Final = "velox.models.imagenet:ImageNetClassifier"
+"""MODEL of a pipeline that classifies photographs."""
 
 
 class ModelSettings(Group):
@@ -68,8 +71,13 @@ class ModelSettings(Group):
 
     @property
     def is_model_ours(self) -> bool:
-        """Say whether MODEL is the one that Velox trains, not a class of the user's own."""
-        return bool(self.model == type(self).model_fields["model"].default)
+        """Say whether ``train.py`` writes MODEL's files, and not the user, who has a class of their own."""
+        return self.is_imagenet or bool(self.model == type(self).model_fields["model"].default)
+
+    @property
+    def is_imagenet(self) -> bool:
+        """Say whether MODEL is the one for photographs, whose weights and labels are taken as they are published."""
+        return self.model == IMAGENET
 
 
 class ProcessSettings(Group):

@@ -1,6 +1,7 @@
 """Images from files: every one below a folder whose name ends as those that are read."""
 
 import logging
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ from velox.sources.source import Item
 
 log = logging.getLogger(__name__)
 
+_PAYLOAD_SHARE: Final = 0.95
+"""Of MAX_MESSAGE_BYTES, so that there is room for what else a record has."""
+_STEP: Final = 0.9
+"""An image is made smaller by a tenth at least, until it fits."""
 _LABEL: Final = re.compile(r"([A-Za-z0-9]+)_([A-Za-z0-9]+)")
 
 
@@ -26,7 +31,8 @@ class FolderSource:
     """Yields the files below a folder in the order of their paths, once or, with SOURCE_LOOP, again and again.
 
     JPEG files pass unchanged, undecoded: one that is damaged inside is the consumer's to dead-letter. All others become
-    JPEG, which drops alpha and EXIF data: they are turned upright, unless IMAGE_ORIENTATION=stored. A folder named
+    JPEG, which drops alpha and EXIF data: they are turned upright, unless IMAGE_ORIENTATION=stored. What is too large
+    for MAX_MESSAGE_BYTES is made smaller, and becomes JPEG too; the first is named in a warning. A folder named
     ``color_shape`` labels the files that lie directly in it. A file that cannot be read is skipped with a warning; each
     pass lists the folder anew.
     """
@@ -43,6 +49,8 @@ class FolderSource:
         self._loops = settings.source_loop
         self._limits = Limits(settings.max_image_pixels, settings.max_image_side)
         self._orientation = settings.image_orientation
+        self._max_message_bytes = settings.max_message_bytes
+        self._has_shrunk = False
         self.unreadable: set[Path] = set()
         """Files that were skipped."""
         if not path or not self._folder.is_dir():
@@ -80,15 +88,34 @@ class FolderSource:
 
     def _read(self, path: Path) -> bytes | None:
         try:
-            return self._jpeg(path.read_bytes())
+            return self._jpeg(path.read_bytes(), path)
         except (OSError, BadRecordError) as error:
             if path not in self.unreadable:
                 log.warning("Skipped %s: %s", path, error)
                 self.unreadable.add(path)
             return None
 
-    def _jpeg(self, content: bytes) -> bytes:
-        if recognise(content) is JPEG:
+    def _jpeg(self, content: bytes, path: Path) -> bytes:
+        most = int(_PAYLOAD_SHARE * self._max_message_bytes)
+        if recognise(content) is JPEG and len(content) <= most:
             return content
-        image = decode(content, self._limits, orientation=self._orientation).pixels
-        return jpeg.encode(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        image = cv2.cvtColor(decode(content, self._limits, orientation=self._orientation).pixels, cv2.COLOR_RGB2BGR)
+        encoded = jpeg.encode(image)
+        return encoded if len(encoded) <= most else self._shrunk(image, encoded, most, path)
+
+    def _shrunk(self, image: cv2.typing.MatLike, encoded: bytes, most: int, path: Path) -> bytes:
+        """Make an image so much smaller that its file fits, if any size does."""
+        height, width = image.shape[:2]
+        scale = 1.0
+        while len(encoded) > most and scale * min(height, width) >= 1:
+            scale *= min(_STEP, math.sqrt(most / len(encoded)))
+            size = (max(round(scale * width), 1), max(round(scale * height), 1))
+            encoded = jpeg.encode(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+        if not self._has_shrunk:
+            self._has_shrunk = True
+            log.warning(
+                "%s is too large for MAX_MESSAGE_BYTES=%d and is sent as %d bytes with %.0f %% of its width; others "
+                "that are too large are made smaller too",
+                path, self._max_message_bytes, len(encoded), 100 * scale,
+            )  # fmt: skip
+        return encoded

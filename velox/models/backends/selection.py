@@ -30,11 +30,11 @@ def needs_weights(backend: str) -> bool:
 
 
 def lacks_model(settings: InferenceSettings) -> bool:
-    """Say whether the model has to be trained first; a class of the user's own takes care of itself.
+    """Say whether the model's files have to be written first; a class of the user's own takes care of itself.
 
-    Weights without labels are somebody's, and training would write over them.
+    Weights without labels are somebody's, and training would write over them. ImageNet's labels are known.
     """
-    if not settings.is_model_ours or settings.model_path.exists():
+    if not settings.is_model_ours or (settings.model_path.exists() and not settings.is_imagenet):
         return False
     needed = needs_weights(settings.backend)
     return not card.is_complete(settings.model_path, settings.classes_path, needs_weights=needed)

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from velox.core.text import listed
 from velox.errors import ModelError
 from velox.models import card
-from velox.models.backends.selection import needs_weights
+from velox.models.architectures import IMAGENET_CLASSES
+from velox.models.backends.selection import lacks_model, needs_weights
 from velox.models.card import ModelFiles
 from velox.settings import Settings
 from velox.tools.doctor.findings import Finding, error, judged, ok, refusal, skipped, warning
@@ -18,6 +20,11 @@ def find(settings: Settings) -> Iterator[Finding]:
     if not settings.is_model_ours:
         yield skipped("model", f"MODEL={settings.model} is your own: its labels are known when it is loaded")
         return
+    if settings.is_imagenet and lacks_model(settings):
+        value = f"ImageNet's is not at {settings.model_path} and {settings.classes_path} yet"
+        yield error("model", value, "write it: `velox train` with these settings; `velox up` does it by itself")
+        yield skipped("labels", "there is no model that can be read")
+        return
     try:
         needed = needs_weights(settings.backend)
         files = card.read(settings.model_path, settings.classes_path, needs_weights=needed)
@@ -29,7 +36,7 @@ def find(settings: Settings) -> Iterator[Finding]:
         described(files, settings),
         ok("model", f"{files.version} with {len(files.labels)} labels in {settings.model_path}"),
     )
-    yield from judged(labelled(files, settings), ok("labels", ", ".join(files.labels)))
+    yield from judged(labelled(files, settings), ok("labels", listed(files.labels)))
 
 
 def described(files: ModelFiles, settings: Settings) -> Iterator[Finding]:
@@ -45,13 +52,16 @@ def described(files: ModelFiles, settings: Settings) -> Iterator[Finding]:
 
 def labelled(files: ModelFiles, settings: Settings) -> Iterator[Finding]:
     """Judge whether what is looked for can be found; nobody is told to train over weights from elsewhere."""
-    known = ", ".join(files.labels)
-    is_trained_here = files.card is not None
+    known = listed(files.labels)
+    is_trained_here = files.card is not None and not settings.is_imagenet
     for pattern in settings.target_labels:
         if not any(fnmatchcase(label, pattern) for label in files.labels):
             value = f"TARGET_LABELS names {pattern}, and the model knows {known}"
             yield error("labels", value, "correct TARGET_LABELS" + (f", or {_RETRAIN}" if is_trained_here else ""))
-    if set(settings.labels) != set(files.labels):
+    if settings.is_imagenet and len(files.labels) != IMAGENET_CLASSES:
+        value = f"MODEL is ImageNet's, with {IMAGENET_CLASSES} labels, and the files know {known}"
+        yield error("labels", value, "give this pipeline a MODEL_PATH and a CLASSES_PATH of its own")
+    elif not settings.is_imagenet and set(settings.labels) != set(files.labels):
         value = f"COLORS and SHAPES make {', '.join(settings.labels)}, and the model knows {known}"
         otherwise = f"; else {_RETRAIN}" if is_trained_here else ""
         yield warning("labels", value, f"leave it, if the model is meant for other images{otherwise}")

@@ -1,4 +1,4 @@
-"""The model that ``velox up`` needs: trained when it is missing."""
+"""The model that ``velox up`` needs: made when it is missing."""
 
 import logging
 import subprocess
@@ -23,7 +23,8 @@ def train_if_missing(settings: Settings, stop: StopRequest) -> None:
     """
     if not lacks_model(settings):
         return
-    log.info("No model at %s and %s: training one first", settings.model_path, settings.classes_path)
+    how = "writing ImageNet's" if settings.is_imagenet else "training one"
+    log.info("No model at %s and %s: %s first", settings.model_path, settings.classes_path, how)
     process = subprocess.Popen(tethered_command("train"), start_new_session=True)  # noqa: S603 - our own command
     asked = False
     while True:
@@ -37,5 +38,5 @@ def train_if_missing(settings: Settings, stop: StopRequest) -> None:
             if stop.is_urgent():
                 process.kill()
     if code and not stop.is_made():
-        msg = f"training ended with exit code {code}, so there is no model to run"
+        msg = f"`velox train` ended with exit code {code}, so there is no model to run"
         raise ModelError(msg)
