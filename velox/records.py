@@ -110,10 +110,9 @@ class Prediction:
     label: str
     confidence: float
     scores: tuple[tuple[str, float], ...] = ()
-    """Labels with their probabilities, best first, as many as the model gives; none from one that gives only the
-    best."""
+    """Labels with their probabilities, best first, at most 100; none from a model that gives only the best."""
     boxes: tuple[Box, ...] = ()
-    """What a detector has found; none from a classifier."""
+    """What a detector has found, at most 100; none from a classifier."""
 
     def __reduce__(self) -> tuple[type["Prediction"], tuple[Any, ...]]:
         """Cross to the fetcher as what it was made of: half the cost of what dataclasses do by themselves."""
