@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from types import SimpleNamespace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from confluent_kafka import (
     OFFSET_INVALID,
@@ -20,11 +20,29 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # ex
 from velox.core.deadline import Deadline
 from velox.core.idleness import Cause
 from velox.core.offsets import Gap
-from velox.errors import BadRecordError, BrokerUnavailableError, Reason, SinkUnavailableError, VeloxError
+from velox.errors import (
+    BadRecordError,
+    BrokerUnavailableError,
+    Reason,
+    RefusedResultsError,
+    SinkUnavailableError,
+    VeloxError,
+)
 from velox.kafka.client import Rebalanced
 from velox.kafka.transactions import Transaction
-from velox.records import Answered, Headers, ModelInfo, Partition, Position, Prediction, Record, Result
+from velox.records import (
+    Answered,
+    Failure,
+    Headers,
+    ModelInfo,
+    Outcome,
+    Partition,
+    Position,
+    Prediction,
+    Record,
+)
 from velox.settings import InferenceSettings, Settings
+from velox.sinks.sink import Takes
 
 FAKE_MODEL = ModelInfo("fake", "1", ("red_circle", "green_square"), "cpu")
 
@@ -73,14 +91,14 @@ class FakeSink:
         self,
         name: str = "sqlite",
         *,
-        takes: Literal["detections", "all"] = "all",
+        takes: Takes = "all",
         failing_opens: int = 0,
         failing_writes: float = 0,
     ) -> None:
         self.name = name
-        self.takes: Literal["detections", "all"] = takes
-        self.batches: list[list[Result]] = []
-        self.attempts: list[list[Result]] = []
+        self.takes: Takes = takes
+        self.batches: list[list[Any]] = []
+        self.attempts: list[list[Any]] = []
         self.closed = False
         self.defect: Exception | None = None
         self._failing_opens = failing_opens
@@ -93,7 +111,7 @@ class FakeSink:
             msg = f"{self.name} does not open"
             raise SinkUnavailableError(msg)
 
-    def write(self, batch: Sequence[Result]) -> None:
+    def write(self, batch: Sequence[Outcome]) -> None:
         self.attempts.append(list(batch))
         if self.defect is not None:
             raise self.defect
@@ -107,6 +125,29 @@ class FakeSink:
 
     def close(self) -> None:
         self.closed = True
+
+
+class FakeOutcomeSink(FakeSink):
+    """Hears of failures too."""
+
+    def __init__(self, name: str = "outcomes", *, failing_writes: float = 0) -> None:
+        super().__init__(name, takes="outcomes", failing_writes=failing_writes)
+        self.refusing: dict[str, str] = {}
+        """Why it never takes what, by id."""
+
+    def write(self, batch: Sequence[Outcome]) -> None:
+        super().write(batch)
+        if refused := {outcome.id: self.refusing[outcome.id] for outcome in batch if outcome.id in self.refusing}:
+            raise RefusedResultsError(refused)
+
+    @property
+    def heard(self) -> list[tuple[int, str]]:
+        """Offsets, each with the label or the reason, in the order in which they came."""
+        return [(each.record.position.offset, _what(each)) for batch in self.batches for each in batch]
+
+
+def _what(outcome: Outcome) -> str:
+    return outcome.reason.value if isinstance(outcome, Failure) else outcome.prediction.label
 
 
 class FakeDeadLetters:

@@ -72,6 +72,7 @@ DRIVERS = {
     "torchvision": {"velox.models"},
     "openvino": {"velox.models.backends.openvino_backend"},
     "onnxruntime": {"velox.models.backends.onnxruntime_backend", "velox.models.quantisation"},
+    "vaderSentiment": {"velox.models.lexicon_sentiment"},
     "simplejpeg": {"velox.images.jpeg", "velox.models.image_classifier"},
     "prometheus_client": {"velox.metrics", "velox.consumer.probes", "velox.tools.up.scraping"},
     "pydantic": {"velox.settings"},
@@ -257,7 +258,7 @@ def loaded_by(name: str) -> frozenset[str]:
         "velox.cli",
     ],
 )
-@pytest.mark.parametrize("library", ["torch", "torchvision", "simplejpeg"])
+@pytest.mark.parametrize("library", ["torch", "torchvision", "simplejpeg", "vaderSentiment"])
 def test_the_fetcher_the_producer_and_the_cli_never_load_a_model_framework(entry: str, library: str) -> None:
     assert library not in loaded_by(entry)
 
@@ -275,7 +276,7 @@ def test_an_inference_process_loads_no_driver_and_no_server(library: str) -> Non
     assert library not in loaded_by("velox.consumer.inference")
 
 
-@pytest.mark.parametrize("library", ["torch", "torchvision", "cv2", "numpy"])
+@pytest.mark.parametrize("library", ["torch", "torchvision", "cv2", "numpy", "vaderSentiment"])
 def test_a_model_framework_is_loaded_by_the_model_that_needs_it(library: str) -> None:
     assert library not in loaded_by("velox.consumer.inference")
 

@@ -10,8 +10,9 @@ from typing import Protocol
 from velox import logs
 from velox.core.backlog import Backlog, LagLimit
 from velox.core.deadline import Deadline
-from velox.core.envelope import CHECKSUM_HEADER, Codec, checksum, frame
+from velox.core.envelope import CHECKSUM_HEADER, Codec, checksum, wrap
 from velox.core.ids import time_ordered_uuid
+from velox.core.json_values import PLAIN_FORM, JsonForm
 from velox.core.schedule import Schedule
 from velox.errors import SettingsError
 from velox.heartbeat import Heartbeat
@@ -72,6 +73,7 @@ def run(
             schedule=Schedule(interval_s),
             stop=stop,
             codec=settings.codec,
+            form=settings.json_form,
             heartbeat=beating,
         )
         with Progress(count) as progress:
@@ -95,6 +97,8 @@ class Production:
     schedule: Schedule
     stop: StopRequest
     codec: Codec
+    form: JsonForm = PLAIN_FORM
+    """How a value is laid out with CODEC=json."""
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
 
     def publish_all(self, items: Iterator[Item], count: int | None, progress: Progress) -> int:
@@ -121,17 +125,22 @@ class Production:
         return False
 
     def _publish(self, item: Item) -> bool:
-        value = encode(item, self.codec)
-        headers = [(ID_HEADER, str(time_ordered_uuid()).encode()), (CHECKSUM_HEADER, checksum(value))]
+        identity = str(time_ordered_uuid())
+        value = encode(item, self.codec, self.form, identity)
+        headers = [(ID_HEADER, identity.encode()), (CHECKSUM_HEADER, checksum(value))]
         return self.publisher.publish(value, key=item.key, headers=headers, is_stopping=self.stop.is_made)
 
 
-def encode(item: Item, codec: Codec) -> bytes:
-    """Build a record's value. What the source does not say itself is: made now, unlabelled, JPEG."""
-    if codec is Codec.RAW:
-        return item.payload
-    known = {"timestamp": time.time(), "shape_label": "unknown", "color_label": "unknown", "dtype": "jpeg"}
-    return frame({**known, **item.metadata}, item.payload)
+def encode(item: Item, codec: Codec, form: JsonForm = PLAIN_FORM, identity: str = "") -> bytes:
+    """Build a record's value. What the source does not say itself is: made now, unlabelled."""
+    known: dict[str, object] = {"timestamp": time.time()}
+    if item.dtype == "jpeg":
+        known |= {"shape_label": "unknown", "color_label": "unknown"}
+    if codec is Codec.FRAMED:
+        known["dtype"] = item.dtype
+    if form.id_field:
+        known[form.id_field] = identity
+    return wrap({**known, **item.metadata}, item.payload, codec, form)
 
 
 def _finish(publisher: Publisher, published: int, settings: Settings, stop: StopRequest) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from velox.errors import BadRecordError
+from velox.errors import BadRecordError, Reason
 
 Headers = Sequence[tuple[str, bytes | None]]
 Metadata = Mapping[str, Any]
@@ -67,9 +67,11 @@ class Record:
     """During which ownership of its partition it was fetched: what comes of it later than that counts for nothing."""
     key: bytes | None = None
     head: bytes = b""
-    """The raw value up to the payload; all of it when there is no payload."""
+    """The raw value up to the payload; all of it when there is no payload, or when that is apart."""
     payload: bytes = b""
     """What the model reads: JPEG bytes, text; empty until it has been downloaded, where there is a pointer."""
+    is_apart: bool = False
+    """The payload is no part of the raw value: it was written in another way there, or is kept elsewhere."""
     pointer: Pointer | None = None
     """Where the payload is, when not in the record itself."""
     headers: Headers = ()
@@ -87,7 +89,7 @@ class Record:
     @property
     def value(self) -> bytes:
         """Put the raw value together as it was in Kafka: what a dead letter carries."""
-        return self.head + self.payload if self.payload else self.head
+        return self.head + self.payload if self.payload and not self.is_apart else self.head
 
 
 class Box(NamedTuple):
@@ -108,10 +110,14 @@ class Prediction:
     label: str
     confidence: float
     scores: tuple[tuple[str, float], ...] = ()
-    """Labels with their probabilities, best first, as many as the model gives; none from one that gives only the
-    best."""
+    """Labels with their probabilities, best first, at most 100; none from a model that gives only the best."""
     boxes: tuple[Box, ...] = ()
-    """What a detector has found; none from a classifier."""
+    """What a detector has found, at most 100; none from a classifier."""
+
+    def __reduce__(self) -> tuple[type["Prediction"], tuple[Any, ...]]:
+        """Cross to the fetcher as what it was made of: half the cost of what dataclasses do by themselves."""
+        plain = (self.label, self.confidence)
+        return Prediction, (*plain, self.scores, self.boxes) if self.scores or self.boxes else plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,17 @@ class ModelInfo:
     device: str
 
 
+class Timings(NamedTuple):
+    """How long a batch took; all its records have these in common."""
+
+    queued_s: float
+    """Seconds that its first record waited for the others, and for the inference process."""
+    decoded_s: float
+    inferred_s: float
+    batch_size: int
+    """Records in it, with those that could not be read."""
+
+
 class Answered(NamedTuple):
     """A record with what came of it; without a model when it never reached one."""
 
@@ -132,6 +149,8 @@ class Answered(NamedTuple):
     model: ModelInfo | None = None
     at: float = 0.0
     """Unix seconds at which the answer came."""
+    timings: Timings | None = None
+    """Of its batch, when it was in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +165,8 @@ class Result:
     """Unix seconds at which the prediction came to the fetcher; not yet stored then."""
     file_path: str
     """Where the disk sink keeps the payload; empty when it does not."""
+    timings: Timings | None = None
+    """How long its batch took; None when nobody says."""
 
     @property
     def id(self) -> str:
@@ -158,15 +179,36 @@ class Result:
         return self.record.produced_at
 
 
-def record_id(position: Position, headers: Headers) -> str:
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A record that gets no prediction, with the reason: it is on the dead-letter topic."""
+
+    record: Record
+    reason: Reason
+    detail: str
+    at: float
+    """Unix seconds at which that was known."""
+
+    @property
+    def id(self) -> str:
+        """The key in every sink: the one that its result would have had."""
+        return self.record.id
+
+
+Outcome = Result | Failure
+"""What became of a record."""
+
+
+def record_id(position: Position, headers: Headers, said: str = "") -> str:
     """Choose the id under which a record's prediction is stored everywhere.
 
     The producer's ``velox-id`` header when it is there and safe to use as a file name and a key
-    (letters, digits, ``. _ -``, at most 128); otherwise the record's position. Both survive a replay.
+    (letters, digits, ``. _ -``, at most 128); else what its value says (``said``), by the same rule; otherwise the
+    record's position. All three survive a replay.
     """
     for name, value in headers:
         if name == ID_HEADER and value is not None:
             text = value.decode("utf-8", errors="replace")
             if _SAFE_ID.fullmatch(text):
                 return text
-    return str(position)
+    return said if _SAFE_ID.fullmatch(said) else str(position)

@@ -12,11 +12,13 @@ from PIL import Image
 from examples.mean_color import MeanColorModel
 from tests.models import save_exported, save_untrained
 from tests.pictures import encoded, turned_by_exif
+from velox.consumer.checking import checked
 from velox.errors import BadRecordError
 from velox.models import published
 from velox.models.architectures import ARCHITECTURES
 from velox.models.image_classifier import ImageClassifier
 from velox.models.imagenet import ImageNetClassifier
+from velox.models.lexicon_sentiment import LexiconSentiment
 from velox.models.model import Model
 from velox.settings import Settings
 from velox.settings.model import IMAGENET
@@ -25,6 +27,7 @@ from velox.sources.drawing import draw
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 Maker = Callable[[], Model]
+Payload = Callable[[str], bytes]
 COLORS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0)}
 
 
@@ -33,20 +36,35 @@ def image(color: str, form: str = ".jpg") -> bytes:
     return cv2.imencode(form, drawn)[1].tobytes()
 
 
-@pytest.fixture(
-    params=[
-        *(f"{name} torch" for name in ARCHITECTURES),
-        "tiny_cnn openvino",
-        "tiny_cnn onnxruntime",
-        "imagenet torch",
-        "examples.mean_color",
-    ]
+TEXTS = {"red": "I love it.", "green": "It is horrible.", "blue": "It is blue."}
+IMAGE_MODELS = (
+    *(f"{name} torch" for name in ARCHITECTURES),
+    *("tiny_cnn openvino", "tiny_cnn onnxruntime", "imagenet torch", "examples.mean_color"),
 )
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
+TEXT_MODELS = ("lexicon_sentiment",)
+
+each_image_model = pytest.mark.parametrize("kind", IMAGE_MODELS)
+
+
+@pytest.fixture(params=[*IMAGE_MODELS, *TEXT_MODELS])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def payload(kind: str) -> Payload:
+    """Builds payloads of the model's kind, one for each colour."""
+    return (lambda color: TEXTS[color].encode()) if kind in TEXT_MODELS else image
+
+
+@pytest.fixture
+def make(kind: str, tmp_path: Path) -> Maker:
     """Builds the model; a network has random weights, but for ImageNet: the contract asks for no particular answer."""
-    name, _, backend = request.param.partition(" ")
+    name, _, backend = kind.partition(" ")
     paths = {"model_path": tmp_path / "model.pth", "classes_path": tmp_path / "classes.json"}
     settings = Settings.model_validate({"colors": COLORS, "batch_size": 4, "backend": backend or "auto", **paths})
+    if kind in TEXT_MODELS:
+        return lambda: LexiconSentiment(settings)
     if not backend:
         return lambda: MeanColorModel(settings)
 
@@ -77,6 +95,7 @@ def test_building_a_model_touches_no_file(tmp_path: Path) -> None:
     ImageClassifier(nowhere)
     ImageNetClassifier(nowhere)
     MeanColorModel(nowhere)
+    LexiconSentiment(nowhere)
 
 
 def test_a_loaded_model_says_what_it_is(model: Model) -> None:
@@ -93,16 +112,17 @@ def test_the_version_is_the_same_at_every_start(make: Maker) -> None:
     assert first.version == second.version
 
 
-def test_a_prediction_is_a_known_label_with_a_probability(model: Model) -> None:
-    (prediction,) = model.predict([model.decode(image("red"))])
+def test_a_prediction_is_a_known_label_with_a_probability(model: Model, payload: Payload) -> None:
+    (prediction,) = model.predict([model.decode(payload("red"))])
     assert not isinstance(prediction, BadRecordError)
     assert prediction.label in model.labels
     assert 0 <= prediction.confidence <= 1
     assert type(prediction.confidence) is float
+    assert checked(prediction) == prediction, "its scores and boxes too"
 
 
-def test_predictions_come_in_the_order_of_the_inputs(model: Model) -> None:
-    inputs = [model.decode(image(color)) for color in ("red", "green", "blue", "green")]
+def test_predictions_come_in_the_order_of_the_inputs(model: Model, payload: Payload) -> None:
+    inputs = [model.decode(payload(color)) for color in ("red", "green", "blue", "green")]
     together = model.predict(inputs)
     alone = [model.predict([one])[0] for one in inputs]
     assert len(together) == len(inputs)
@@ -113,6 +133,7 @@ def test_predictions_come_in_the_order_of_the_inputs(model: Model) -> None:
         assert a.confidence == pytest.approx(b.confidence, abs=1e-4)
 
 
+@each_image_model
 def test_jpeg_and_png_are_read(model: Model) -> None:
     assert len(model.predict([model.decode(image("red", form)) for form in (".jpg", ".png")])) == 2
 
@@ -130,11 +151,19 @@ def test_an_image_is_turned_as_the_settings_say(tmp_path: Path, orientation: str
     assert ("both" if (row[0] != row[-1]).any() else "red") == top
 
 
-@pytest.mark.parametrize("payload", [b"", b"<html>", image("red")[:400]], ids=["empty", "html", "truncated"])
-def test_a_payload_that_cannot_be_read_is_a_bad_record_and_the_next_is_not(model: Model, payload: bytes) -> None:
+@pytest.mark.parametrize("unreadable", [b"", b"\xff\xfe", image("red")[:400]], ids=["empty", "neither", "truncated"])
+def test_a_payload_that_cannot_be_read_is_a_bad_record_and_the_next_is_not(
+    model: Model, payload: Payload, unreadable: bytes
+) -> None:
     with pytest.raises(BadRecordError):
-        model.decode(payload)
-    assert len(model.predict([model.decode(image("red"))])) == 1
+        model.decode(unreadable)
+    assert len(model.predict([model.decode(payload("red"))])) == 1
+
+
+@each_image_model
+def test_a_page_is_no_image(model: Model) -> None:
+    with pytest.raises(BadRecordError):
+        model.decode(b"<html>")
 
 
 def test_the_example_names_the_colour(tmp_path: Path) -> None:

@@ -36,8 +36,16 @@ def a_video(folder: Path) -> str:
     return f"video:{path}"
 
 
+def a_file_of_lines(folder: Path) -> str:
+    path = folder / "texts.txt"
+    path.write_text("one\n\nschön\nthree\n")
+    return f"lines:{path}"
+
+
 EXAMPLES: dict[str, Callable[[Path], str]] = {
     "folder": a_folder,
+    "lines": a_file_of_lines,
+    "reviews": lambda _folder: "reviews",
     "shapes": lambda _folder: "shapes",
     "video": a_video,
 }
@@ -54,12 +62,15 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[bool], Sou
     return build
 
 
-def test_every_payload_is_a_jpeg_that_decodes(make: Callable[[bool], Source]) -> None:
-    payloads = [item.payload for item in islice(make(False), 3)]
-    assert len(payloads) == 3
-    for payload in payloads:
-        assert payload.startswith(b"\xff\xd8")
-        assert cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR) is not None
+def test_every_payload_is_a_jpeg_that_decodes_or_a_text(make: Callable[[bool], Source]) -> None:
+    items = list(islice(make(False), 3))
+    assert len(items) == 3
+    for item in items:
+        if item.dtype == "text":
+            assert item.payload.decode().strip()
+        else:
+            assert item.payload.startswith(b"\xff\xd8")
+            assert cv2.imdecode(np.frombuffer(item.payload, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
 def test_metadata_survives_the_wire(make: Callable[[bool], Source]) -> None:
@@ -86,13 +97,13 @@ def test_iterating_again_starts_again(make: Callable[[bool], Source]) -> None:
     assert first == second
 
 
-@pytest.mark.parametrize("kind", ["folder", "video"])
+@pytest.mark.parametrize("kind", ["folder", "lines", "video"])
 def test_a_missing_path_is_an_error_that_names_it(kind: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nowhere"):
         open_source(Settings(), f"{kind}:{tmp_path / 'nowhere'}")
 
 
-@pytest.mark.parametrize("kind", ["folder", "video"])
+@pytest.mark.parametrize("kind", ["folder", "lines", "video"])
 def test_no_path_is_an_error_that_shows_how_to_write_it(kind: str) -> None:
-    with pytest.raises(SourceError, match=f"SOURCE={kind}:PATH"):
+    with pytest.raises(SourceError, match=rf"SOURCE={kind}:(PATH|FILE)"):
         open_source(Settings(), kind)

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from velox.core.envelope import MAX_HEADER_BYTES, PARSERS, Codec, frame, ground_truth, unframe
+from velox.core.envelope import MAX_HEADER_BYTES, PARSERS, Codec, Taken, frame, ground_truth, unframe
 from velox.errors import BadRecordError, Reason
 
 METADATA = {"timestamp": 1700000000.5, "shape_label": "circle", "color_label": "red", "dtype": "jpeg"}
@@ -114,6 +114,11 @@ def test_a_header_is_bounded() -> None:
         ({"color_label": {"$gt": ""}, "shape_label": [["circle"]]}, "unknown_unknown"),
         ({"color_label": "x" * 60_000, "shape_label": "y" * 60_000}, f"{'x' * 128}_{'y' * 128}"),
         ({"$set": {"a.b": 1}, "color_label": ""}, "_unknown"),
+        ({"label": "POSITIVE"}, "POSITIVE"),
+        ({"label": 5}, "5"),
+        ({"label": None}, "unknown"),
+        ({"label": "x" * 60_000}, "x" * 128),
+        ({"label": "POSITIVE", "color_label": "red"}, "red_unknown"),
     ],
 )
 def test_labels_are_short_text_whatever_the_producer_says(metadata: dict[str, object], told: str) -> None:
@@ -121,7 +126,7 @@ def test_labels_are_short_text_whatever_the_producer_says(metadata: dict[str, ob
 
 
 def test_a_raw_value_is_all_payload() -> None:
-    assert PARSERS[Codec.RAW](PAYLOAD) == ({}, PAYLOAD)
+    assert PARSERS[Codec.RAW](PAYLOAD) == Taken({}, PAYLOAD)
 
 
 def test_every_codec_has_a_parser() -> None:

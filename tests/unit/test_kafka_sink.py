@@ -9,9 +9,9 @@ import pytest
 
 from tests.results import make_result
 from velox.kafka.delivery import message_bytes
-from velox.records import Headers
+from velox.records import Headers, Prediction
 from velox.settings import Settings
-from velox.sinks.documents import document
+from velox.sinks.documents import Extras, document
 from velox.sinks.kafka import outgoing, refusals, results_topic
 
 
@@ -108,3 +108,9 @@ def test_results_that_are_too_large_for_the_topic_are_named_with_the_reason() ->
     assert list(refusals(messages, 1200)) == [large.id]
     assert "seen takes 1200" in refusals(messages, 1200)[large.id]
     assert refusals(messages, 10_000) == {}
+
+
+def test_scores_and_what_is_stored_besides_are_in_the_message() -> None:
+    scored = replace(make_result(7), prediction=Prediction("cat", 0.75, (("cat", 0.75),)))
+    said = json.loads(outgoing(scored, "results", Extras(text=4))["value"] or b"")
+    assert (said["scores"], said["text"]) == ([{"label": "cat", "score": 0.75}], "payl")

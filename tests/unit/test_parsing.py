@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
 
 from velox.core.envelope import CHECKSUM_HEADER, Codec, checksum, frame
+from velox.core.json_values import JsonForm
 from velox.errors import BadRecordError, Reason
 from velox.kafka.parsing import beside_bytes, parse, parse_all
 from velox.kafka.topics import HEADROOM_BYTES
@@ -224,8 +225,8 @@ def test_the_checksum_is_the_crc_32_that_other_languages_have_too() -> None:
 
 @pytest.mark.parametrize("codec", list(Codec))
 def test_one_flipped_bit_is_noticed_when_there_is_a_checksum(codec: Codec) -> None:
-    value = frame(METADATA, b"jpeg")
-    flipped = value[:-1] + bytes([value[-1] ^ 1])
+    value = {Codec.JSON: b'{"text": "jpeg"}'}.get(codec, frame(METADATA, b"jpeg"))
+    flipped = value.replace(b"jpeg", b"jpef")
     assert good(flipped, codec=codec).payload.endswith(b"jpef"), "without a checksum nobody can know"
     record, error = bad(flipped, codec=codec, headers=[(CHECKSUM_HEADER, checksum(value))])
     assert error.reason is Reason.CHECKSUM_MISMATCH
@@ -243,3 +244,55 @@ def test_a_checksum_that_is_none_is_a_mismatch(odd: bytes | None) -> None:
 def test_repeated_headers_are_all_kept() -> None:
     headers = [("a", b"1"), ("a", None), ("a", b"\xff")]
     assert good(frame(METADATA, b"jpeg"), headers=headers).headers == headers
+
+
+FORM = JsonForm(id_field="request_id")
+
+
+def from_json(value: bytes, *, form: JsonForm = FORM) -> tuple[Record, BadRecordError | None]:
+    return parse(message(value), codec=Codec.JSON, json=form, max_bytes=MAX_BYTES)
+
+
+def test_a_json_message_is_taken_apart_and_keeps_its_raw_value() -> None:
+    value = b'{"text": "sch\\u00f6n", "request_id": "r-7", "timestamp": 1700000000.5, "label": "POSITIVE"}'
+    record, error = from_json(value)
+    assert error is None
+    assert record.payload == "schön".encode()
+    assert (record.id, record.produced_at, record.ground_truth) == ("r-7", 1700000000.5, "POSITIVE")
+    assert record.value == value
+    assert record.size_bytes == len(value) + len(record.payload) + beside_bytes(b"key", ())
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b'{"request_id": "r-7", "txt": "a"}', Reason.BAD_METADATA),
+        (b'{"request_id": "r-7", "text": ""}', Reason.EMPTY),
+        (b'{"request_id": "r-7", "text": 1}', Reason.BAD_METADATA),
+    ],
+)
+def test_a_json_message_without_a_payload_keeps_its_id_so_that_whoever_asked_can_be_told(
+    value: bytes, reason: Reason
+) -> None:
+    record, error = from_json(value)
+    assert error is not None
+    assert error.reason is reason
+    assert (record.id, record.payload, record.value) == ("r-7", b"", value)
+
+
+def test_a_message_that_is_no_json_is_a_dead_letter_under_its_position() -> None:
+    record, error = from_json(b'{"request_id": "r-7", "text": "a"')
+    assert error is not None
+    assert error.reason is Reason.BAD_ENVELOPE
+    assert record.id == "image_data-3-42"
+
+
+@pytest.mark.parametrize("unsafe", [b"../etc", b"a b", b"x" * 200, b""])
+def test_an_id_that_is_not_safe_is_not_used(unsafe: bytes) -> None:
+    record, _ = from_json(b'{"request_id": "' + unsafe + b'", "text": "a"}')
+    assert record.id == "image_data-3-42"
+
+
+def test_the_header_comes_before_the_id_in_the_value() -> None:
+    given = message(b'{"request_id": "r-7", "text": "a"}', headers=[(ID_HEADER, b"header")])
+    assert parse(given, codec=Codec.JSON, json=FORM, max_bytes=MAX_BYTES)[0].id == "header"

@@ -1,5 +1,6 @@
 """The producer without Kafka."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ import pytest
 
 from velox import producer
 from velox.core.envelope import Codec, unframe
+from velox.core.json_values import JsonForm
 from velox.core.schedule import Schedule
 from velox.errors import SettingsError
 from velox.kafka.publisher import Publisher
@@ -144,8 +146,44 @@ def test_raw_records_are_the_payload_alone() -> None:
     assert producer.encode(ITEM, Codec.RAW) == b"jpeg"
 
 
+TEXT = Item(None, {"line": 3}, "schön".encode(), dtype="text")
+
+
+def test_a_text_in_json_is_a_field_beside_what_is_known_of_it() -> None:
+    before = time.time()
+    said = json.loads(producer.encode(TEXT, Codec.JSON))
+    assert before <= said.pop("timestamp") <= time.time()
+    assert said == {"text": "schön", "line": 3}
+
+
+def test_a_record_in_json_carries_its_id_where_the_settings_name_a_field_for_it() -> None:
+    fake = FakePublisher()
+    run = production(fake)
+    run.codec, run.form = Codec.JSON, JsonForm(field="review", id_field="request_id")
+    run.publish_all(iter([TEXT, TEXT]), 2, Progress(2))
+    said = [json.loads(value) for _, value, _, _ in fake.records]
+    headers = [dict(h)[ID_HEADER] for *_, h in fake.records]
+    assert [one["request_id"].encode() for one in said] == headers
+    assert {one["review"] for one in said} == {"schön"}
+
+
+def test_a_text_that_is_framed_is_no_jpeg_and_has_no_shape() -> None:
+    metadata, payload = unframe(producer.encode(TEXT, Codec.FRAMED))
+    assert payload == "schön".encode()
+    assert {**metadata, "timestamp": 0} == {"timestamp": 0, "dtype": "text", "line": 3}
+
+
+def test_an_image_goes_into_json_as_base64_or_not_at_all() -> None:
+    image = Item(None, {"shape_label": "circle", "color_label": "red"}, b"\xff\xd8")
+    said = json.loads(producer.encode(image, Codec.JSON, JsonForm(field="image", payload="base64")))
+    assert said["image"] == "/9g="
+    assert (said["color_label"], said["shape_label"]) == ("red", "circle")
+    with pytest.raises(SettingsError, match="JSON_PAYLOAD=text"):
+        producer.encode(image, Codec.JSON)
+
+
 def test_an_unknown_source_is_an_error_that_names_those_there_are() -> None:
-    with pytest.raises(SettingsError, match="folder, shapes, video"):
+    with pytest.raises(SettingsError, match="folder, lines, reviews, shapes, video"):
         open_source(Settings(), "camera:0")
 
 

@@ -472,3 +472,11 @@ def test_every_client_can_be_built_at_the_bounds(
     Publisher(extreme)
     assert consumer_config(extreme, on_commit=print, on_error=print)["session.timeout.ms"] == session_timeout_ms
     Consumer(consumer_config(extreme, on_commit=print, on_error=print)).close()
+
+
+@pytest.mark.parametrize("sinks", [("disk",), ("sqlite", "disk")])
+def test_texts_and_the_sink_for_images_do_not_go_together(sinks: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="leave disk out, or set JSON_PAYLOAD=base64"):
+        Settings.model_validate({"codec": "json", "sinks": sinks})
+    assert Settings.model_validate({"codec": "json", "sinks": sinks, "json_payload": "base64"}).sinks == sinks
+    assert Settings.model_validate({"codec": "raw", "sinks": sinks}).sinks == sinks

@@ -16,6 +16,8 @@ from velox.core.image_formats import FORMATS
 from velox.errors import SettingsError, SourceError
 from velox.settings import Settings
 from velox.sources.folder import FolderSource
+from velox.sources.lines import LinesSource
+from velox.sources.reviews import ReviewsSource
 from velox.sources.shapes import ShapesSource
 from velox.sources.source import Item
 from velox.sources.video import VideoSource
@@ -204,3 +206,51 @@ def test_a_file_that_is_no_video_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"no video" * 100)
     with pytest.raises(SourceError, match=r"film\.mp4"):
         VideoSource(Settings(), str(path))
+
+
+def lines(path: Path, content: bytes, **settings: object) -> LinesSource:
+    path.write_bytes(content)
+    return LinesSource(Settings.model_validate(settings), str(path))
+
+
+def told(source: LinesSource) -> list[tuple[object, str]]:
+    return [(item.metadata["line"], item.payload.decode()) for item in source]
+
+
+def test_every_line_is_a_text_and_empty_ones_are_left_out(tmp_path: Path) -> None:
+    source = lines(tmp_path / "texts.txt", "\ufeffone\r\n\n  schön \n\t\nlast".encode())
+    assert told(source) == [(1, "one"), (3, "schön"), (5, "last")]
+    (first, *_) = source
+    assert first == Item(None, {"file": "texts.txt", "line": 1}, b"one", dtype="text")
+
+
+def test_a_line_that_cannot_be_read_is_skipped_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    most = 2000
+    content = b"good\n\xff\xfe\n" + b"x" * 10_000 + b"\n" + b"y" * most + b"\nlast\n"
+    source = lines(tmp_path / "texts.txt", content, max_message_bytes=most)
+    for _ in range(2):
+        assert [line for line, _ in told(source)] == [1, 4, 5]
+    assert [message.rpartition(": ")[2] for message in caplog.messages] == [
+        "not UTF-8",
+        "longer than MAX_MESSAGE_BYTES=2000",
+    ]
+
+
+def test_a_file_without_a_text_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no line with a text in it, 1 that cannot"):
+        told(lines(tmp_path / "texts.txt", b"\n\xff\n"))
+
+
+def test_reviews_are_half_for_and_half_against_and_hardly_two_alike() -> None:
+    reviews = list(islice(ReviewsSource(Settings()), 1000))
+    counts = Counter(item.metadata["label"] for item in reviews)
+    assert set(counts) == {"POSITIVE", "NEGATIVE"}
+    assert min(counts.values()) > 400
+    assert len({item.payload for item in reviews}) > 800
+
+
+def test_reviews_take_no_path() -> None:
+    with pytest.raises(SettingsError, match="SOURCE=lines:FILE"):
+        ReviewsSource(Settings(), "x")

@@ -1,3 +1,4 @@
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,7 +10,7 @@ import pytest
 
 from tests.results import make_result, make_results
 from velox.errors import SinkUnavailableError
-from velox.records import UNLABELLED
+from velox.records import UNLABELLED, Prediction, Timings
 from velox.settings import Settings
 from velox.sinks.documents import document
 from velox.sinks.sqlite import SqliteSink
@@ -139,3 +140,56 @@ def test_a_lock_held_by_another_process_is_said_so(sink: SqliteSink, path: Path)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(SinkUnavailableError, match=r"database is locked; .*write lock for SINK_TIMEOUT_S=0\.2"):
             sink.write(make_results(1))
+
+
+SCORED = replace(
+    make_result(7), prediction=Prediction("cat", 0.75, (("cat", 0.75),)), timings=Timings(0.1, 0.2, 0.3, 8)
+)
+EXTRAS = ("scores", "queue_ms", "decode_ms", "inference_ms", "batch_size", "text")
+
+
+def chatty(path: Path) -> SqliteSink:
+    return SqliteSink(Settings(sqlite_path=path, store_timings=True, store_text=4))
+
+
+def columns(path: Path) -> set[str]:
+    return {row["name"] for row in rows(path, "PRAGMA table_info(predictions)")}
+
+
+def test_what_is_stored_besides_has_columns_of_its_own_in_a_file_that_is_there_already(
+    sink: SqliteSink, path: Path
+) -> None:
+    sink.write([make_result(1)])
+    before = columns(path)
+    more = chatty(path)
+    more.write([SCORED, make_result(8)])
+    assert columns(path) - before == {*EXTRAS}
+    one, scored, plain = rows(path)
+    assert json.loads(scored["scores"]) == [{"label": "cat", "score": 0.75}]
+    assert [scored[name] for name in EXTRAS[1:]] == [100, 200, 300, 8, "payl"]
+    assert [plain[name] for name in EXTRAS] == [None] * 5 + ["payl"]
+    assert [one[name] for name in EXTRAS] == [None] * 6
+    more.close()
+
+
+def test_without_them_no_table_gets_their_columns(sink: SqliteSink, path: Path) -> None:
+    sink.write(make_results(3))
+    assert columns(path).isdisjoint(EXTRAS)
+
+
+def test_a_result_written_again_without_scores_keeps_none(sink: SqliteSink, path: Path) -> None:
+    sink.write([SCORED])
+    sink.write([make_result(7)])
+    assert [row["scores"] for row in rows(path)] == [None]
+    sink.close()
+    sink.write([SCORED])
+    assert json.loads(rows(path)[0]["scores"]) == [{"label": "cat", "score": 0.75}]
+
+
+def test_columns_that_another_consumer_has_added_meanwhile_are_used(sink: SqliteSink, path: Path) -> None:
+    sink.open()
+    other = chatty(path)
+    other.write([SCORED])
+    sink.write([replace(SCORED, record=replace(SCORED.record, id="another"))])
+    assert [row["scores"] is None for row in rows(path)] == [False, False]
+    other.close()

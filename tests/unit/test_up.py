@@ -19,7 +19,7 @@ from velox.settings import Settings
 from velox.tools.up import view
 from velox.tools.up.environment import MAX_LAG_BYTES, as_environment, changes
 from velox.tools.up.picture import Recorded, draw
-from velox.tools.up.results import Detection, StoredResults
+from velox.tools.up.results import Detection, Judged, StoredResults
 from velox.tools.up.scraping import Scrape, parse, quantile, since
 from velox.tools.up.tally import Balance, Lives, lost, unread
 from velox.tools.up.window import Window
@@ -201,6 +201,21 @@ def test_before_anything_is_stored_there_is_nothing(tmp_path: Path) -> None:
     assert stored.count() == 1
 
 
+def test_texts_are_shown_whatever_was_found_in_them(tmp_path: Path) -> None:
+    path = tmp_path / "velox.db"
+    stored = StoredResults(path)
+    assert stored.texts(most=2) == []
+    add(path, ("a", "NEGATIVE", 1))
+    assert stored.texts(most=2) == [], "nobody has stored any"
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE predictions ADD COLUMN text TEXT")
+        connection.execute("INSERT INTO predictions VALUES ('b', 'POSITIVE', 0.75, '', 0, 'lovely')")
+        connection.execute("INSERT INTO predictions VALUES ('c', 'NEGATIVE', 0.5, '', 1, 'awful')")
+    connection.close()
+    assert stored.texts(most=5) == [Judged("NEGATIVE", 0.5, "awful"), Judged("POSITIVE", 0.75, "lovely")]
+    assert stored.texts(most=1) == [Judged("NEGATIVE", 0.5, "awful")]
+
+
 SNAPSHOT = view.Snapshot(
     state="running",
     running_s=12,
@@ -275,3 +290,33 @@ def test_a_picture_without_a_folder_is_refused_before_anything_runs(tmp_path: Pa
         Recorded(view.PlainView(), tmp_path / "a/b.svg", "here"),
     ):
         pytest.fail("it should not have begun")
+
+
+TEXTS = replace(
+    SNAPSHOT,
+    recent=(),
+    texts=(Judged("NEGATIVE", 0.875, "an [awful]\nlamp\x1b[31m " + "x" * 300), Judged("P", 0.5, "second")),
+)
+
+
+def test_the_panel_shows_the_last_texts_a_line_each() -> None:
+    written = StringIO()
+    Console(width=100, file=written).print(view.render(TEXTS, "sentiment.db"))
+    text = written.getvalue()
+    for part in ("last texts", "NEGATIVE", "0.88", r"an [awful] lamp\x1b[31m xxx", "second"):
+        assert part in text
+    assert len(text.splitlines()) == len(TEXTS.texts) + 9
+    assert "\x1b" not in text
+
+
+def test_the_plain_line_ends_with_the_last_text() -> None:
+    assert TEXTS.line().endswith(r'dead letters 0, last "an [awful] lamp\x1b[31m ' + "x" * 300 + '": NEGATIVE 0.88')
+    assert SNAPSHOT.line().endswith("dead letters 0")
+
+
+def test_a_pipeline_of_texts_gets_no_sink_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEC", "json")
+    monkeypatch.setenv("SINKS", "mongo")
+    settings = Settings()
+    monkeypatch.delenv("SINKS")
+    assert changes(settings, bootstrap="127.0.0.1:7")["sinks"] == ("sqlite",)

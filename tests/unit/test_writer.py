@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from tests.fakes import FakeDeadLetters, FakeSink, make_record
+from tests.fakes import FakeDeadLetters, FakeOutcomeSink, FakeSink, make_record
 from velox.consumer import writer as writing
 from velox.consumer.writer import BULK, Writer
 from velox.core.deadline import Deadline
 from velox.errors import BadRecordError, Reason, RefusedResultsError
 from velox.kafka.dead_letters import DeadLetters
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import Answered, ModelInfo, Prediction, Record
+from velox.records import Answered, ModelInfo, Prediction, Record, Timings
 from velox.settings import Settings
 
 MODEL = ModelInfo("fake", "1", ("red_circle", "green_square"), "cpu")
@@ -369,3 +369,94 @@ def test_without_a_database_nothing_is_said_to_be_saved_in_one(
     desk(FakeSink(name, takes="detections")).write(detection(0))
     assert any(message.startswith("TARGET MATCH") for message in caplog.messages)
     assert not any(message.startswith("Saved to database") for message in caplog.messages)
+
+
+def test_a_sink_that_takes_outcomes_hears_of_results_and_failures_in_their_order_and_last(desk: Build) -> None:
+    outcomes = FakeOutcomeSink()
+    at = desk(outcomes, FakeSink("disk", takes="detections"), FakeSink("sqlite"))
+    at.write(detection(0), bad(1), other(2), bad(3), detection(4))
+    assert at.journal == ["dead_letters", "disk", "sqlite", "outcomes", "done"]
+    assert outcomes.heard == [
+        *((0, "red_circle"), (1, "not_an_image"), (2, "green_square"), (3, "not_an_image"), (4, "red_circle")),
+    ]
+    failure = outcomes.batches[0][1]
+    assert (failure.id, failure.detail) == ("image_data-0-1", "no")
+    assert failure.at == pytest.approx(time.time(), abs=60)
+
+
+def test_failures_alone_are_told_too(desk: Build) -> None:
+    outcomes, other_sink = FakeOutcomeSink(), FakeSink()
+    at = desk(outcomes, other_sink)
+    at.write(bad(0))
+    assert outcomes.heard == [(0, "not_an_image")]
+    assert other_sink.attempts == []
+    assert at.journal == ["dead_letters", "outcomes", "done"]
+
+
+def test_nothing_is_done_before_the_sink_that_takes_outcomes_has_them(desk: Build) -> None:
+    at = desk(FakeOutcomeSink(failing_writes=2))
+    at.write(bad(0), detection(1))
+    assert at.journal == ["dead_letters", "outcomes down", "outcomes down", "outcomes", "done"]
+    assert at.value("velox_sink_retries_total", sink="outcomes") == 2
+
+
+def test_a_failure_is_not_told_before_its_dead_letter_is_acknowledged(desk: Build) -> None:
+    outcomes = FakeOutcomeSink()
+    at = desk(outcomes, dead_letters=FakeDeadLetters(failing_writes=3))
+    at.before_try = lambda: at.writer.abandon() if len(at.blocked_by) == 4 else None
+    at.write(bad(0))
+    assert outcomes.attempts == []
+    assert at.done == []
+
+
+def test_a_result_that_another_sink_refuses_is_a_failure_to_sinks_that_take_outcomes(desk: Build) -> None:
+    class Narrow(FakeSink):
+        def write(self, batch: Sequence[Any]) -> None:
+            super().write(batch)
+            raise RefusedResultsError({"image_data-0-1": "too large"})
+
+    outcomes = FakeOutcomeSink()
+    at = desk(outcomes, Narrow("narrow"))
+    at.write(detection(0), detection(1), bad(2))
+    assert at.journal == ["dead_letters", "narrow", "dead_letters", "outcomes", "done"]
+    assert outcomes.heard == [(0, "red_circle"), (1, "result_refused"), (2, "not_an_image")]
+    assert sorted(offsets(at.done)) == [0, 1, 2]
+
+
+def test_a_result_that_it_refuses_itself_comes_to_all_of_its_kind_again_as_a_failure(desk: Build) -> None:
+    first, second = FakeOutcomeSink("first"), FakeOutcomeSink("second")
+    second.refusing = {"image_data-0-1": "no such request"}
+    at = desk(first, second)
+    at.write(detection(0), detection(1))
+    assert first.heard == [(0, "red_circle"), (1, "red_circle"), (1, "result_refused")]
+    assert second.heard == first.heard
+    assert at.journal == ["first", "second", "dead_letters", "first", "second", "done"]
+    assert [str(error) for _, error in at.dead_letters.letters] == ["result_refused: no such request"]
+    assert at.value("velox_records_total", outcome="predicted") == 1
+    assert at.value("velox_records_total", outcome="dead_lettered") == 1
+
+
+def test_a_failure_that_it_refuses_is_logged_and_done_as_its_dead_letter_tells_of_it(
+    desk: Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcomes = FakeOutcomeSink()
+    outcomes.refusing = {"image_data-0-0": "no such request"}
+    at = desk(outcomes)
+    at.write(bad(0))
+    assert offsets(at.done) == [0]
+    assert len(at.dead_letters.letters) == 1
+    assert "does not take a failure, image_data-0-0: no such request" in caplog.text
+
+
+def test_records_with_one_id_have_an_outcome_each(desk: Build) -> None:
+    outcomes = FakeOutcomeSink()
+    twin = detection(1)._replace(record=replace(make_record(1), id="image_data-0-0"))
+    desk(outcomes).write(detection(0), twin)
+    assert [offset for offset, _ in outcomes.heard] == [0, 1]
+
+
+def test_a_result_carries_the_timings_of_its_batch(desk: Build) -> None:
+    timings = Timings(0.1, 0.2, 0.3, 8)
+    at = desk(FakeSink())
+    at.write(detection(0)._replace(timings=timings), detection(1))
+    assert [result.timings for result in at.sinks[0].batches[0]] == [timings, None]

@@ -17,7 +17,7 @@ from velox.core.idleness import Cause, Idleness, Lack
 from velox.core.suspicion import Suspicion
 from velox.errors import BadRecordError, InferenceFailedError, ModelError, Reason, VeloxError
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import Answered, ModelInfo, Prediction, Record
+from velox.records import Answered, ModelInfo, Prediction, Record, Timings
 from velox.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
@@ -190,7 +190,8 @@ class Dispatcher:
                 self._suspicion.predicted(record for record, answer in matched if isinstance(answer, Prediction))
             self._hand_over()
         now = time()
-        self._answered([Answered(record, answer, process.model, now) for record, answer in matched])
+        timings = Timings(answers.queue_s, answers.decode_s, answers.inference_s, len(answers.answers))
+        self._answered([Answered(record, answer, process.model, now, timings) for record, answer in matched])
         batch_limit = min(process.batch_limit for process in self._processes)
         observing.observe(self._metrics, answers, process.model, batch_limit=batch_limit)
         self._oddities.hear(remarked)

@@ -20,6 +20,7 @@ from velox.kafka.transactions import InDoubtError, Transaction, TransactionalPro
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Partition, Result
 from velox.settings import Settings
+from velox.sinks.documents import Extras
 from velox.sinks.kafka import ensure_results_topic, outgoing, refusals, results_topic
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class ExactlyOnce:
     def __init__(self, settings: Settings, metrics: ConsumerMetrics, offsets: Offsets) -> None:
         self.name = "kafka"
         self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"
+        self._extras = Extras.of(settings)
         self._settings = settings
         self._metrics = metrics
         self._offsets = offsets
@@ -101,7 +103,7 @@ class ExactlyOnce:
     def write(self, batch: Sequence[Result]) -> None:
         """Stage the batch, but for what the topic would refuse."""
         # Two records may have one id: each has a message of its own.
-        messages = [outgoing(result, self._topic) for result in batch]
+        messages = [outgoing(result, self._topic, self._extras) for result in batch]
         refused = refusals(messages, self._limit_bytes)
         with self._lock:
             for result, message in zip(batch, messages, strict=True):

@@ -96,8 +96,8 @@ class Fetcher:
             return
         self._dispatcher.lacks_because(Cause.FETCH)
         failpoints.reach("after_fetch")
-        codec, max_bytes = self._settings.codec, self._settings.max_message_bytes
-        self._take_in(parse_all(messages, codec=codec, max_bytes=max_bytes, epoch=self._flight.offsets.epoch))
+        codec, form, most = self._settings.codec, self._settings.json_form, self._settings.max_message_bytes
+        self._take_in(parse_all(messages, codec=codec, json=form, max_bytes=most, epoch=self._flight.offsets.epoch))
         failpoints.reach("after_dispatch")
 
     def stop_fetching(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from velox import failpoints, logs
 from velox.allocator import keep_large_blocks
+from velox.consumer.checking import checked, plain
 from velox.consumer.decoding import Decoding
 from velox.consumer.messages import Answers, Ready, Refused, Reply, Work
 from velox.consumer.portions import Portions, is_out_of_memory
@@ -36,8 +37,6 @@ Ask = Callable[..., Answers]
 
 _REHEARSAL_S = 0.2
 """The start is held up no longer by learning what batches cost."""
-_MAX_LABEL = 1000
-"""Characters: longer text is no label, and no sink has room for what has no bound."""
 _FETCHER_S = 0.0002
 """What a batch costs the fetcher, however many are in it: about so much, on the same cores."""
 
@@ -119,7 +118,7 @@ def answer(
 
     Raises:
         ValueError: the model gave more or fewer predictions than it got inputs.
-        TypeError: the model gave a label that is no text.
+        TypeError: the model gave a label that is no text, or a score or box of another form than the contract's.
     """
     started = monotonic()
     decoding = decoding or Decoding(model.decode)
@@ -130,7 +129,7 @@ def answer(
         try:
             inputs.append(decoding.take(ticket, payload))
         except BadRecordError as error:
-            answers.append((ticket, _plain(error)))
+            answers.append((ticket, plain(error)))
         except Exception as error:  # noqa: BLE001 - a user's decode may raise anything; it costs this record only
             reason = Reason.OUT_OF_MEMORY if is_out_of_memory(error) else Reason.UNDECODABLE
             answers.append((ticket, BadRecordError(reason, _where(error))))
@@ -139,7 +138,7 @@ def answer(
     decoded = monotonic()
     failpoints.reach("mid_batch")
     predictions = portions.predict(model, inputs)
-    answers.extend(zip(tickets, map(_checked, predictions), strict=True))
+    answers.extend(zip(tickets, map(checked, predictions), strict=True))
     now = monotonic()
     return Answers(
         answers, waited_s, decoded - started, now - decoded, portions.limit, now, batch_wait_s,
@@ -162,27 +161,6 @@ def rehearse(model: Model, payload: bytes, portions: Portions, pace: Pace) -> No
         portions.predict(model, [model.decode(payload) for _ in range(count)])
         pace.computed(count, monotonic() - started + _FETCHER_S)
         count *= 2
-
-
-def _checked(prediction: Prediction | BadRecordError) -> Prediction | BadRecordError:
-    if isinstance(prediction, BadRecordError):
-        return _plain(prediction)
-    label: object = prediction.label
-    if not isinstance(label, str):
-        msg = f"predict returned the label {label!r}; labels are text"
-        raise TypeError(msg)
-    if len(label) > _MAX_LABEL:
-        return BadRecordError(Reason.BAD_PREDICTION, f"a label of {len(label)} characters, more than {_MAX_LABEL}")
-    # Plain ones: the fetcher has neither a user's own class of text nor numpy to read others with.
-    plain = Prediction(str.__str__(label), float(prediction.confidence))
-    if 0 <= plain.confidence <= 1:
-        return plain
-    return BadRecordError(Reason.BAD_PREDICTION, f"confidence {plain.confidence} is not within 0 and 1")
-
-
-def _plain(error: BadRecordError) -> BadRecordError:
-    """Make it one that can cross to the fetcher: a user's subclass may need other arguments to be built again."""
-    return error if type(error) is BadRecordError else BadRecordError(Reason(error.reason), error.detail)
 
 
 def _where(error: Exception) -> str:

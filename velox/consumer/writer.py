@@ -1,4 +1,4 @@
-"""What becomes of answers: dead letters to their topic, results to every sink; then, and only then, they are done."""
+"""What becomes of answers: dead letters to their topic, results and outcomes to every sink; only then they are done."""
 
 import logging
 import threading
@@ -7,17 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic, time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from velox import failpoints
+from velox.consumer.bulk import Bulk, failures
 from velox.core.deadline import Deadline
 from velox.core.retries import backoff_s
 from velox.core.seldom import Seldom
 from velox.core.targets import TargetRule
-from velox.errors import BadRecordError, Reason, RefusedResultsError, SystemUnavailableError
+from velox.errors import BadRecordError, RefusedResultsError, SystemUnavailableError
 from velox.kafka.dead_letters import DeadLetters
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import Answered, ModelInfo, Prediction, Record, Result
+from velox.records import Answered, Failure, ModelInfo, Outcome, Prediction, Record, Result
 from velox.settings import Settings
 from velox.sinks.disk import image_path
 from velox.sinks.sink import Sink
@@ -35,7 +36,7 @@ _LETTERS_EVERY_S = 5.0
 """One dead letter of each reason is logged in this time: `velox dlq` shows them all."""
 _MOST_LABELS = 1000
 _OTHER_LABELS = "other"
-Outcome = TypeVar("Outcome")
+Answer = TypeVar("Answer")
 
 
 class _AbandonedError(Exception):
@@ -139,43 +140,53 @@ class Writer:
             bulk = bulk + more
         return bulk
 
-    def _write(self, bulk: Sequence[Answered]) -> None:
-        bad = [(a.record, a.answer) for a in bulk if isinstance(a.answer, BadRecordError)]
-        results = [
-            self._result(a, a.answer, a.model) for a in bulk if isinstance(a.answer, Prediction) and a.model is not None
-        ]
-        for result in results:
+    def _write(self, answered: Sequence[Answered]) -> None:
+        bulk = Bulk(answered, self._result)
+        for result in bulk.results:
             if result.is_detection:
                 log.info("TARGET MATCH: %s (Conf: %.2f)", result.prediction.label, result.prediction.confidence)
-        if bad:
-            self._bury(bad)
+        self._bury(bulk.bad)
         started = monotonic()
-        refused = self._store(results)
-        self._metrics.stages["sink", ""].observe(monotonic() - started)
-        if refused:
-            self._bury(refused)
-            bad += refused
-            gone = {record.id for record, _ in refused}
-            results = [result for result in results if result.id not in gone]
-        self._count(results, bad)
+        refused = self._store(bulk.results)
+        took_s = monotonic() - started
+        self._bury(bulk.refuse(refused))
+        started = monotonic()
+        self._tell(bulk)
+        self._metrics.stages["sink", ""].observe(took_s + monotonic() - started)
+        self._count(bulk.results, bulk.bad)
         failpoints.reach("after_sinks")
-        self._done([result.record for result in results], [record for record, _ in bad])
+        self._done([result.record for result in bulk.results], [record for record, _ in bulk.bad])
 
-    def _store(self, results: Sequence[Result]) -> list[tuple[Record, BadRecordError]]:
-        """Write to every sink; return the records whose results one of them will never take, and why."""
+    def _store(self, results: Sequence[Result]) -> dict[str, str]:
+        """Write to every sink that takes results alone; answer what one of them will never take, and why, by id."""
         detections = [result for result in results if result.is_detection]
         refused: dict[str, str] = {}
         for sink in self._sinks:
-            if chosen := list(results if sink.takes == "all" else detections):
+            if sink.takes != "outcomes" and (chosen := list(results if sink.takes == "all" else detections)):
                 refused |= self._until_it_works(sink.name, partial(_written, sink, chosen))
                 failpoints.reach("after_sink")
-        return [
-            (result.record, BadRecordError(Reason.RESULT_REFUSED, refused[result.id]))
-            for result in results
-            if result.id in refused
-        ]
+        return refused
+
+    def _tell(self, bulk: Bulk) -> None:
+        """Write to the sinks that take outcomes; last, as only now it is known what the others refuse."""
+        sinks = [sink for sink in self._sinks if sink.takes == "outcomes"]
+        outcomes: Sequence[Outcome] = bulk.outcomes(time()) if sinks else ()
+        while outcomes:
+            refused: dict[str, str] = {}
+            for sink in sinks:
+                refused |= self._until_it_works(sink.name, partial(_written, sink, outcomes))
+                failpoints.reach("after_sink")
+            letters = bulk.refuse(refused)
+            self._bury(letters)
+            for outcome in outcomes:
+                if isinstance(outcome, Failure) and outcome.id in refused:
+                    log.error("A sink does not take a failure, %s: %s", outcome.id, refused[outcome.id])
+            # Those that have taken the result as well: the last outcome of a record counts.
+            outcomes = failures(letters, time())
 
     def _bury(self, bad: Sequence[tuple[Record, BadRecordError]]) -> None:
+        if not bad:
+            return
         self._until_it_works(self._dead_letters.name, partial(self._dead_letters.write, bad))
         failpoints.reach("after_dead_letters")
 
@@ -189,9 +200,10 @@ class Writer:
             is_detection=is_detection,
             predicted_at=answered.at,
             file_path=image_path(self._image_folder, identity) if is_detection and self._image_folder else "",
+            timings=answered.timings,
         )
 
-    def _until_it_works(self, name: str, step: Callable[[], Outcome]) -> Outcome:
+    def _until_it_works(self, name: str, step: Callable[[], Answer]) -> Answer:
         """Run a step that may find its system down; leave only when it succeeded.
 
         Raises:
@@ -199,7 +211,7 @@ class Writer:
         """
         for wait_s in backoff_s():
             try:
-                outcome = step()
+                answer = step()
             except SystemUnavailableError as error:
                 if self.blocked_by != name:
                     log.warning("%s: %s; trying again", name, str(error).removeprefix(f"{name}: "))
@@ -211,7 +223,7 @@ class Writer:
                 if self.blocked_by == name:
                     log.info("%s is back", name)
                 self.blocked_by = None
-                return outcome
+                return answer
         raise _AbandonedError  # never: there is always another wait
 
     def _count(self, results: Sequence[Result], bad: Sequence[tuple[Record, BadRecordError]]) -> None:
@@ -259,8 +271,8 @@ def _close(name: str, close: Callable[[], None]) -> None:
         log.exception("%s did not close", name)
 
 
-def _written(sink: Sink, chosen: Sequence[Result]) -> Mapping[str, str]:
-    """Have a sink write; answer what it will never take, and why, by id."""
+def _written(sink: Sink, chosen: Sequence[Any]) -> Mapping[str, str]:
+    """Have a sink write what it takes; answer what it will never take, and why, by id."""
     try:
         sink.write(chosen)
     except RefusedResultsError as error:

@@ -1,22 +1,25 @@
-"""The wire format of framed records.
+"""How values are laid out, by codec: from bytes to metadata and payload, and back.
 
-Layout of a value: 4-byte big-endian length of the JSON, the JSON metadata in UTF-8, the payload.
+A framed value: 4-byte big-endian length of the JSON, the JSON metadata in UTF-8, the payload.
 """
 
 import json
 import struct
 import zlib
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
+from velox.core import json_values
+from velox.core.json_values import MAX_METADATA_BYTES, PLAIN_FORM, JsonForm
 from velox.core.text import readable
-from velox.errors import BadRecordError, Reason
+from velox.errors import BadRecordError, Reason, SettingsError
 from velox.records import Headers, Metadata
 
 CHECKSUM_HEADER = "velox-crc32"
-MAX_HEADER_BYTES: Final = 64 * 1024
-"""A longer one is refused: what JSON can say in it takes 25 times as much memory."""
+MAX_HEADER_BYTES: Final = MAX_METADATA_BYTES
+"""A longer one is refused."""
 _LENGTH = struct.Struct(">I")
 _MAX_LABEL: Final = 128
 """Characters that are kept of a producer's label: a word in practice."""
@@ -27,6 +30,20 @@ class Codec(StrEnum):
 
     FRAMED = "framed"
     RAW = "raw"
+    JSON = "json"
+
+
+class Taken(NamedTuple):
+    """What a value says."""
+
+    metadata: Metadata
+    payload: bytes
+    is_apart: bool = False
+    """The payload is no part of the value as it is: it was written in another way there."""
+    id: str = ""
+    """What the producer calls the record, as the value says; not looked at yet."""
+    problem: BadRecordError | None = None
+    """Why there is no payload, when the rest could be read."""
 
 
 def frame(metadata: Metadata, payload: bytes) -> bytes:
@@ -59,7 +76,12 @@ def unframe(value: bytes) -> tuple[Metadata, bytes]:
 
 
 def ground_truth(metadata: Metadata) -> str:
-    """Say ``color_shape`` as the metadata do; ``unknown`` stands for a label that is none, neither text nor number."""
+    """Say ``color_shape`` as the metadata do; ``unknown`` stands for a label that is none, neither text nor number.
+
+    Of what has neither colour nor shape, such as a text, ``label`` alone is the ground truth.
+    """
+    if "label" in metadata and "color_label" not in metadata and "shape_label" not in metadata:
+        return _label(metadata["label"])
     return f"{_label(metadata.get('color_label'))}_{_label(metadata.get('shape_label'))}"
 
 
@@ -86,11 +108,52 @@ def verify(value: bytes, headers: Headers) -> None:
             raise BadRecordError(Reason.CHECKSUM_MISMATCH, detail)
 
 
-def _raw(value: bytes) -> tuple[Metadata, bytes]:
-    return {}, value
+class Parser(Protocol):
+    """Takes a value apart; ``json`` says how, where the codec is that.
+
+    Raises:
+        BadRecordError: it cannot be taken apart.
+    """
+
+    def __call__(self, value: bytes, json: JsonForm = ..., /) -> Taken:
+        """Answer what it says."""
 
 
-PARSERS: dict[Codec, Callable[[bytes], tuple[Metadata, bytes]]] = {
-    Codec.FRAMED: unframe,
-    Codec.RAW: _raw,
-}
+def _framed(value: bytes, _json: JsonForm = PLAIN_FORM, /) -> Taken:
+    return Taken(*unframe(value))
+
+
+def _raw(value: bytes, _json: JsonForm = PLAIN_FORM, /) -> Taken:
+    return Taken({}, value)
+
+
+def _json(value: bytes, form: JsonForm = PLAIN_FORM, /) -> Taken:
+    found = json_values.read(value, form.field)
+    identity = json_values.identity(found, form)
+    try:
+        payload = json_values.payload_of(found, form)
+    except BadRecordError as problem:
+        # What it is called is known all the same: whoever asked for an answer hears of the failure.
+        return Taken(found, b"", id=identity, problem=problem)
+    return Taken(found, payload, is_apart=True, id=identity)
+
+
+PARSERS: Final[Mapping[Codec, Parser]] = {Codec.FRAMED: _framed, Codec.RAW: _raw, Codec.JSON: _json}
+
+
+def wrap(metadata: Metadata, payload: bytes, codec: Codec, form: JsonForm) -> bytes:
+    """Build a value that the codec's parser takes apart again.
+
+    Raises:
+        SettingsError: payloads are to be text, and this is none.
+    """
+    if codec is Codec.RAW:
+        return payload
+    if codec is Codec.FRAMED:
+        return frame(metadata, payload)
+    try:
+        text = b64encode(payload).decode() if form.payload == "base64" else payload.decode()
+    except UnicodeDecodeError:
+        msg = "JSON_PAYLOAD=text takes payloads that are text in UTF-8, and the source's are none: set it to base64"
+        raise SettingsError(msg) from None
+    return json.dumps({**metadata, form.field: text}, separators=(",", ":"), ensure_ascii=False).encode()

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, cast
 from confluent_kafka import Message
 
 from velox.core.envelope import PARSERS, Codec, ground_truth, verify
+from velox.core.json_values import PLAIN_FORM, JsonForm
 from velox.errors import BadRecordError, Reason
 from velox.kafka.topics import HEADROOM_BYTES
 from velox.records import UNLABELLED, Headers, Omitted, Position, Record, record_id
@@ -28,22 +29,28 @@ class _Parts(NamedTuple):
     payload: bytes = b""
     ground_truth: str = UNLABELLED
     timestamp: object = None
+    id: str = ""
+    is_apart: bool = False
+    problem: BadRecordError | None = None
 
 
 def parse_all(
-    messages: Iterable[Message], *, codec: Codec, max_bytes: int, epoch: int
+    messages: Iterable[Message], *, codec: Codec, json: JsonForm = PLAIN_FORM, max_bytes: int, epoch: int
 ) -> Iterator[tuple[Record, BadRecordError | None] | Position]:
     """Parse each; of a key without a value, Kafka's own way to delete from a compacted topic, answer where it lies."""
     for message in messages:
         if message.value() is None and message.key() is not None:
             yield _position(message)
         else:
-            yield parse(message, codec=codec, max_bytes=max_bytes, epoch=epoch)
+            yield parse(message, codec=codec, json=json, max_bytes=max_bytes, epoch=epoch)
 
 
-def parse(message: Message, *, codec: Codec, max_bytes: int, epoch: int = 0) -> tuple[Record, BadRecordError | None]:
+def parse(
+    message: Message, *, codec: Codec, json: JsonForm = PLAIN_FORM, max_bytes: int, epoch: int = 0
+) -> tuple[Record, BadRecordError | None]:
     """Take a message apart; when its own data is bad, say why beside a record that has no payload.
 
+    ``json`` says how a value is laid out whose codec is that.
     What no dead letter has room for is left behind; the record says how much that was.
     """
     position = _position(message)
@@ -55,10 +62,11 @@ def parse(message: Message, *, codec: Codec, max_bytes: int, epoch: int = 0) -> 
         headers = headers_of(message)
         omitted = _omitted(key, value, headers, max_bytes)
         if omitted is None:
-            parts = _take_apart(value, headers, codec, max_bytes)
+            parts = _take_apart(value, headers, codec, json, max_bytes)
+            problem = parts.problem
     except BadRecordError as error:
         problem = error
-    identity = record_id(position, headers)
+    identity = record_id(position, headers, parts.id)
     if omitted is not None:
         problem = BadRecordError(Reason.TOO_LARGE, _describe(omitted, len(headers), max_bytes))
         value, parts = b"", _Parts(b"")
@@ -72,11 +80,12 @@ def parse(message: Message, *, codec: Codec, max_bytes: int, epoch: int = 0) -> 
         key=key,
         head=parts.head,
         payload=parts.payload,
+        is_apart=parts.is_apart,
         headers=headers,
         ground_truth=parts.ground_truth,
         produced_at=produced_at,
         timed_from=timed_from,
-        size_bytes=len(value) + beside_bytes(key, headers),
+        size_bytes=len(value) + (len(parts.payload) if parts.is_apart else 0) + beside_bytes(key, headers),
         omitted=omitted,
     )
     return record, problem
@@ -135,16 +144,25 @@ def _describe(omitted: Omitted, headers: int, max_bytes: int) -> str:
     return f"{omitted.record_bytes} bytes with its key and {headers} headers, for which MAX_MESSAGE_BYTES={max_bytes}"
 
 
-def _take_apart(value: bytes, headers: Headers, codec: Codec, max_bytes: int) -> _Parts:
+def _take_apart(value: bytes, headers: Headers, codec: Codec, json: JsonForm, max_bytes: int) -> _Parts:
     if len(value) > max_bytes:
         raise BadRecordError(Reason.TOO_LARGE, _too_large(len(value), max_bytes))
     if not value:
         raise BadRecordError(Reason.EMPTY, "the record has no value")
     verify(value, headers)
-    metadata, payload = PARSERS[codec](value)
-    if not payload:
-        raise BadRecordError(Reason.EMPTY, "the record has no payload")
-    return _Parts(value[: -len(payload)], payload, ground_truth(metadata), metadata.get("timestamp"))
+    taken = PARSERS[codec](value, json)
+    payload, problem = taken.payload, taken.problem
+    if not payload and problem is None:
+        problem = BadRecordError(Reason.EMPTY, "the record has no payload")
+    return _Parts(
+        head=value if problem or taken.is_apart else value[: -len(payload)],
+        payload=payload,
+        ground_truth=ground_truth(taken.metadata),
+        timestamp=taken.metadata.get("timestamp"),
+        id=taken.id,
+        is_apart=taken.is_apart,
+        problem=problem,
+    )
 
 
 def _times(said: object, kafka_s: float) -> tuple[float, float | None]:

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from velox.core.envelope import Codec
+from velox.core.json_values import JsonForm
 from velox.settings.group import Group
 from velox.settings.literals import Addresses, Topic
 
@@ -24,8 +25,32 @@ class KafkaSettings(Group):
         "lz4", description="Compression of what is produced."
     )
     codec: Codec = Field(
-        Codec.FRAMED, description="Layout of a value: `framed` (length, JSON, payload) or `raw` (payload only)."
+        Codec.FRAMED,
+        description="Layout of a value: `framed` (length, JSON, payload), `raw` (payload only) or `json` (an object; "
+        "one of its fields is the payload).",
     )
+    json_field: str = Field(
+        "text", min_length=1, max_length=1000, description="With CODEC=`json`, the field that is the payload."
+    )
+    json_payload: Literal["text", "base64"] = Field(
+        "text", description="How the payload is written there: `text`, which the model gets as UTF-8, or `base64`."
+    )
+    json_id_field: str = Field(
+        "",
+        max_length=1000,
+        description="With CODEC=`json`, the field that is the record's id, where it has no header `velox-id`; empty = "
+        "none.",
+    )
+
+    @property
+    def json_form(self) -> JsonForm:
+        """Say how a value is laid out with CODEC=json."""
+        return JsonForm(self.json_field, self.json_payload, self.json_id_field)
+
+    @property
+    def is_text(self) -> bool:
+        """Say whether payloads are known to be text: with other codecs only the model knows."""
+        return self.codec is Codec.JSON and self.json_payload == "text"
 
 
 class SecuritySettings(Group):

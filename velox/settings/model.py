@@ -50,6 +50,9 @@ class ModelSettings(Group):
     )
     max_image_pixels: int = Field(50_000_000, ge=1, description="Images with more pixels are dead-lettered, unread.")
     max_image_side: int = Field(16_384, ge=1, description="Images wider or higher are dead-lettered, unread.")
+    max_text_characters: int = Field(
+        5000, ge=1, le=1_000_000, description="Longer texts are dead-lettered, unread by the model."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where the model runs; `auto` = CUDA if present."
     )

@@ -45,6 +45,9 @@ class Settings(
         if self.delivery == "exactly_once" and "kafka" not in self.sinks:
             msg = f"DELIVERY=exactly_once is about the results topic: add kafka to SINKS={','.join(self.sinks)}"
             raise ValueError(msg)
+        if self.is_text and "disk" in self.sinks:
+            msg = f"SINKS={','.join(self.sinks)}: disk keeps images, and JSON_PAYLOAD=text says that there are none"
+            raise ValueError(f"{msg}; leave disk out, or set JSON_PAYLOAD=base64 if they are")
         return self
 
     @model_validator(mode="after")

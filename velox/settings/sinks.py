@@ -50,6 +50,16 @@ class SinkSettings(Group):
         description="Where results go: any of `mongo`, `disk`, `sqlite`, `kafka`, or your `package.module:ClassName`.",
     )
     store: Literal["detections", "all"] = Field("detections", description="What the database sinks take.")
+    store_timings: bool = Field(
+        False,
+        description="Store with each result how long its batch waited, was decoded and was predicted, and its size.",
+    )
+    store_text: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Store so many characters of the payload with each result, for models that read text; 0 = none.",
+    )
     sink_timeout_s: float = Field(10.0, ge=0.1, le=600, description="A write to a sink that takes longer has failed.")
     mongo_uri: SecretStr = Field(SecretStr("mongodb://mongo:27017/"), description="MongoDB connection string.")
     db_name: str = Field("lab_discovery_db", pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$', description="MongoDB database.")

@@ -1,23 +1,44 @@
 """A result as a flat document: what the database sinks store."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple, Self
 
-from velox.records import Result
+from velox.records import Box, Result
+from velox.settings import Settings
 from velox.sinks.sink import Stored
 
-Value = str | int | float
+Value = str | int | float | list[dict[str, Any]]
 Document = dict[str, Value]
 
+_UTF8_BYTES: Final = 4
+"""A character takes no more."""
 
-def document(result: Result) -> Document:
+
+class Extras(NamedTuple):
+    """What is stored besides, when the settings say so."""
+
+    timings: bool = False
+    text: int = 0
+    """Characters of the payload."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Read them from the settings."""
+        return cls(settings.store_timings, settings.store_text)
+
+
+NO_EXTRAS: Final = Extras()
+
+
+def document(result: Result, extras: Extras = NO_EXTRAS) -> Document:
     """Flatten a result into plain values under fixed names.
 
     Whatever the producer wrote, the document is one that every database takes: metadata never becomes a name,
-    text is bounded and valid Unicode, numbers are plain Python numbers.
+    text is bounded and valid Unicode, numbers are plain Python numbers. ``scores`` and ``boxes`` are lists, and there
+    only when the model gives them.
     """
     record, model = result.record, result.model
-    return {
+    fields: Document = {
         "_id": result.id,
         "timestamp": float(result.timestamp),
         "confidence": float(result.prediction.confidence),
@@ -32,11 +53,31 @@ def document(result: Result) -> Document:
         "model_version": _text(model.version),
         "predicted_at": float(result.predicted_at),
     }
+    if result.prediction.scores:
+        fields["scores"] = [{"label": _text(label), "score": score} for label, score in result.prediction.scores]
+    if result.prediction.boxes:
+        fields["boxes"] = [_box(box) for box in result.prediction.boxes]
+    if extras.timings and (timings := result.timings) is not None:
+        fields |= {
+            "queue_ms": _milliseconds(timings.queued_s),
+            "decode_ms": _milliseconds(timings.decoded_s),
+            "inference_ms": _milliseconds(timings.inferred_s),
+            "batch_size": timings.batch_size,
+        }
+    if extras.text:
+        fields["text"] = excerpt(record.payload, extras.text)
+    return fields
 
 
-def documents(batch: Sequence[Result]) -> list[Document]:
+def documents(batch: Sequence[Result], extras: Extras = NO_EXTRAS) -> list[Document]:
     """Flatten a batch; of results with the same id only the last counts."""
-    return [document(result) for result in {result.id: result for result in batch}.values()]
+    return [document(result, extras) for result in {result.id: result for result in batch}.values()]
+
+
+def excerpt(payload: bytes, characters: int) -> str:
+    """Answer the beginning of a payload as text that every database takes; what is not UTF-8 in it becomes a sign."""
+    text = payload[: characters * _UTF8_BYTES].decode("utf-8", errors="replace")[:characters]
+    return text.replace("\0", "\ufffd")
 
 
 def stored(found: Mapping[str, Any]) -> Stored:
@@ -48,6 +89,14 @@ def stored(found: Mapping[str, Any]) -> Stored:
         position=(str(found.get("topic")), int(found.get("partition") or 0), int(found.get("offset") or 0)),
         predicted_at=found.get("predicted_at"),
     )
+
+
+def _box(box: Box) -> dict[str, Any]:
+    return {**box._asdict(), "label": _text(box.label)}
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)
 
 
 def _text(value: str) -> str:

@@ -12,7 +12,7 @@ from velox.kafka.delivery import Delivery, Outgoing, message_bytes
 from velox.kafka.topics import ensure_topic, message_limit, remove_topics
 from velox.records import ID_HEADER, Headers, Result
 from velox.settings import Settings
-from velox.sinks.documents import document, stored
+from velox.sinks.documents import NO_EXTRAS, Extras, document, stored
 from velox.sinks.sink import Stored
 
 _READ_S: Final = 120.0
@@ -34,6 +34,7 @@ class KafkaSink:
         """Keep the names."""
         self.name = "kafka"
         self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"
+        self._extras = Extras.of(settings)
         self._settings = settings
         self._topic = results_topic(settings)
         self._limit_bytes = settings.max_message_bytes
@@ -57,7 +58,7 @@ class KafkaSink:
             self.open()
         if self._delivery is None:
             raise SinkUnavailableError("kafka: not connected")
-        messages = {result.id: outgoing(result, self._topic) for result in batch}
+        messages = {result.id: outgoing(result, self._topic, self._extras) for result in batch}
         refused = refusals(messages.values(), self._limit_bytes)
         try:
             delivered = self._delivery.deliver([m for identity, m in messages.items() if identity not in refused])
@@ -119,7 +120,7 @@ def ensure_results_topic(settings: Settings) -> None:
     ensure_topic(settings, results_topic(settings), wait_s=0, config={})
 
 
-def outgoing(result: Result, topic: str) -> Outgoing:
+def outgoing(result: Result, topic: str, extras: Extras = NO_EXTRAS) -> Outgoing:
     """Write a result as a message: the document that MongoDB gets, as JSON; for routing and tracing, headers."""
     record = result.record
     said = {
@@ -132,7 +133,7 @@ def outgoing(result: Result, topic: str) -> Outgoing:
     # JSON has no NaN.
     fields = {
         name: None if isinstance(value, float) and not isfinite(value) else value
-        for name, value in document(result).items()
+        for name, value in document(result, extras).items()
     }
     value = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
     return {"topic": topic, "key": result.id.encode(), "value": value, "headers": [*headers, *_traces(record.headers)]}

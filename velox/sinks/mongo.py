@@ -14,7 +14,7 @@ from pymongo.uri_parser import parse_uri
 from velox.errors import SettingsError, SinkUnavailableError
 from velox.records import Result
 from velox.settings import Settings
-from velox.sinks.documents import Document, documents, stored
+from velox.sinks.documents import Document, Extras, documents, stored
 from velox.sinks.sink import Proof, Stored
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class MongoSink:
         """
         self.name = "mongo"
         self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"
+        self._extras = Extras.of(settings)
         self._uri = settings.mongo_uri.get_secret_value()
         self._names = (settings.db_name, settings.mongo_collection)
         self._timeout_s = settings.sink_timeout_s
@@ -78,7 +79,7 @@ class MongoSink:
         if self._client is None:
             raise SinkUnavailableError("mongo: not connected")
         updates = []
-        for fields in documents(batch):
+        for fields in documents(batch, self._extras):
             key = {"_id": fields.pop("_id")}
             updates.append(pymongo.UpdateOne(key, {"$set": fields}, upsert=True))
         try:

@@ -4,16 +4,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from velox.records import Result
+from velox.records import Outcome, Result
 from velox.settings import Settings
+
+Takes = Literal["detections", "all", "outcomes"]
 
 
 class Sink(Protocol):
     """One class of this form is a sink. One thread, the writer, uses it."""
 
     name: str
-    takes: Literal["detections", "all"]
-    """Whether it is given every result or only detections."""
+
+    @property
+    def takes(self) -> Takes:
+        """Say what it is given: only detections, all results, or outcomes; then it is an ``OutcomeSink``."""
 
     def __init__(self, settings: Settings) -> None:
         """Keep what is needed; connect to nothing yet."""
@@ -39,6 +43,40 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Close everything. Safe to call twice, and without ``open``."""
+
+
+class OutcomeSink(Protocol):
+    """A sink that hears of failures as well as of results: of each record that was read, what became of it.
+
+    It is written after all other sinks and after the dead letters, in the order in which the outcomes came. A record
+    is done, and will not be read again, only when it has taken the outcome. What it may rely on:
+
+    - a failure's dead letter is on its topic;
+    - each record's outcome comes at least once. After a crash it may come again, and then be another one: the record
+      is predicted anew. The last outcome of an id counts;
+    - a result that a sink will never take comes as a failure, ``result_refused``. Where this sink, or another of its
+      kind, was what refused it, the failure comes after the result.
+
+    What it may not: records without a value (Kafka's deletions) are no records, and have no outcome.
+    """
+
+    name: str
+
+    @property
+    def takes(self) -> Literal["outcomes"]:
+        """Say so."""
+
+    def __init__(self, settings: Settings) -> None:
+        """As of every sink."""
+
+    def open(self) -> None:
+        """As of every sink."""
+
+    def write(self, batch: Sequence[Outcome]) -> None:
+        """Store the whole batch or raise, as every sink. A failure that it refuses is logged, and done all the same."""
+
+    def close(self) -> None:
+        """As of every sink."""
 
 
 class Stored(NamedTuple):

@@ -1,5 +1,6 @@
 """Stores results in an SQLite file, one row each."""
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -9,7 +10,7 @@ from typing import Final, Literal
 from velox.errors import SinkUnavailableError
 from velox.records import Result
 from velox.settings import Settings
-from velox.sinks.documents import documents, stored
+from velox.sinks.documents import Document, Extras, documents, stored
 from velox.sinks.folders import prove_writable
 from velox.sinks.sink import Proof, Stored
 
@@ -33,20 +34,20 @@ _CREATE: Final = (
     """,
     "CREATE INDEX IF NOT EXISTS predictions_by_label_and_time ON predictions (predicted_label, timestamp)",
 )
-_UPSERT: Final = """
-    INSERT INTO predictions (
-        id, timestamp, confidence, predicted_label, ground_truth, file_path, is_detection,
-        topic, partition, offset, model, model_version, predicted_at
-    ) VALUES (
-        :_id, :timestamp, :confidence, :predicted_label, :ground_truth, :file_path, :is_detection,
-        :topic, :partition, :offset, :model, :model_version, :predicted_at
-    ) ON CONFLICT (id) DO UPDATE SET
-        timestamp = excluded.timestamp, confidence = excluded.confidence,
-        predicted_label = excluded.predicted_label, ground_truth = excluded.ground_truth,
-        file_path = excluded.file_path, is_detection = excluded.is_detection,
-        topic = excluded.topic, partition = excluded.partition, offset = excluded.offset,
-        model = excluded.model, model_version = excluded.model_version, predicted_at = excluded.predicted_at
-"""
+_COLUMNS: Final = (
+    *("id", "timestamp", "confidence", "predicted_label", "ground_truth", "file_path", "is_detection"),
+    *("topic", "partition", "offset", "model", "model_version", "predicted_at"),
+)
+_EXTRA_COLUMNS: Final = {
+    "scores": "TEXT",
+    "boxes": "TEXT",
+    "queue_ms": "REAL",
+    "decode_ms": "REAL",
+    "inference_ms": "REAL",
+    "batch_size": "INTEGER",
+    "text": "TEXT",
+}
+"""Those that a table gets with the first result that has them; lists are JSON."""
 _BEGINS_WITH: Final = "WHERE id >= :prefix AND id < :prefix || char(0x10ffff)"
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _DAMAGED: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -56,17 +57,20 @@ class SqliteSink:
     """Upserts results into the table ``predictions``, keyed by the prediction id, one transaction a batch.
 
     Readers never wait for the writer (WAL). ``timestamp`` and ``predicted_at`` are Unix seconds; a number that is
-    none (NaN) becomes NULL.
+    none (NaN) becomes NULL. ``scores`` and ``boxes`` are JSON.
     """
 
     def __init__(self, settings: Settings) -> None:
         """Keep the path."""
         self.name = "sqlite"
         self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"
+        self._extras = Extras.of(settings)
         self._path = settings.sqlite_path
         self._timeout_s = settings.sink_timeout_s
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
+        self._extra_columns: dict[str, None] = {}
+        """Those of them that the table has, each with what a row without it gets."""
 
     def open(self) -> None:
         """Create file, table and index where missing; take the write lock to prove that it can be had."""
@@ -85,6 +89,7 @@ class SqliteSink:
             connection.execute("BEGIN IMMEDIATE")
             for statement in _CREATE:
                 connection.execute(statement)
+            self._extra_columns = _with_columns(connection, ())
             connection.execute("COMMIT")
             self._inode = _inode(self._path)
         except (sqlite3.Error, OSError) as error:
@@ -101,7 +106,13 @@ class SqliteSink:
             raise SinkUnavailableError(f"sqlite: {self._path} is not open")
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(_UPSERT, documents(batch))
+            rows = [_row(document) for document in documents(batch, self._extras)]
+            extra = [name for name in _EXTRA_COLUMNS if any(name in row for row in rows)]
+            if not self._extra_columns.keys() >= set(extra):
+                self._extra_columns = _with_columns(self._connection, extra)
+            self._connection.executemany(
+                _upsert([*_COLUMNS, *self._extra_columns]), [self._extra_columns | row for row in rows]
+            )
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self.close()  # rolls back; the next try starts from a clean connection
@@ -171,6 +182,30 @@ class SqliteSink:
         elif code.startswith("SQLITE_BUSY"):
             remedy = f"another process has held its write lock for SINK_TIMEOUT_S={self._timeout_s:g}"
         return SinkUnavailableError(f"sqlite: cannot use {self._path}: {error}; {remedy}")
+
+
+def _row(document: Document) -> dict[str, object]:
+    """Write a document as SQLite takes it: it has no lists."""
+    plain = {k: json.dumps(v, ensure_ascii=False) if isinstance(v, list) else v for k, v in document.items()}
+    return {"id": plain.pop("_id"), **plain}
+
+
+def _with_columns(connection: sqlite3.Connection, names: Sequence[str]) -> dict[str, None]:
+    """Add columns to a table that was made without them; answer which there are now. For use in a transaction."""
+    there = {name for _, name, *_ in connection.execute("PRAGMA table_info(predictions)")}
+    for name in names:
+        if name not in there:
+            connection.execute(f"ALTER TABLE predictions ADD COLUMN {name} {_EXTRA_COLUMNS[name]}")
+    return dict.fromkeys(name for name in _EXTRA_COLUMNS if name in there or name in names)
+
+
+def _upsert(columns: Sequence[str]) -> str:
+    values = ", ".join(f":{name}" for name in columns)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name != "id")
+    return (
+        f"INSERT INTO predictions ({', '.join(columns)}) VALUES ({values}) "  # noqa: S608 - names of our own
+        f"ON CONFLICT (id) DO UPDATE SET {changes}"
+    )
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

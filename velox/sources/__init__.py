@@ -9,6 +9,8 @@ from velox.sources.source import Source
 
 PATHS: Final = {
     "folder": "velox.sources.folder:FolderSource",
+    "lines": "velox.sources.lines:LinesSource",
+    "reviews": "velox.sources.reviews:ReviewsSource",
     "shapes": "velox.sources.shapes:ShapesSource",
     "video": "velox.sources.video:VideoSource",
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from velox.records import Metadata
 from velox.settings import Settings
@@ -15,6 +15,8 @@ class Item:
     key: bytes | None
     metadata: Metadata
     payload: bytes
+    dtype: Literal["jpeg", "text"] = "jpeg"
+    """What the payload is: a JPEG file, or text in UTF-8."""
 
 
 class Source(Protocol):

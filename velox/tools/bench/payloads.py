@@ -45,7 +45,7 @@ def _newest(settings: Settings, count: int) -> list[bytes]:
         each = -(-count // max(1, len(extents)))
         last = {p: Extent(max(extent.low, extent.high - each), extent.high) for p, extent in extents.items()}
         parsed = (
-            parse(message, codec=settings.codec, max_bytes=settings.max_message_bytes)
+            parse(message, codec=settings.codec, json=settings.json_form, max_bytes=settings.max_message_bytes)
             for message in observer.read(last)
         )
         return [record.payload for record, error in parsed if error is None][:count]

@@ -73,10 +73,12 @@ def _payload(settings: Settings, content: Content | None) -> bytes | None:
     """Take the payload out of a value; all of it, when it cannot be taken apart."""
     if content is None:
         return None
+    value = content.value or b""
     try:
-        return PARSERS[settings.codec](content.value or b"")[1]
+        taken = PARSERS[settings.codec](value, settings.json_form)
     except BadRecordError:
-        return content.value or b""
+        return value
+    return value if taken.problem else taken.payload
 
 
 def _describe(payload: bytes | None) -> str:

@@ -18,7 +18,8 @@ def changes(settings: Settings, *, bootstrap: str) -> dict[str, Any]:
     whose MongoDB is not there.
     """
     told = origins()
-    ours: dict[str, Any] = {"sinks": ("sqlite", "disk"), "store": "all", "metrics_port": 0}
+    sinks = ("sqlite",) if settings.is_text else ("sqlite", "disk")
+    ours: dict[str, Any] = {"sinks": sinks, "store": "all", "metrics_port": 0}
     changed = {name: value for name, value in ours.items() if told[name] != "environment"}
     if not changed.get("metrics_port", settings.metrics_port):
         changed["metrics_port"] = free_port()

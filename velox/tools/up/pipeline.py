@@ -65,7 +65,9 @@ class Pipeline:
         recent = self._stored.detections(most=_RECENT) if self._stored and total.detections else []
         if recent and self.first_detection_s is None:
             self.first_detection_s = monotonic() - self._started_at
-            log.info("First detection after %.1f s: %s (%.2f) %s", self.first_detection_s, *recent[-1])
+            label, confidence, path = recent[-1]
+            where = f" {path}" if path else ""
+            log.info("First detection after %.1f s: %s (%.2f)%s", self.first_detection_s, label, confidence, where)
         return Snapshot(
             state=self.state,
             running_s=monotonic() - self._started_at,
@@ -78,6 +80,7 @@ class Pipeline:
             rates=self._window.rates(),
             latency_s=(quantile(0.5, latency), quantile(0.95, latency)),
             recent=recent,
+            texts=self._stored.texts(most=_RECENT) if self._stored and self._settings.store_text else (),
         )
 
     def unready_because(self) -> str | None:

@@ -17,6 +17,14 @@ class Detection(NamedTuple):
     file_path: str
 
 
+class Judged(NamedTuple):
+    """One stored result of a text, whatever came of it; there are such only with STORE_TEXT."""
+
+    label: str
+    confidence: float
+    text: str
+
+
 class StoredResults:
     """Reads the rows added since this object was made. A row that is written again stays the row it was."""
 
@@ -38,6 +46,14 @@ class StoredResults:
             "WHERE rowid > ? AND is_detection ORDER BY rowid DESC LIMIT ?"
         )
         return [Detection(*row) for row in self._ask(query, self._start, most)]
+
+    def texts(self, *, most: int) -> list[Judged]:
+        """Answer the last texts that were judged, newest first."""
+        query = (
+            "SELECT predicted_label, confidence, text FROM predictions "
+            "WHERE rowid > ? AND text IS NOT NULL ORDER BY rowid DESC LIMIT ?"
+        )
+        return [Judged(*row) for row in self._ask(query, self._start, most)]
 
     def _ask(self, query: str, *values: int) -> list[Any]:
         """Ask; nothing while there is no file, no table, or no way to read it (the consumer says why)."""

@@ -17,7 +17,7 @@ from rich.text import Text
 from velox import logs
 from velox.core.text import printable
 from velox.settings import Settings
-from velox.tools.up.results import Detection
+from velox.tools.up.results import Detection, Judged
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +41,15 @@ class Snapshot:
     latency_s: tuple[float | None, float | None] = (None, None)
     """From the producer's timestamp until stored: p50, p95."""
     recent: Sequence[Detection] = ()
+    texts: Sequence[Judged] = ()
 
     def line(self) -> str:
         """Say it in one line."""
+        last = "".join(f', last "{_one_line(t.text)}": {t.label} {t.confidence:.2f}' for t in self.texts[:1])
         return (
             f"{self.state}: produced {self.produced} ({self.rates[0]:.1f}/s), predicted {self.predicted} "
             f"({self.rates[1]:.1f}/s), unread {self.unread}, {self.latency()}, detections {self.detections}, "
-            f"dead letters {self.dead_lettered}"
+            f"dead letters {self.dead_lettered}{last}"
         )
 
     def latency(self) -> str:
@@ -141,12 +143,18 @@ def render(snapshot: Snapshot, places: str) -> Panel:
     facts.add_row("detections", f"{snapshot.detections}", "")
     facts.add_row("dead letters", f"{snapshot.dead_lettered}", f"consumer restarts {snapshot.restarts}")
     latest = Table.grid(padding=(0, 3))
-    for detection in snapshot.recent:
+    what = "texts" if snapshot.texts else "detections"
+    shown = [(each.label, each.confidence, _one_line(each.text)) for each in snapshot.texts]
+    for label, confidence, told in shown or snapshot.recent:
         # As text: a name in brackets would be read as markup.
-        texts = Text(printable(detection.label), "bold"), Text(printable(detection.file_path))
-        latest.add_row(texts[0], f"{detection.confidence:.2f}", texts[1])
-    if not snapshot.recent:
+        last = Text(printable(told), no_wrap=bool(shown), overflow="ellipsis" if shown else None)
+        latest.add_row(Text(printable(label), "bold"), f"{confidence:.2f}", last)
+    if not latest.row_count:
         latest.add_row("[dim]no detections yet[/dim]")
     title = f"velox up · {snapshot.state} · {snapshot.running_s:.0f} s"
     foot = Text(f"results in {places} · Ctrl-C drains and stops")
-    return Panel(Group(facts, Text("\nlast detections"), latest), title=title, subtitle=foot, title_align="left")
+    return Panel(Group(facts, Text(f"\nlast {what}"), latest), title=title, subtitle=foot, title_align="left")
+
+
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split()))

@@ -6,10 +6,12 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from typing import Final, NamedTuple
 
-from velox.core.envelope import CHECKSUM_HEADER, Codec, checksum, frame
+from velox.core.envelope import CHECKSUM_HEADER, Codec, checksum, wrap
+from velox.core.json_values import JsonForm
 from velox.core.letters import Content
 from velox.errors import Reason
 from velox.models import numbered
@@ -22,6 +24,8 @@ KEYS: Final = 64
 """Records share this many keys, in turn; order is looked at within each."""
 PAYLOADS: Final = 256
 """Payloads that are taken from a source, and then again: drawing each anew costs as much as predicting it."""
+JSON_FORM: Final = JsonForm(payload="base64")
+"""How the built-in model's payloads, which are no text, are written with CODEC=json."""
 _METADATA: Final = {"color_label": "numbered", "dtype": "jpeg"}
 _DIGITS: Final = re.compile("[0-9]{8}")
 
@@ -38,6 +42,8 @@ class Records:
     """What the payloads are; None = what the built-in model reads."""
     reads_images: bool = False
     """Whether the model that reads the source's payloads is the one that Velox trains: what it refuses is known."""
+    form: JsonForm = JSON_FORM
+    """How a value is laid out with CODEC=json."""
     poisoned: int = 0
     """Bad records among those built so far."""
     _ways: bytearray = field(default_factory=bytearray)
@@ -86,7 +92,7 @@ class Records:
     def twin(self, number: int) -> int:
         """Choose one number for all records with the same payload: whatever a model says of one, it has to of all."""
         if poison := self._poison_of(number):
-            return -1 - _WAYS[self.codec].index(poison)
+            return -1 - _ways(self.codec, self.form).index(poison)
         return number if self.source is None else number % max(1, len(self._payloads))
 
     def usual_bytes(self) -> int:
@@ -119,7 +125,7 @@ class Records:
 
     def _poison(self, number: int) -> "_Poison":
         """Make a record bad."""
-        ways = _WAYS[self.codec]
+        ways = _ways(self.codec, self.form)
         self.poisoned += 1
         way = self.poisoned % len(ways)
         self._ways.extend(bytes(max(0, number + 1 - len(self._ways))))
@@ -128,14 +134,13 @@ class Records:
 
     def _poison_of(self, number: int) -> "_Poison | None":
         way = self._ways[number] if number < len(self._ways) else 0
-        return _WAYS[self.codec][way - 1] if way else None
+        return _ways(self.codec, self.form)[way - 1] if way else None
 
     def _good(self, number: int) -> bytes:
         payload = self._good_payload(number)
-        if self.codec is Codec.RAW:
-            return payload
         shape = numbered.label(number).partition("_")[2] if self.source is None else "unknown"
-        return frame({**_METADATA, "shape_label": shape, "timestamp": time.time(), "number": number}, payload)
+        metadata = {**_METADATA, "shape_label": shape, "timestamp": time.time(), "number": number}
+        return wrap(metadata, payload, self.codec, self.form)
 
     def _good_payload(self, number: int) -> bytes:
         if self.source is None:
@@ -164,19 +169,31 @@ def _flipped(value: bytes) -> bytes:
 
 _HTML: Final = b"<html>no image</html>"
 _TRUNCATED: Final = numbered.payload(0)[:400]
-_WAYS: Final = {
-    Codec.FRAMED: (
-        _Poison(Reason.BAD_ENVELOPE, b"\x00\x00"),
-        _Poison(Reason.BAD_METADATA, struct.pack(">I", 5) + b"{nope"),
-        _Poison(Reason.EMPTY, frame(_METADATA, b"")),
-        _Poison(Reason.NOT_AN_IMAGE, frame(_METADATA, _HTML), _HTML),
-        _Poison(Reason.UNDECODABLE, frame(_METADATA, _TRUNCATED), _TRUNCATED),
+
+
+@cache
+def _ways(codec: Codec, form: JsonForm) -> tuple[_Poison, ...]:
+    """List the ways in which a record of a codec can be bad."""
+
+    def wrapped(payload: bytes) -> bytes:
+        return wrap(_METADATA, payload, codec, form)
+
+    before = {
+        Codec.FRAMED: (
+            _Poison(Reason.BAD_ENVELOPE, b"\x00\x00"),
+            _Poison(Reason.BAD_METADATA, struct.pack(">I", 5) + b"{nope"),
+        ),
+        Codec.RAW: (),
+        Codec.JSON: (
+            _Poison(Reason.BAD_ENVELOPE, b"{nope"),
+            _Poison(Reason.BAD_METADATA, b'{"": "not the field of the payload"}'),
+        ),
+    }
+    is_text = codec is Codec.JSON and form.payload == "text"
+    return (
+        *before[codec],
+        _Poison(Reason.EMPTY, wrapped(b"")),
+        _Poison(Reason.NOT_AN_IMAGE, wrapped(_HTML), _HTML),
+        *(() if is_text else (_Poison(Reason.UNDECODABLE, wrapped(_TRUNCATED), _TRUNCATED),)),
         _Poison(Reason.CHECKSUM_MISMATCH, None),
-    ),
-    Codec.RAW: (
-        _Poison(Reason.EMPTY, b""),
-        _Poison(Reason.NOT_AN_IMAGE, _HTML, _HTML),
-        _Poison(Reason.UNDECODABLE, _TRUNCATED, _TRUNCATED),
-        _Poison(Reason.CHECKSUM_MISMATCH, None),
-    ),
-}
+    )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from velox.core.envelope import Codec
 from velox.errors import SystemUnavailableError
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.topics import HEADROOM_BYTES, ensure_topic, remove_topics
@@ -110,6 +111,8 @@ def establish(settings: Settings, plan: Plan, run: str, bootstrap: str | None) -
         changed["group_instance_id"] = f"verify-{run}"
     if not plan.own_model:
         changed |= {"model": _MODEL, "target_labels": LABELS[:1], "confidence_threshold": 0.0, "device": "cpu"}
+        if settings.codec is Codec.JSON:  # what the built-in model reads is no text
+            changed["json_payload"] = "base64"
     if set(sinks) <= {"disk"}:
         changed |= {"target_labels": ("*",), "confidence_threshold": 0.0}
     return Premises(plan, settings.model_copy(update=changed), changed, own=True)

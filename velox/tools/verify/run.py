@@ -67,7 +67,8 @@ def run(settings: Settings, plan: Plan) -> int:
         premises = establish(settings, plan, run_id, bootstrap)
         source = None if premises.is_built_in else open_source(premises.settings, premises.settings.source)
         reads_images = premises.settings.is_model_ours
-        records = Records(run_id, premises.settings.codec, plan.poison, source, reads_images=reads_images)
+        codec, form = premises.settings.codec, premises.settings.json_form
+        records = Records(run_id, codec, plan.poison, source, reads_images=reads_images, form=form)
         premises.prepare()
         try:
             with _Run(premises, records, log_file, stop) as one:

@@ -1,0 +1,120 @@
+"""One suite over sinks that take outcomes: what the writer may rely on, and what they may rely on."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from examples.failure_report import FailureReport
+from tests.fakes import FakeOutcomeSink, make_record
+from tests.results import make_results
+from velox.errors import Reason, SinkUnavailableError
+from velox.records import Failure, Outcome
+from velox.settings import Settings
+from velox.sinks.sink import OutcomeSink, Sink
+
+
+class Rig(Protocol):
+    """A sink, and what it has heard."""
+
+    sink: OutcomeSink
+
+    def heard(self) -> dict[str, str]:
+        """By id: the label, or the reason of the failure; the last counts."""
+
+
+class ReportRig:
+    """The example for users."""
+
+    def __init__(self) -> None:
+        self.sink: OutcomeSink = FailureReport(Settings())
+
+    def heard(self) -> dict[str, str]:
+        said = [json.loads(line) for line in Path("outcomes.jsonl").read_text().splitlines()]
+        return {each["id"]: each.get("failed") or each["label"] for each in said}
+
+
+class FakeRig:
+    """What the writer is tested with."""
+
+    def __init__(self) -> None:
+        self._fake = FakeOutcomeSink()
+        self.sink: OutcomeSink = self._fake  # type: ignore[assignment] # one class plays sinks of every kind
+
+    def heard(self) -> dict[str, str]:
+        return {
+            each.id: each.reason.value if isinstance(each, Failure) else each.prediction.label
+            for batch in self._fake.batches
+            for each in batch
+        }
+
+
+RIGS: dict[str, Callable[[], Rig]] = {"failure_report": ReportRig, "fake": FakeRig}
+
+
+@pytest.fixture(params=RIGS)
+def rig(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    monkeypatch.chdir(tmp_path)
+    return RIGS[request.param]()
+
+
+def failure(offset: int, reason: Reason = Reason.UNDECODABLE) -> Failure:
+    return Failure(make_record(offset), reason, "no", 1700000000.0)
+
+
+def batch(count: int = 6) -> list[Outcome]:
+    return [failure(100 + n) if n % 2 else result for n, result in enumerate(make_results(count))]
+
+
+def expected(outcomes: list[Outcome]) -> dict[str, str]:
+    return {each.id: "undecodable" if isinstance(each, Failure) else "red_circle" for each in outcomes}
+
+
+def test_it_says_that_it_takes_outcomes_and_is_a_sink(rig: Rig) -> None:
+    sink: Sink = rig.sink
+    assert sink.takes == "outcomes"
+    assert sink.name
+
+
+def test_results_and_failures_are_taken_in_one_batch(rig: Rig) -> None:
+    rig.sink.open()
+    rig.sink.write(batch())
+    assert rig.heard() == expected(batch())
+
+
+def test_the_same_batch_twice_says_the_same(rig: Rig) -> None:
+    rig.sink.open()
+    rig.sink.write(batch())
+    rig.sink.write(batch())
+    assert rig.heard() == expected(batch())
+
+
+def test_the_last_outcome_of_an_id_counts(rig: Rig) -> None:
+    rig.sink.open()
+    (result,) = make_results(1)
+    rig.sink.write([result])
+    rig.sink.write([Failure(result.record, Reason.RESULT_REFUSED, "too large", 1.0)])
+    assert rig.heard() == {result.id: "result_refused"}
+
+
+def test_it_may_be_closed_twice_and_opened_again(rig: Rig) -> None:
+    rig.sink.close()
+    rig.sink.open()
+    rig.sink.close()
+    rig.sink.close()
+    rig.sink.open()
+    rig.sink.write(batch())
+    assert rig.heard() == expected(batch())
+
+
+def test_the_example_says_when_it_cannot_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = FailureReport(Settings())
+    assert list(tmp_path.iterdir()) == [], "making it touches nothing"
+    (tmp_path / "outcomes.jsonl").mkdir()
+    with pytest.raises(SinkUnavailableError, match="free space"):
+        sink.open()
+    with pytest.raises(SinkUnavailableError, match=r"outcomes\.jsonl"):
+        sink.write(batch())
