@@ -194,8 +194,7 @@ class FakeModel:
 class FakeKafka:
     """A member of the group that owns two partitions: gives out prepared messages, and remembers what it is told."""
 
-    def __init__(self, _settings: Settings | None = None, listener: Rebalanced | None = None) -> None:
-        self.listener = listener
+    def __init__(self, _settings: Settings | None = None) -> None:
         self.ready: list[Message] = []
         self.asked_for: list[int] = []
         self.paused = False
@@ -219,11 +218,15 @@ class FakeKafka:
         self.listened += 1
 
     def subscribe(
-        self, on_committed: Callable[[Mapping[Partition, int]], None], *, is_stopping: Callable[[], bool]
+        self,
+        listener: Rebalanced,
+        on_committed: Callable[[Mapping[Partition, int]], None],
+        *,
+        is_stopping: Callable[[], bool],
     ) -> None:
         self._on_committed = on_committed
-        if self.listener is not None and not is_stopping():
-            self.listener.assigned(dict.fromkeys(self.owned, 0))
+        if not is_stopping():
+            listener.assigned(dict.fromkeys(self.owned, 0))
 
     def membership(self) -> str:
         return "a member of this generation"

@@ -11,6 +11,7 @@ from tests.fakes import FakeClock, make_record
 from velox.consumer import drain as draining
 from velox.consumer.drain import Ending, drain, shut_down
 from velox.consumer.flight import Flight
+from velox.consumer.stages import Stages
 from velox.core.circuit import Circuit
 from velox.core.deadline import Deadline
 from velox.records import Partition
@@ -92,7 +93,8 @@ class Bench:
         drain(cast("Any", self), self.flight, self.deadline, self.stop)
 
     def shut_down(self) -> Ending:
-        return shut_down(cast("Any", self), self.flight, self.writer, self.processes, self.deadline)
+        stages = Stages(dispatcher=self.processes, writer=self.writer, flight=self.flight)
+        return shut_down(cast("Any", self), stages, self.deadline)
 
     def _end_processes(self, deadline: Deadline) -> bool:
         self.journal.append("end processes")

@@ -11,11 +11,14 @@ from velox.consumer import fetcher as fetching
 from velox.consumer.dispatch import Dispatcher
 from velox.consumer.fetcher import Fetcher
 from velox.consumer.flight import Flight
+from velox.consumer.stages import Stages
 from velox.consumer.writer import Writer
+from velox.core import admission
 from velox.core.circuit import Circuit
 from velox.core.envelope import frame
 from velox.core.idleness import Cause
 from velox.errors import InferenceFailedError, Reason, VeloxError
+from velox.kafka.client import KafkaClient
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Answered, Partition
 from velox.settings import Settings
@@ -52,24 +55,19 @@ class Bench:
         self.metrics = ConsumerMetrics()
         circuit = Circuit(ratio=0, window=10, run=2)
         self.flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes, circuit=circuit)
-        self.fetcher = Fetcher(
-            settings,
-            self.metrics,
-            cast("Dispatcher", self.dispatcher),
-            cast("Writer", self.writer),
-            self.flight,
+        stages = Stages(
+            dispatcher=cast("Dispatcher", self.dispatcher), writer=cast("Writer", self.writer), flight=self.flight
         )
-        self.fetcher.kafka = cast("Any", self.kafka)
+        self.fetcher = Fetcher(settings, self.metrics, cast("KafkaClient", self.kafka), stages)
 
     def finish(self, *offsets: int) -> None:
         self.flight.done([r for r in self.dispatcher.records if r.position.offset in offsets])
 
 
 @pytest.fixture(autouse=True)
-def _without_kafka_and_without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "KafkaClient", lambda _settings, _listener: None)
+def _without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "POLL_S", 0)
-    monkeypatch.setattr(fetching, "_PATIENCE_S", -1)
+    monkeypatch.setattr(admission, "PATIENCE_S", -1)
 
 
 def test_what_is_fetched_is_in_flight_and_goes_to_the_dispatcher() -> None:
