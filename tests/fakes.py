@@ -1,7 +1,7 @@
 """Stand-ins for what is slow, remote or hard to break: a clock, sinks, Kafka, a dead-letter topic and a model."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, Literal, cast
@@ -20,10 +20,17 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # ex
 from velox.core.deadline import Deadline
 from velox.core.idleness import Cause
 from velox.core.offsets import Gap
-from velox.errors import BadRecordError, BrokerUnavailableError, Reason, SinkUnavailableError, VeloxError
+from velox.errors import (
+    BadRecordError,
+    BrokerUnavailableError,
+    BucketUnavailableError,
+    Reason,
+    SinkUnavailableError,
+    VeloxError,
+)
 from velox.kafka.client import Rebalanced
 from velox.kafka.transactions import Transaction
-from velox.records import Answered, Headers, ModelInfo, Partition, Position, Prediction, Record, Result
+from velox.records import Answered, Headers, ModelInfo, Partition, Pointer, Position, Prediction, Record, Result
 from velox.settings import InferenceSettings, Settings
 
 FAKE_MODEL = ModelInfo("fake", "1", ("red_circle", "green_square"), "cpu")
@@ -130,6 +137,63 @@ class FakeDeadLetters:
 
     def close(self) -> None:
         self.closed = True
+
+
+class FakeBucket:
+    """Objects in memory, which come when the test lets them, or not at all."""
+
+    name = "photos"
+
+    def __init__(self, **objects: bytes) -> None:
+        self.objects = dict(objects)
+        self.asked: list[str] = []
+        """The keys that were read, also in vain."""
+        self.slow: dict[str, threading.Event] = {}
+        """Keys whose object comes only when this is set."""
+        self.problem = ""
+        """Why it is down; empty while it is up."""
+        self.failures: dict[str, list[Exception]] = {}
+        """What reading a key raises, in this order, before it succeeds."""
+        self.opened = self.closed = False
+
+    def open(self) -> None:
+        self._check()
+        self.opened = True
+
+    def get(self, pointer: Pointer, *, most_bytes: int) -> bytes:
+        key = pointer.key
+        self.asked.append(key)
+        if key in self.slow:
+            assert self.slow[key].wait(60)
+        if self.failures.get(key):
+            raise self.failures[key].pop(0)
+        self._check()
+        if key not in self.objects:
+            raise BadRecordError(Reason.OBJECT_MISSING, key)
+        if len(self.objects[key]) > most_bytes:
+            raise BadRecordError(Reason.TOO_LARGE, key)
+        return self.objects[key]
+
+    def put(self, key: str, payload: bytes) -> Pointer:
+        self.objects[key] = payload
+        return Pointer(key=key, bucket=self.name)
+
+    def list(self, prefix: str = "") -> Iterator[Pointer]:
+        yield from (Pointer(key=key) for key in self.objects if key.startswith(prefix))
+
+    def link(self, key: str, *, for_s: float) -> str:
+        return f"fake:{key}?{for_s}"
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.objects.pop(key, None)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _check(self) -> None:
+        if self.problem:
+            raise BucketUnavailableError(self.problem)
 
 
 class FakePublisher:

@@ -128,7 +128,7 @@ class Production:
 
 def encode(item: Item, codec: Codec) -> bytes:
     """Build a record's value. What the source does not say itself is: made now, unlabelled, JPEG."""
-    if codec is Codec.RAW:
+    if codec in {Codec.RAW, Codec.KEY}:
         return item.payload
     known = {"timestamp": time.time(), "shape_label": "unknown", "color_label": "unknown", "dtype": "jpeg"}
     return frame({**known, **item.metadata}, item.payload)

@@ -87,7 +87,7 @@ class Record:
     @property
     def value(self) -> bytes:
         """Put the raw value together as it was in Kafka: what a dead letter carries."""
-        return self.head + self.payload if self.payload else self.head
+        return self.head if self.pointer or not self.payload else self.head + self.payload
 
 
 class Box(NamedTuple):

@@ -18,7 +18,7 @@ from velox import logs
 from velox.consumer import exactly_once, main, pipeline
 from velox.consumer import fetcher as fetching
 from velox.core import admission
-from velox.errors import ModelError, SettingsError
+from velox.errors import ModelError, Reason, SettingsError
 from velox.records import Partition
 from velox.settings import Settings
 from velox.sinks import kafka as kafka_sink
@@ -407,3 +407,40 @@ def test_exactly_once_takes_the_place_of_the_sink_kafka_and_of_the_commits(
     assert house.stored() == ["image_data-0-0", "image_data-0-1"], "the other sinks are written as ever"
     assert broker.committed[-1].offsets == {P0: 2}
     assert house.kafka.commits == house.kafka.commits_now == []
+
+
+def test_keys_become_results_when_their_objects_have_come_from_the_bucket(house: House) -> None:
+    photos = house.folder / "photos"
+    photos.mkdir()
+    (photos / "a.jpg").write_bytes(b"the object")
+    house.put(b"a.jpg", b"missing.jpg")
+    photos_url = photos.as_uri()
+    assert house.run(codec="key", bucket_url=photos_url, object_retry_s=0) == 0
+    assert [record.payload for record in house.dispatcher.records] == [b"the object"]
+    assert house.stored() == ["image_data-0-0"]
+    ((letter, error),) = house.dead_letters.letters
+    assert (letter.value, error.reason) == (b"missing.jpg", Reason.OBJECT_MISSING)
+    assert house.value("velox_bucket_up") == 1
+
+
+def test_a_bucket_that_is_not_there_keeps_it_unready_and_does_not_keep_it_from_ending(house: House) -> None:
+    house.put(b"a.jpg")
+    causes: set[str | None] = set()
+
+    def is_told() -> bool:
+        causes.add(house.probes[-1].ready())
+        return "blocked by bucket photos" in causes
+
+    house.ends_when = is_told
+    photos_url = (house.folder / "photos").as_uri()
+    assert house.run(codec="key", bucket_url=photos_url) == 0
+    assert house.value("velox_bucket_up") == 0
+
+
+def test_without_keys_no_bucket_is_opened(house: House) -> None:
+    house.put(b"one")
+    photos_url = (house.folder / "photos").as_uri()
+    assert house.run(bucket_url=photos_url) == 0
+    assert house.stored() == ["image_data-0-0"]
+    up = house.value("velox_bucket_up")
+    assert up != up, "there is none"  # noqa: PLR0124 - what NaN is

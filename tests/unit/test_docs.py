@@ -102,6 +102,7 @@ def test_every_cause_of_unreadiness_is_explained() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     causes = said - {"blocked by "} | {f"blocked by {name}" for name in (*PATHS, DeadLetters.name, "opening the sinks")}
+    causes.add("blocked by bucket ")
     assert said >= {"blocked by ", "circuit open: "}
     explained = {cause: f"`{cause}" if cause.endswith(" ") else f"`{cause}`" for cause in causes}
     assert {cause for cause, heading in explained.items() if heading not in OPERATIONS} == set()

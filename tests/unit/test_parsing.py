@@ -4,6 +4,7 @@ import json
 import struct
 import time
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
@@ -12,7 +13,7 @@ from velox.core.envelope import CHECKSUM_HEADER, Codec, checksum, frame
 from velox.errors import BadRecordError, Reason
 from velox.kafka.parsing import beside_bytes, parse, parse_all
 from velox.kafka.topics import HEADROOM_BYTES
-from velox.records import ID_HEADER, Headers, Omitted, Position, Record
+from velox.records import ID_HEADER, Headers, Omitted, Pointer, Position, Record
 
 METADATA = {"timestamp": 1700000000.5, "color_label": "red", "shape_label": "circle", "dtype": "jpeg"}
 KAFKA_S = 1700000099.0
@@ -224,9 +225,9 @@ def test_the_checksum_is_the_crc_32_that_other_languages_have_too() -> None:
 
 @pytest.mark.parametrize("codec", list(Codec))
 def test_one_flipped_bit_is_noticed_when_there_is_a_checksum(codec: Codec) -> None:
-    value = frame(METADATA, b"jpeg")
+    value = b"a.jpeg" if codec is Codec.KEY else frame(METADATA, b"jpeg")
     flipped = value[:-1] + bytes([value[-1] ^ 1])
-    assert good(flipped, codec=codec).payload.endswith(b"jpef"), "without a checksum nobody can know"
+    assert good(flipped, codec=codec).value.endswith(b"jpef"), "without a checksum nobody can know"
     record, error = bad(flipped, codec=codec, headers=[(CHECKSUM_HEADER, checksum(value))])
     assert error.reason is Reason.CHECKSUM_MISMATCH
     assert checksum(value).decode() in error.detail
@@ -243,3 +244,32 @@ def test_a_checksum_that_is_none_is_a_mismatch(odd: bytes | None) -> None:
 def test_repeated_headers_are_all_kept() -> None:
     headers = [("a", b"1"), ("a", None), ("a", b"\xff")]
     assert good(frame(METADATA, b"jpeg"), headers=headers).headers == headers
+
+
+def test_a_key_points_to_its_payload_and_is_what_a_dead_letter_carries() -> None:
+    record = good(b"warehouse/0001.jpg", codec=Codec.KEY)
+    assert record.pointer == Pointer(key="warehouse/0001.jpg")
+    assert (record.payload, record.value) == (b"", b"warehouse/0001.jpg")
+    whole = replace(record, payload=b"jpeg")
+    assert whole.value == b"warehouse/0001.jpg", "the payload was never in Kafka"
+
+
+def test_the_memory_of_a_pointer_counts() -> None:
+    value = json.dumps({"key": "x" * 500}).encode()
+    assert good(value, codec=Codec.KEY).size_bytes >= good(value, codec=Codec.RAW).size_bytes + 500
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"", Reason.EMPTY),
+        (b"../secret", Reason.FORBIDDEN_POINTER),
+        (b"{}", Reason.BAD_METADATA),
+        (b"\xff", Reason.BAD_METADATA),
+        (b"x" * (MAX_BYTES + 1), Reason.TOO_LARGE),
+    ],
+)
+def test_a_bad_pointer_is_refused_and_kept_as_it_was(value: bytes, reason: Reason) -> None:
+    record, error = bad(value, codec=Codec.KEY)
+    assert error.reason == reason
+    assert (record.pointer, record.value) == (None, value)

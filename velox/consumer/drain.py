@@ -50,17 +50,18 @@ def drain(fetcher: Fetcher, flight: Flight, deadline: Deadline, stop: StopReques
 
 
 def shut_down(fetcher: Fetcher, stages: Stages, deadline: Deadline) -> Ending:
-    """Close the processes, the sinks and Kafka, in the direction of flow.
+    """Close the bucket, the processes, the sinks and Kafka, in the direction of flow.
 
     What is done is committed; what is not will be read again.
     """
+    has_read = stages.downloads.close(deadline) if stages.downloads else True
     has_ended = stages.dispatcher.close(deadline)
     # Nothing in flight: nothing to write, and no reason to wait for a sink that is down. Otherwise time is up.
     stages.writer.abandon()
     has_written = stages.writer.close(deadline.left_s() + 1)
     stages.flight.settle()
     has_left, uncommitted = _leave(fetcher, stages.flight, deadline)
-    return Ending(stages.flight.records, uncommitted, hangs=not (has_ended and has_written and has_left))
+    return Ending(stages.flight.records, uncommitted, hangs=not (has_read and has_ended and has_written and has_left))
 
 
 def _leave(fetcher: Fetcher, flight: Flight, deadline: Deadline) -> tuple[bool, int]:

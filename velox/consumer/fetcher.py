@@ -170,6 +170,7 @@ class Fetcher:
             room=self._flight.room(),
             in_flight=self._flight.records,
             in_flight_bytes=self._flight.bytes,
+            downloading=self._stages.downloading,
             with_inference=self._stages.dispatcher.in_hand,
             hold=self._stages.hold,
             full_for_s=0.0 if self._full_since is None else monotonic() - self._full_since,

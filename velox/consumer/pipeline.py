@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from velox.buckets import bucket
 from velox.consumer.dispatch import Dispatcher
+from velox.consumer.downloads import Downloads
 from velox.consumer.exactly_once import ExactlyOnce
 from velox.consumer.fetcher import Fetcher
 from velox.consumer.flight import Flight
 from velox.consumer.stages import Stages
 from velox.consumer.writer import Writer
 from velox.core.circuit import Circuit
+from velox.core.envelope import Codec
 from velox.kafka.client import KafkaClient
 from velox.kafka.dead_letters import DeadLetters
 from velox.loading import load_class
@@ -29,15 +32,16 @@ class Pipeline:
 
 
 def build(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) -> Pipeline:
-    """Make the parts; each is given the one that a record goes to next, so the last of them comes first.
+    """Make the parts. Each is given the one that a record goes to next, so read it from below: the last comes first.
 
-    Kafka's client hands messages to the fetcher; that makes records of them and submits them to the dispatcher; what
+    Kafka's client hands messages to the fetcher; that makes records of them; the downloads give those a payload
+    that have only a pointer to one, where there is a bucket; the dispatcher hands them to the inference processes; what
     the inference processes answer goes to the writer; what the sinks have taken is done, and no longer in flight; and
     what is done, the fetcher commits.
 
     Raises:
-        VeloxError: a setting names what does not exist, or the driver refuses its configuration. The inference
-            processes are started last but one, and nothing that can fail comes after them.
+        VeloxError: a setting names what does not exist, or the driver refuses its configuration. Nothing that can fail
+            comes after the inference processes, which are started here and nobody else would end.
     """
     flight = Flight(
         max_records=settings.queue_size,
@@ -47,12 +51,18 @@ def build(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) 
         ),
     )
     kafka = KafkaClient(settings)
+    objects = bucket(settings) if settings.codec is Codec.KEY else None
     exactly_once = (
         ExactlyOnce(settings, metrics, flight.offsets, kafka) if settings.delivery == "exactly_once" else None
     )
     writer = Writer(settings, _sinks(settings, exactly_once), DeadLetters(settings), metrics, done=flight.done)
     dispatcher = Dispatcher(settings, devices, metrics, answered=writer.submit)
-    stages = Stages(dispatcher=dispatcher, writer=writer, exactly_once=exactly_once, flight=flight)
+    downloads = (
+        Downloads(settings, objects, flight, metrics, onward=dispatcher.submit, failed=writer.submit)
+        if objects
+        else None
+    )
+    stages = Stages(downloads=downloads, dispatcher=dispatcher, writer=writer, exactly_once=exactly_once, flight=flight)
     return Pipeline(kafka, Fetcher(settings, metrics, kafka, stages), stages)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from velox.consumer.dispatch import Dispatcher
+from velox.consumer.downloads import Downloads
 from velox.consumer.exactly_once import ExactlyOnce
 from velox.consumer.flight import Flight
 from velox.consumer.writer import Writer
@@ -16,6 +17,8 @@ from velox.records import Record
 class Stages:
     """The parts that take a record from the fetcher to its end, in the order in which it meets them."""
 
+    downloads: Downloads | None = None
+    """What reads payloads from a bucket, where there is one."""
     dispatcher: Dispatcher
     writer: Writer
     exactly_once: ExactlyOnce | None = None
@@ -24,23 +27,34 @@ class Stages:
     """What is in one of them."""
 
     def start(self) -> None:
-        """Begin to write; the inference processes have begun to load their models already."""
+        """Begin to read and to write; the inference processes have begun to load their models already."""
+        if self.downloads:
+            self.downloads.start()
         self.writer.start(self.dispatcher.is_behind)
 
     def submit(self, records: Sequence[Record]) -> None:
         """Take records in; never blocks."""
-        self.dispatcher.submit(records)
+        (self.downloads or self.dispatcher).submit(records)
+
+    @property
+    def downloading(self) -> int:
+        """Count the records whose payload is still in the bucket."""
+        return self.downloads.in_hand if self.downloads else 0
 
     @property
     def hold(self) -> Hold | None:
         """Say what forbids to fetch more: too many bad records, or a system that is down."""
         sink = self.writer.blocked_by or (self.exactly_once.blocked_by if self.exactly_once else None)
-        return hold(circuit=self.flight.circuit.cause, sink=sink, bucket=None)
+        return hold(circuit=self.flight.circuit.cause, sink=sink, bucket=self._bucket)
 
     @property
     def is_blocked(self) -> bool:
         """Say whether what is in flight waits for a system that is down."""
-        return self.writer.blocked_by is not None
+        return self.writer.blocked_by is not None or self._bucket is not None
+
+    @property
+    def _bucket(self) -> str | None:
+        return self.downloads.blocked_by if self.downloads else None
 
     def check(self) -> None:
         """Notice a part that cannot go on.
@@ -48,6 +62,9 @@ class Stages:
         Raises:
             VeloxError: it failed for good.
         """
+        if self.downloads and self.downloads.failure is not None:
+            msg = f"the downloads failed: {self.downloads.failure!r}"
+            raise VeloxError(msg) from self.downloads.failure
         if self.dispatcher.failure is not None:
             raise self.dispatcher.failure
         if self.writer.failure is not None:

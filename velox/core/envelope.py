@@ -27,6 +27,7 @@ class Codec(StrEnum):
 
     FRAMED = "framed"
     RAW = "raw"
+    KEY = "key"
 
 
 def frame(metadata: Metadata, payload: bytes) -> bytes:
@@ -93,4 +94,5 @@ def _raw(value: bytes) -> tuple[Metadata, bytes]:
 PARSERS: dict[Codec, Callable[[bytes], tuple[Metadata, bytes]]] = {
     Codec.FRAMED: unframe,
     Codec.RAW: _raw,
+    Codec.KEY: _raw,  # all there is in the record itself; what it says, core/pointers.py reads
 }

@@ -7,14 +7,17 @@ from typing import Final, NamedTuple, cast
 from confluent_kafka import Message
 
 from velox.core.envelope import PARSERS, Codec, ground_truth, verify
+from velox.core.pointers import read_pointer
 from velox.errors import BadRecordError, Reason
 from velox.kafka.topics import HEADROOM_BYTES
-from velox.records import UNLABELLED, Headers, Omitted, Position, Record, record_id
+from velox.records import UNLABELLED, Headers, Omitted, Pointer, Position, Record, record_id
 
 _RECORD_BYTES: Final = 700
 """What Python needs for a record besides what it carries, measured and rounded up."""
 _HEADER_BYTES: Final = 150
 """The same for each header: a name, a value, and a pair of them."""
+_POINTER_BYTES: Final = 300
+"""The same for a pointer, besides the characters of its key."""
 _CREDIBLE_S: Final = (946_684_800.0, 4_102_444_800.0)
 """From the year 2000 to 2100: a clock that was never set, or counts from its own start, is before."""
 _RESTAMPED_S: Final = 3600.0
@@ -28,6 +31,7 @@ class _Parts(NamedTuple):
     payload: bytes = b""
     ground_truth: str = UNLABELLED
     timestamp: object = None
+    pointer: Pointer | None = None
 
 
 def parse_all(
@@ -72,11 +76,12 @@ def parse(message: Message, *, codec: Codec, max_bytes: int, epoch: int = 0) -> 
         key=key,
         head=parts.head,
         payload=parts.payload,
+        pointer=parts.pointer,
         headers=headers,
         ground_truth=parts.ground_truth,
         produced_at=produced_at,
         timed_from=timed_from,
-        size_bytes=len(value) + beside_bytes(key, headers),
+        size_bytes=len(value) + beside_bytes(key, headers) + _pointer_bytes(parts.pointer),
         omitted=omitted,
     )
     return record, problem
@@ -106,6 +111,10 @@ def beside_bytes(key: bytes | None, headers: Headers) -> int:
         + len(key or b"")
         + sum(_HEADER_BYTES + len(name) + len(content or b"") for name, content in headers)
     )
+
+
+def _pointer_bytes(pointer: Pointer | None) -> int:
+    return _POINTER_BYTES + len(pointer.key) if pointer else 0
 
 
 def _position(message: Message) -> Position:
@@ -141,6 +150,8 @@ def _take_apart(value: bytes, headers: Headers, codec: Codec, max_bytes: int) ->
     if not value:
         raise BadRecordError(Reason.EMPTY, "the record has no value")
     verify(value, headers)
+    if codec is Codec.KEY:
+        return _Parts(value, pointer=read_pointer(value))
     metadata, payload = PARSERS[codec](value)
     if not payload:
         raise BadRecordError(Reason.EMPTY, "the record has no payload")

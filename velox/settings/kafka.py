@@ -24,7 +24,9 @@ class KafkaSettings(Group):
         "lz4", description="Compression of what is produced."
     )
     codec: Codec = Field(
-        Codec.FRAMED, description="Layout of a value: `framed` (length, JSON, payload) or `raw` (payload only)."
+        Codec.FRAMED,
+        description="Layout of a value: `framed` (length, JSON, payload), `raw` (payload only) or `key` (the payload "
+        "is an object in the bucket of `BUCKET_URL`, and the value its key).",
     )
 
 

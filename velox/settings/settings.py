@@ -4,6 +4,8 @@ from typing import Final, Self
 
 from pydantic import model_validator
 
+from velox.core.envelope import Codec
+from velox.settings.buckets import BucketSettings
 from velox.settings.kafka import GroupSettings, KafkaSettings, SecuritySettings
 from velox.settings.literals import TOPIC_CHARACTERS
 from velox.settings.model import ModelSettings, ProcessSettings
@@ -31,6 +33,7 @@ class Settings(
     SecuritySettings,
     GroupSettings,
     ProducerSettings,
+    BucketSettings,
     InferenceSettings,
     DeadLetterSettings,
     SinkSettings,
@@ -44,6 +47,16 @@ class Settings(
             raise ValueError(msg)
         if self.delivery == "exactly_once" and "kafka" not in self.sinks:
             msg = f"DELIVERY=exactly_once is about the results topic: add kafka to SINKS={','.join(self.sinks)}"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _payloads_can_be_found(self) -> Self:
+        if self.codec is Codec.KEY and not self.bucket_url:
+            msg = "CODEC=key: where are the objects? Set BUCKET_URL, as in file:///data/photos"
+            raise ValueError(msg)
+        if self.bucket_url and self.max_object_bytes > self.queue_bytes:
+            msg = f"QUEUE_BYTES={self.queue_bytes} holds no object of MAX_OBJECT_BYTES={self.max_object_bytes}"
             raise ValueError(msg)
         return self
 
@@ -78,6 +91,7 @@ SECTIONS = (
     KafkaSettings,
     SecuritySettings,
     GroupSettings,
+    BucketSettings,
     ProducerSettings,
     ShapeSettings,
     TrainingSettings,
