@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeBucket, make_record
-from velox.consumer import downloads
+from velox.consumer import downloads, wanted
 from velox.consumer.downloads import Downloads
 from velox.consumer.flight import Flight
 from velox.core.circuit import Circuit
@@ -83,7 +83,8 @@ Start = Callable[..., Bench]
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts downloads, and ends them after the test. Waits between tries are short."""
     begun: list[Bench] = []
-    monkeypatch.setattr(downloads, "backoff_s", lambda: iter(lambda: 0.001, None))
+    for module in (downloads, wanted):
+        monkeypatch.setattr(module, "backoff_s", lambda: iter(lambda: 0.001, None))
 
     def make(bucket: FakeBucket, **settings: Any) -> Bench:  # noqa: ANN401 - any setting
         bench = Bench(bucket, **settings)
@@ -248,14 +249,50 @@ def test_a_bucket_that_is_down_blocks_and_nothing_is_lost_or_given_up(
 def test_when_the_bucket_is_back_nobody_waits_for_a_back_off_that_had_grown_long(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "backoff_s", lambda: iter([3600.0]))
+    monkeypatch.setattr(wanted, "backoff_s", lambda: iter([3600.0]))
     bucket = FakeBucket(a=b"payload", b=b"payload")
-    bucket.failures["a"] = [BucketUnavailableError("a moment")]
     bench = start(bucket)
+    until(lambda: bench.blocked_by() is None)
+    bucket.problem = "no such folder"
     bench.submit(wanting(0, "a"))
     until(bench.blocked_by)
+    bucket.problem = ""
     bench.submit(wanting(1, "b"))
     until(lambda: len(bench.passed) == 2)
+
+
+def test_one_object_that_cannot_be_read_holds_up_no_other_and_is_read_when_it_can_be(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    bucket = FakeBucket(a=b"payload", **{f"o{number}": b"payload" for number in range(50)})
+    bucket.failures["a"] = [BucketUnavailableError("a bad sector")] * 1000
+    bench = start(bucket)
+    until(lambda: bench.blocked_by() is None)
+    bench.submit(wanting(0, "a"))
+    until(lambda: bucket.asked.count("a") >= 20)
+    assert bench.blocked_by() is None, "the bucket opens"
+    bench.submit(*(wanting(1 + number, f"o{number}") for number in range(50)))
+    bench.until_passed(50)
+    assert bench.blocked_by() is None
+    bucket.failures["a"] = []
+    bench.until_passed(51)
+    assert bench.failed == []
+    assert caplog.messages == ["bucket photos: object a: a bad sector; trying again"], "one line, not one a try"
+
+
+def test_a_bucket_that_opens_and_fails_for_one_object_after_the_other_is_down(start: Start) -> None:
+    bucket = FakeBucket(**{f"o{number}": b"payload" for number in range(5)})
+    bucket.failures = {key: [BucketUnavailableError("a bad disk")] * 100_000 for key in bucket.objects}
+    bench = start(bucket, downloads=4)
+    until(lambda: bench.blocked_by() is None)
+    bench.submit(*(wanting(number, f"o{number}") for number in range(4)))
+    until(lambda: len(bucket.asked) >= 40)
+    assert bench.blocked_by() is None
+    bench.submit(wanting(4, "o4"))
+    until(bench.blocked_by)
+    bucket.failures = {}
+    bench.until_passed(5)
+    assert bench.blocked_by() is None
 
 
 def test_a_bucket_that_is_not_there_at_the_start_is_waited_for(start: Start) -> None:
