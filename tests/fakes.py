@@ -1,7 +1,7 @@
 """Stand-ins for what is slow, remote or hard to break: a clock, sinks, Kafka, a dead-letter topic and a model."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,6 +23,7 @@ from velox.core.offsets import Gap
 from velox.errors import (
     BadRecordError,
     BrokerUnavailableError,
+    BucketUnavailableError,
     Reason,
     RefusedResultsError,
     SinkUnavailableError,
@@ -37,6 +38,7 @@ from velox.records import (
     ModelInfo,
     Outcome,
     Partition,
+    Pointer,
     Position,
     Prediction,
     Record,
@@ -173,6 +175,63 @@ class FakeDeadLetters:
         self.closed = True
 
 
+class FakeBucket:
+    """Objects in memory, which come when the test lets them, or not at all."""
+
+    name = "photos"
+
+    def __init__(self, **objects: bytes) -> None:
+        self.objects = dict(objects)
+        self.asked: list[str] = []
+        """The keys that were read, also in vain."""
+        self.slow: dict[str, threading.Event] = {}
+        """Keys whose object comes only when this is set."""
+        self.problem = ""
+        """Why it is down; empty while it is up."""
+        self.failures: dict[str, list[Exception]] = {}
+        """What reading a key raises, in this order, before it succeeds."""
+        self.opened = self.closed = False
+
+    def open(self) -> None:
+        self._check()
+        self.opened = True
+
+    def get(self, pointer: Pointer, *, most_bytes: int) -> bytes:
+        key = pointer.key
+        self.asked.append(key)
+        if key in self.slow:
+            assert self.slow[key].wait(60)
+        if self.failures.get(key):
+            raise self.failures[key].pop(0)
+        self._check()
+        if key not in self.objects:
+            raise BadRecordError(Reason.OBJECT_MISSING, key)
+        if len(self.objects[key]) > most_bytes:
+            raise BadRecordError(Reason.TOO_LARGE, key)
+        return self.objects[key]
+
+    def put(self, key: str, payload: bytes) -> Pointer:
+        self.objects[key] = payload
+        return Pointer(key=key, bucket=self.name)
+
+    def list(self, prefix: str = "") -> Iterator[Pointer]:
+        yield from (Pointer(key=key) for key in self.objects if key.startswith(prefix))
+
+    def link(self, key: str, *, for_s: float) -> str:
+        return f"fake:{key}?{for_s}"
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.objects.pop(key, None)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _check(self) -> None:
+        if self.problem:
+            raise BucketUnavailableError(self.problem)
+
+
 class FakePublisher:
     """Takes every record; the broker's answers are the test's to give."""
 
@@ -235,8 +294,7 @@ class FakeModel:
 class FakeKafka:
     """A member of the group that owns two partitions: gives out prepared messages, and remembers what it is told."""
 
-    def __init__(self, _settings: Settings | None = None, listener: Rebalanced | None = None) -> None:
-        self.listener = listener
+    def __init__(self, _settings: Settings | None = None) -> None:
         self.ready: list[Message] = []
         self.asked_for: list[int] = []
         self.paused = False
@@ -260,11 +318,15 @@ class FakeKafka:
         self.listened += 1
 
     def subscribe(
-        self, on_committed: Callable[[Mapping[Partition, int]], None], *, is_stopping: Callable[[], bool]
+        self,
+        listener: Rebalanced,
+        on_committed: Callable[[Mapping[Partition, int]], None],
+        *,
+        is_stopping: Callable[[], bool],
     ) -> None:
         self._on_committed = on_committed
-        if self.listener is not None and not is_stopping():
-            self.listener.assigned(dict.fromkeys(self.owned, 0))
+        if not is_stopping():
+            listener.assigned(dict.fromkeys(self.owned, 0))
 
     def membership(self) -> str:
         return "a member of this generation"

@@ -29,6 +29,7 @@ LAYERS = {
     "velox.signals": FOUNDATION,
     "velox.tether": FOUNDATION,
     "velox.failpoints": FOUNDATION,
+    "velox.buckets": ADAPTER,
     "velox.images": ADAPTER,
     "velox.kafka": ADAPTER,
     "velox.models": ADAPTER,
@@ -68,6 +69,7 @@ DRIVERS = {
     "confluent_kafka": {"velox.kafka"},
     "pymongo": {"velox.sinks.mongo"},
     "sqlite3": {"velox.sinks.sqlite", "velox.tools.up.results"},
+    "obstore": {"velox.buckets.store"},
     "torch": {"velox.models"},
     "torchvision": {"velox.models"},
     "openvino": {"velox.models.backends.openvino_backend"},
@@ -80,6 +82,12 @@ DRIVERS = {
     "structlog": {"velox.logs"},
 }
 """Who may import a library: one adapter each, so that the rest of the code never meets its types."""
+
+PARTS = {
+    *("KafkaClient", "Fetcher", "Downloads", "Dispatcher", "Writer", "DeadLetters", "Flight", "ExactlyOnce"),
+    *("Stages", "Pipeline"),
+}
+"""What a consumer consists of: made and connected in one place, so that a record's way can be read there."""
 
 ENVIRONMENT = {
     "velox.settings.environment": "reads the settings",
@@ -185,6 +193,17 @@ def test_only_its_adapter_imports_a_driver() -> None:
     assert wrong == []
 
 
+def test_only_the_pipeline_makes_the_parts_of_a_consumer() -> None:
+    made = {
+        (module.name, node.func.id)
+        for module in MODULES
+        if covers("velox.consumer", module.name)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in PARTS
+    }
+    assert made == {("velox.consumer.pipeline", part) for part in PARTS}
+
+
 def test_values_and_core_do_no_io() -> None:
     wrong = [
         f"{module.name} imports {imported}"
@@ -263,14 +282,24 @@ def test_the_fetcher_the_producer_and_the_cli_never_load_a_model_framework(entry
     assert library not in loaded_by(entry)
 
 
-@pytest.mark.parametrize("library", ["cv2", "numpy", "rich", "structlog", "pymongo", "sqlite3"])
+@pytest.mark.parametrize("library", ["cv2", "numpy", "rich", "structlog", "pymongo", "sqlite3", "obstore"])
 def test_the_fetcher_loads_a_sinks_driver_with_the_sink_and_no_images_at_all(library: str) -> None:
     assert library not in loaded_by("velox.consumer.main")
 
 
 @pytest.mark.parametrize(
     "library",
-    ["confluent_kafka", "pymongo", "bson", "sqlite3", "rich", "structlog", "prometheus_client", "http.server"],
+    [
+        "confluent_kafka",
+        "pymongo",
+        "bson",
+        "sqlite3",
+        "obstore",
+        "rich",
+        "structlog",
+        "prometheus_client",
+        "http.server",
+    ],
 )
 def test_an_inference_process_loads_no_driver_and_no_server(library: str) -> None:
     assert library not in loaded_by("velox.consumer.inference")
@@ -289,3 +318,7 @@ def test_what_is_looked_for_would_be_found(entry: str) -> None:
 def test_the_sinks_are_what_loads_their_drivers() -> None:
     assert "pymongo" in loaded_by("velox.sinks.mongo")
     assert "sqlite3" in loaded_by("velox.sinks.sqlite")
+
+
+def test_the_bucket_is_what_loads_its_library() -> None:
+    assert "obstore" in loaded_by("velox.buckets.store")

@@ -7,6 +7,7 @@ VeloxError
 ├── SourceError              a source cannot be read
 ├── SystemUnavailableError   a system is failing: wait and try again, never dead-letter
 │   ├── BrokerUnavailableError
+│   ├── BucketUnavailableError
 │   └── SinkUnavailableError
 ├── RefusedResultsError      a sink will never take some results: their records are dead-lettered
 ├── RewoundError             a partition began anew while its records were in flight
@@ -40,6 +41,8 @@ class Reason(StrEnum):
     RESULT_REFUSED = "result_refused"
     OUT_OF_MEMORY = "out_of_memory"
     KILLED_INFERENCE = "killed_inference"
+    FORBIDDEN_POINTER = "forbidden_pointer"
+    OBJECT_MISSING = "object_missing"
 
 
 class BadRecordError(VeloxError):
@@ -70,6 +73,10 @@ class SystemUnavailableError(VeloxError):
 
 class BrokerUnavailableError(SystemUnavailableError):
     """Kafka cannot be reached or refuses the operation for now."""
+
+
+class BucketUnavailableError(SystemUnavailableError):
+    """A bucket cannot be reached, or does not give an object now."""
 
 
 class SinkUnavailableError(SystemUnavailableError):

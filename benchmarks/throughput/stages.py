@@ -96,8 +96,8 @@ def of_path(settings: Settings, count: int) -> Costs:
 def poll_and_parse(settings: Settings, count: int) -> tuple[float, list[Record]]:
     """Time fetching and taking apart the topic's records, from when partitions are assigned; answer records, too."""
     listener = _Assignments()
-    client = KafkaClient(settings, listener)
-    client.subscribe(lambda _offsets: None)
+    client = KafkaClient(settings)
+    client.subscribe(listener, lambda _offsets: None)
     records: list[Record] = []
     deadline = Deadline(_WAIT_S)
     while len(records) < count:

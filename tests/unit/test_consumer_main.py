@@ -15,9 +15,10 @@ from prometheus_client import CollectorRegistry
 
 from tests.fakes import FakeBroker, FakeDeadLetters, FakeDispatcher, FakeKafka
 from velox import logs
-from velox.consumer import exactly_once, main
+from velox.consumer import exactly_once, main, pipeline
 from velox.consumer import fetcher as fetching
-from velox.errors import ModelError, SettingsError
+from velox.core import admission
+from velox.errors import ModelError, Reason, SettingsError
 from velox.records import Partition
 from velox.settings import Settings
 from velox.sinks import kafka as kafka_sink
@@ -73,8 +74,9 @@ class House:
         self._turns = count(1)
         self._signals = 0
         patches = {
-            (main, "Dispatcher"): self._dispatcher,
-            (main, "DeadLetters"): lambda _settings: self.dead_letters,
+            (pipeline, "KafkaClient"): lambda _settings: self.kafka,
+            (pipeline, "Dispatcher"): self._dispatcher,
+            (pipeline, "DeadLetters"): lambda _settings: self.dead_letters,
             (main, "ProbeServer"): self._probe_server,
             (main, "ensure_topic"): self._ensure_topic,
             (main, "return_large_blocks"): lambda: None,
@@ -83,9 +85,8 @@ class House:
             (logs, "configure"): lambda **how: self.log.update(how),
             (logging, "shutdown"): lambda: None,
             (os, "_exit"): self._exit,
-            (fetching, "KafkaClient"): self._client,
             (fetching, "POLL_S"): 0.001,
-            (fetching, "_PATIENCE_S"): -1,
+            (admission, "PATIENCE_S"): -1,
         }
         for (where, name), what in patches.items():
             monkeypatch.setattr(where, name, what)
@@ -134,18 +135,14 @@ class House:
             self._signals += 1
             signal.raise_signal(signal.SIGTERM)
 
-    def _dispatcher(self, *args: Any) -> FakeDispatcher:  # noqa: ANN401 - what a Dispatcher takes
+    def _dispatcher(self, *args: Any, **named: Any) -> FakeDispatcher:  # noqa: ANN401 - what a Dispatcher takes
         self.inherited = [os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")]
-        self.dispatchers.append(FakeDispatcher(*args))
+        self.dispatchers.append(FakeDispatcher(*args, **named))
         return self.dispatcher
 
     def _probe_server(self, port: int, registry: CollectorRegistry) -> FakeProbes:
         self.probes.append(FakeProbes(port, registry))
         return self.probes[-1]
-
-    def _client(self, _settings: Settings, listener: Any) -> FakeKafka:  # noqa: ANN401 - a Fetcher
-        self.kafka.listener = listener
-        return self.kafka
 
     def _ensure_topic(
         self,
@@ -264,13 +261,13 @@ def test_a_failure_ends_it_and_everything_is_closed_all_the_same(house: House) -
 
 
 def test_a_client_that_cannot_be_made_leaves_no_processes_behind(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(_settings: Settings) -> None:
         raise SettingsError("KAFKA_SSL_CA_LOCATION: no file")
 
-    monkeypatch.setattr(fetching, "KafkaClient", refuse)
+    monkeypatch.setattr(pipeline, "KafkaClient", refuse)
     with pytest.raises(SettingsError, match="KAFKA_SSL_CA_LOCATION"):
         house.run()
-    assert house.dispatcher.given_to_end_s == 0
+    assert house.dispatchers == [], "it is made before them"
     assert house.probes[-1].closed
 
 
@@ -417,3 +414,40 @@ def test_exactly_once_takes_the_place_of_the_sink_kafka_and_of_the_commits(
     assert house.stored() == ["image_data-0-0", "image_data-0-1"], "the other sinks are written as ever"
     assert broker.committed[-1].offsets == {P0: 2}
     assert house.kafka.commits == house.kafka.commits_now == []
+
+
+def test_keys_become_results_when_their_objects_have_come_from_the_bucket(house: House) -> None:
+    photos = house.folder / "photos"
+    photos.mkdir()
+    (photos / "a.jpg").write_bytes(b"the object")
+    house.put(b"a.jpg", b"missing.jpg")
+    photos_url = photos.as_uri()
+    assert house.run(codec="key", bucket_url=photos_url, object_retry_s=0) == 0
+    assert [record.payload for record in house.dispatcher.records] == [b"the object"]
+    assert house.stored() == ["image_data-0-0"]
+    ((letter, error),) = house.dead_letters.letters
+    assert (letter.value, error.reason) == (b"missing.jpg", Reason.OBJECT_MISSING)
+    assert house.value("velox_bucket_up") == 1
+
+
+def test_a_bucket_that_is_not_there_keeps_it_unready_and_does_not_keep_it_from_ending(house: House) -> None:
+    house.put(b"a.jpg")
+    causes: set[str | None] = set()
+
+    def is_told() -> bool:
+        causes.add(house.probes[-1].ready())
+        return "blocked by bucket photos" in causes
+
+    house.ends_when = is_told
+    photos_url = (house.folder / "photos").as_uri()
+    assert house.run(codec="key", bucket_url=photos_url) == 0
+    assert house.value("velox_bucket_up") == 0
+
+
+def test_without_keys_no_bucket_is_opened(house: House) -> None:
+    house.put(b"one")
+    photos_url = (house.folder / "photos").as_uri()
+    assert house.run(bucket_url=photos_url) == 0
+    assert house.stored() == ["image_data-0-0"]
+    up = house.value("velox_bucket_up")
+    assert up != up, "there is none"  # noqa: PLR0124 - what NaN is

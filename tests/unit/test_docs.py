@@ -12,6 +12,7 @@ import yaml
 from tests.fakes import make_record
 from tests.results import make_result
 from velox.consumer.fetcher import Fetcher
+from velox.core.admission import hold
 from velox.core.idleness import Cause
 from velox.core.letters import dead_letter_headers
 from velox.errors import BadRecordError, Reason
@@ -93,7 +94,7 @@ def test_every_alert_has_its_paragraph() -> None:
 
 
 def test_every_cause_of_unreadiness_is_explained() -> None:
-    sources = [textwrap.dedent(inspect.getsource(method)) for method in (Fetcher.ready, Fetcher._held_back)]
+    sources = [textwrap.dedent(inspect.getsource(method)) for method in (Fetcher.ready, hold)]
     said = {
         node.value
         for function in ast.parse("".join(sources)).body
@@ -102,6 +103,7 @@ def test_every_cause_of_unreadiness_is_explained() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     causes = said - {"blocked by "} | {f"blocked by {name}" for name in (*PATHS, DeadLetters.name, "opening the sinks")}
+    causes.add("blocked by bucket ")
     assert said >= {"blocked by ", "circuit open: "}
     explained = {cause: f"`{cause}" if cause.endswith(" ") else f"`{cause}`" for cause in causes}
     assert {cause for cause, heading in explained.items() if heading not in OPERATIONS} == set()

@@ -17,7 +17,7 @@ from velox.models.card import ModelCard
 from velox.settings import MIB, Settings
 from velox.settings.model import IMAGENET
 from velox.sinks.sink import Proof
-from velox.tools.doctor import checkup, kafka, machine, model, sinks, timing
+from velox.tools.doctor import bucket, checkup, kafka, machine, model, sinks, timing
 from velox.tools.doctor.checkup import bounded
 from velox.tools.doctor.findings import Finding, Level, error, ok, warning
 from velox.tools.doctor.report import Report
@@ -413,3 +413,22 @@ def test_json_has_every_finding(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer["findings"] == [
         {"family": "kafka", "level": "error", "what": "brokers", "value": "gone", "fix": "start them"}
     ]
+
+
+def test_a_bucket_that_can_be_read_is_right_and_an_empty_one_may_be_a_mistake(tmp_path: Path) -> None:
+    photos = Settings(codec="key", bucket_url=tmp_path.as_uri())
+    name = f"bucket {tmp_path.name}"
+    assert problems(bucket.find(photos)) == [(Level.WARNING, name)]
+    (tmp_path / "a.jpg").write_bytes(b"payload")
+    (found,) = bucket.find(photos)
+    assert (found.level, found.what) == (Level.OK, name)
+
+
+def test_a_bucket_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    nowhere = Settings(codec="key", bucket_url=(tmp_path / "photos").as_uri())
+    assert problems(bucket.find(nowhere)) == [(Level.ERROR, "bucket photos")]
+
+
+def test_payloads_in_the_records_leave_no_bucket_to_look_at(tmp_path: Path) -> None:
+    assert list(bucket.find(Settings(bucket_url=(tmp_path / "photos").as_uri()))) == []
+    assert "bucket" in checkup.CHECKS

@@ -11,6 +11,7 @@ from tests.fakes import FakeClock, make_record
 from velox.consumer import drain as draining
 from velox.consumer.drain import Ending, drain, shut_down
 from velox.consumer.flight import Flight
+from velox.consumer.stages import Stages
 from velox.core.circuit import Circuit
 from velox.core.deadline import Deadline
 from velox.records import Partition
@@ -40,7 +41,8 @@ class Bench:
         self.hangs: set[str] = set()
         """What does not return: ``commit_now``, ``close``."""
         self.is_over = threading.Event()
-        self.processes_end = self.writer_ends = True
+        self.has_bucket = False
+        self.downloads_end = self.processes_end = self.writer_ends = True
         self.while_writing: Callable[[], object] = lambda: None
         self.while_leaving: Callable[[], object] = lambda: None
         self.writers_time_s: float | None = None
@@ -81,6 +83,10 @@ class Bench:
         return _Called(self._leave)
 
     @property
+    def downloads(self) -> Any:  # noqa: ANN401 - the same
+        return _Called(self._end_downloads) if self.has_bucket else None
+
+    @property
     def processes(self) -> Any:  # noqa: ANN401 - the same
         return _Called(self._end_processes)
 
@@ -92,7 +98,13 @@ class Bench:
         drain(cast("Any", self), self.flight, self.deadline, self.stop)
 
     def shut_down(self) -> Ending:
-        return shut_down(cast("Any", self), self.flight, self.writer, self.processes, self.deadline)
+        stages = Stages(downloads=self.downloads, dispatcher=self.processes, writer=self.writer, flight=self.flight)
+        return shut_down(cast("Any", self), stages, self.deadline)
+
+    def _end_downloads(self, deadline: Deadline) -> bool:
+        self.journal.append("end downloads")
+        assert deadline is self.deadline
+        return self.downloads_end
 
     def _end_processes(self, deadline: Deadline) -> bool:
         self.journal.append("end processes")
@@ -232,9 +244,17 @@ def test_a_commit_that_is_refused_at_the_end_is_told(bench: Bench) -> None:
     assert bench.shut_down() == Ending(in_flight=1, uncommitted=2, hangs=False)
 
 
-@pytest.mark.parametrize("what", ["processes", "writer"])
+def test_downloads_end_first() -> None:
+    bench = Bench(FakeClock())
+    bench.has_bucket = True
+    bench.shut_down()
+    assert bench.journal[:2] == ["end downloads", "end processes"]
+
+
+@pytest.mark.parametrize("what", ["downloads", "processes", "writer"])
 def test_a_part_that_does_not_end_is_told(bench: Bench, what: str) -> None:
-    setattr(bench, f"{what}_end" if what == "processes" else f"{what}_ends", False)
+    bench.has_bucket = True
+    setattr(bench, f"{what}_ends" if what == "writer" else f"{what}_end", False)
     assert bench.shut_down().hangs
     assert bench.journal[-1].startswith("leave"), "the group is left all the same"
 

@@ -31,10 +31,6 @@ class MadeError(Exception):
     """Ends whoever makes a client: its configuration is known."""
 
 
-class Listener:
-    """Nobody rebalances."""
-
-
 Configuration = Callable[[Callable[[], object]], dict[str, Any]]
 
 
@@ -76,7 +72,7 @@ def without_callbacks(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_consumer_commits_only_what_it_is_told_to(configuration: Configuration) -> None:
-    config = configuration(lambda: client.KafkaClient(SETTINGS, Listener()))  # type: ignore[arg-type]  # never called
+    config = configuration(lambda: client.KafkaClient(SETTINGS))
     assert without_callbacks(config) == {
         **common("velox-consumer"),
         "enable.auto.commit": False,

@@ -43,7 +43,9 @@ def test_the_env_file_holds_the_defaults_but_for_the_host_of_mongodb(loaded: Set
 
 
 def test_the_settings_come_from_the_env_file(loaded: Settings) -> None:
-    optional = {name for name, value in loaded if value in ("", SecretStr(""))}  # an empty value counts as not given
+    optional = {
+        name for name, value in loaded if value in ("", (), SecretStr(""))
+    }  # an empty value counts as not given
     assert {origin for name, origin in settings.origins().items() if name not in optional} == {".env"}
 
 

@@ -37,8 +37,9 @@ class Bench:
         self.offsets = Offsets()
         self.member = FakeMember()
         self.metrics = ConsumerMetrics()
-        self.once = ExactlyOnce(Settings(sinks=("kafka",), delivery="exactly_once"), self.metrics, self.offsets)
-        self.once.through(cast("Any", self.member))
+        self.once = ExactlyOnce(
+            Settings(sinks=("kafka",), delivery="exactly_once"), self.metrics, self.offsets, cast("Any", self.member)
+        )
         self.broker = broker
 
     def fetch(self, partition: int, *offsets: int) -> None:

@@ -1,6 +1,7 @@
 """One turn of the fetcher's loop: what is fetched goes on, what is done is committed, what is blocked pauses."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -9,15 +10,19 @@ from confluent_kafka import Message
 from tests.fakes import FakeDispatcher, FakeKafka
 from velox.consumer import fetcher as fetching
 from velox.consumer.dispatch import Dispatcher
+from velox.consumer.downloads import Downloads
 from velox.consumer.fetcher import Fetcher
 from velox.consumer.flight import Flight
+from velox.consumer.stages import Stages
 from velox.consumer.writer import Writer
+from velox.core import admission
 from velox.core.circuit import Circuit
 from velox.core.envelope import frame
 from velox.core.idleness import Cause
 from velox.errors import InferenceFailedError, Reason, VeloxError
+from velox.kafka.client import KafkaClient
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import Answered, Partition
+from velox.records import Answered, Partition, Record
 from velox.settings import Settings
 
 P0, P1 = Partition("image_data", 0), Partition("image_data", 1)
@@ -41,10 +46,21 @@ class FakeWriter:
         self.answered.extend(answered)
 
 
+class FakeDownloads:
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.blocked_by: str | None = None
+        self.in_hand = 0
+        self.records: list[Record] = []
+
+    def submit(self, records: Sequence[Record]) -> None:
+        self.records.extend(records)
+
+
 class Bench:
     """A fetcher with fakes on all sides. Waits are cut to nothing; every turn commits."""
 
-    def __init__(self, **changes: Any) -> None:  # noqa: ANN401 - any setting
+    def __init__(self, *, downloads: FakeDownloads | None = None, **changes: Any) -> None:  # noqa: ANN401 - any setting
         settings = Settings(**{"batch_size": 8, "queue_size": 200, "commit_interval_s": 1e-9, **changes})
         self.kafka = FakeKafka()
         self.dispatcher = FakeDispatcher()
@@ -52,24 +68,22 @@ class Bench:
         self.metrics = ConsumerMetrics()
         circuit = Circuit(ratio=0, window=10, run=2)
         self.flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes, circuit=circuit)
-        self.fetcher = Fetcher(
-            settings,
-            self.metrics,
-            cast("Dispatcher", self.dispatcher),
-            cast("Writer", self.writer),
-            self.flight,
+        stages = Stages(
+            downloads=cast("Downloads | None", downloads),
+            dispatcher=cast("Dispatcher", self.dispatcher),
+            writer=cast("Writer", self.writer),
+            flight=self.flight,
         )
-        self.fetcher.kafka = cast("Any", self.kafka)
+        self.fetcher = Fetcher(settings, self.metrics, cast("KafkaClient", self.kafka), stages)
 
     def finish(self, *offsets: int) -> None:
         self.flight.done([r for r in self.dispatcher.records if r.position.offset in offsets])
 
 
 @pytest.fixture(autouse=True)
-def _without_kafka_and_without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "KafkaClient", lambda _settings, _listener: None)
+def _without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "POLL_S", 0)
-    monkeypatch.setattr(fetching, "_PATIENCE_S", -1)
+    monkeypatch.setattr(admission, "PATIENCE_S", -1)
 
 
 def test_what_is_fetched_is_in_flight_and_goes_to_the_dispatcher() -> None:
@@ -444,3 +458,56 @@ def test_a_sink_that_is_down_an_open_circuit_and_draining_are_what_is_lacking() 
     assert lack(bench) == Cause.CIRCUIT
     bench.fetcher.stop_fetching()
     assert lack(bench) == Cause.NO_WORK
+
+
+def test_with_a_bucket_what_is_fetched_goes_to_the_downloads_first() -> None:
+    downloads = FakeDownloads()
+    bench = Bench(downloads=downloads)
+    bench.kafka.ready = [message(0), message(1, value=b"\x00")]
+    bench.fetcher.step()
+    assert [record.position.offset for record in downloads.records] == [0]
+    assert bench.dispatcher.records == []
+    assert len(bench.writer.answered) == 1, "a bad record has nothing to download"
+
+
+def test_a_bucket_that_is_down_pauses_and_its_return_resumes() -> None:
+    downloads = FakeDownloads()
+    bench = Bench(downloads=downloads)
+    bench.fetcher.assigned({P0: 0})
+    bench.kafka.ready = [message(0)]
+    downloads.blocked_by = "bucket photos"
+    assert lack(bench) == Cause.DOWNLOAD
+    assert bench.kafka.is_paused()
+    assert bench.fetcher.ready() == "blocked by bucket photos"
+    assert downloads.records == []
+    downloads.blocked_by = None
+    bench.fetcher.step()
+    assert bench.fetcher.ready() is None
+    assert [record.position.offset for record in downloads.records] == [0]
+
+
+def test_records_that_wait_for_their_payloads_are_a_lack_of_downloads() -> None:
+    downloads = FakeDownloads()
+    bench = Bench(downloads=downloads, batch_size=2, queue_size=4)
+    bench.kafka.ready = [message(offset) for offset in range(8)]
+    downloads.in_hand = 3
+    assert lack(bench) == Cause.DOWNLOAD
+
+
+def test_a_revocation_does_not_wait_for_a_bucket_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    downloads = FakeDownloads()
+    bench = Bench(downloads=downloads, revoke_wait_s=60)
+    bench.kafka.ready = [message(0)]
+    bench.fetcher.step()
+    downloads.blocked_by = "bucket photos"
+    monkeypatch.setattr(bench.flight, "wait", lambda _timeout_s: pytest.fail("it waits for a bucket that is down"))
+    bench.fetcher.revoked([P0])
+    assert bench.kafka.commits_now == [{}]
+
+
+def test_downloads_that_failed_end_it() -> None:
+    downloads = FakeDownloads()
+    bench = Bench(downloads=downloads)
+    downloads.failure = ValueError("a defect")
+    with pytest.raises(VeloxError, match="the downloads failed: ValueError"):
+        bench.fetcher.step()

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes import make_record
 from velox.consumer.flight import Flight
 from velox.core.circuit import Circuit
-from velox.records import Partition, Record
+from velox.records import Partition, Pointer, Record
 
 P0 = Partition("image_data", 0)
 
@@ -124,3 +124,47 @@ def test_bad_records_before_a_partition_went_are_not_in_a_row_with_those_after_i
         assert flight.offsets.committable() == {P0: offset + 1}
         flight.forget([P0])
     assert flight.circuit.cause is None
+
+
+def downloaded(flight: Flight, offset: int, payload_bytes: int) -> Record:
+    """A record of 10 bytes whose payload has come, as the flight was told."""
+    record = replace(sized(offset, 10), payload=b"", pointer=Pointer(key="a"))
+    flight.add(record)
+    whole = replace(record, payload=bytes(payload_bytes), size_bytes=10 + payload_bytes)
+    flight.downloaded(whole)
+    return whole
+
+
+def test_a_payload_that_was_downloaded_counts_until_its_record_is_done(flight: Flight) -> None:
+    whole = downloaded(flight, 0, 500)
+    assert flight.bytes == 510
+    flight.done([whole])
+    flight.settle()
+    assert (flight.records, flight.bytes) == (0, 0)
+
+
+def test_payloads_that_use_up_the_bytes_leave_no_room_for_another_until_one_is_done(flight: Flight) -> None:
+    wholes = [downloaded(flight, offset, 490) for offset in range(2)]
+    assert not flight.wait_for_room(0)
+    assert flight.room() == 0
+    woken = threading.Event()
+
+    def wait() -> None:
+        assert flight.wait_for_room(60)
+        woken.set()
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    assert not woken.wait(0.05)
+    flight.done(wholes[:1])
+    flight.settle()
+    waiter.join()
+    assert woken.is_set()
+
+
+def test_what_came_without_payloads_leaves_room_for_one(flight: Flight) -> None:
+    fill(flight, [sized(0, 2000)])
+    assert flight.room() == 0
+    assert flight.wait_for_room(0)
+    downloaded(flight, 1, 1)
+    assert not flight.wait_for_room(0)

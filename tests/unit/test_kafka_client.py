@@ -76,8 +76,8 @@ def driver(monkeypatch: pytest.MonkeyPatch, admin: FakeAdmin) -> ScriptedConsume
 
 def joined(driver: ScriptedConsumer, listener: Listener | None = None, **settings: Any) -> KafkaClient:  # noqa: ANN401 - any
     """A member of the group that owns partitions 0 and 1 from its next ``fetch`` on."""
-    client = KafkaClient(Settings(**settings), listener or Listener())
-    client.subscribe(lambda _offsets: None)
+    client = KafkaClient(Settings(**settings))
+    client.subscribe(listener or Listener(), lambda _offsets: None)
     rebalances = [lambda: driver.rebalance("on_assign", P0, P1)]
     driver.during_poll = lambda: rebalances.pop()() if rebalances else None
     return client
@@ -177,7 +177,7 @@ def test_a_broker_that_is_away_when_it_joins_is_waited_for(driver: ScriptedConsu
         driver.silent = len(tries) < 3
         return False
 
-    KafkaClient(Settings(), Listener()).subscribe(lambda _offsets: None, is_stopping=is_stopping)
+    KafkaClient(Settings()).subscribe(Listener(), lambda _offsets: None, is_stopping=is_stopping)
     assert len(tries) == 3
 
 
@@ -196,13 +196,13 @@ def test_an_error_that_is_fatal_for_the_client_ends_it(driver: ScriptedConsumer)
     """As the driver tells it: an error of its own, not the fatal one itself."""
     driver.messages = [Message(error=KafkaError(KafkaError._FATAL, "fenced by other consumer"))]
     with pytest.raises(VeloxError, match="fenced by other consumer; this member of the group cannot go on"):
-        KafkaClient(Settings(), Listener()).fetch(10, 0)
+        KafkaClient(Settings()).fetch(10, 0)
 
 
 def test_a_commit_that_is_answered_is_heard_of_at_once(driver: ScriptedConsumer) -> None:
     heard: list[Mapping[Partition, int]] = []
-    client = KafkaClient(Settings(), Listener())
-    client.subscribe(heard.append)
+    client = KafkaClient(Settings())
+    client.subscribe(Listener(), heard.append)
     driver.rebalance("on_assign", P0)
     client.commit_now({Partition("image_data", 0): 7, Partition("image_data", 1): 9})
     assert heard == [{Partition("image_data", 0): 7}], "only what is owned"
@@ -213,8 +213,8 @@ def test_a_commit_that_is_refused_is_not_heard_of_but_counted(
 ) -> None:
     heard: list[Mapping[Partition, int]] = []
     listener = Listener()
-    client = KafkaClient(Settings(), listener)
-    client.subscribe(heard.append)
+    client = KafkaClient(Settings())
+    client.subscribe(listener, heard.append)
     driver.rebalance("on_assign", P0)
     for code in (KafkaError.REQUEST_TIMED_OUT, KafkaError.REBALANCE_IN_PROGRESS):
         driver.refusal = KafkaException(KafkaError(code))
@@ -227,8 +227,8 @@ def test_a_commit_that_is_refused_is_not_heard_of_but_counted(
 
 def test_a_commit_within_a_revocation_stays_on_its_thread(driver: ScriptedConsumer) -> None:
     """The driver lets no other thread commit before the callback has returned."""
-    client = KafkaClient(Settings(), Listener())
-    client.subscribe(lambda _offsets: None)
+    client = KafkaClient(Settings())
+    client.subscribe(Listener(), lambda _offsets: None)
     driver.rebalance("on_assign", P0)
     client.commit_now({Partition("image_data", 0): 7})
     assert driver.committed_by == threading.get_ident()
@@ -251,7 +251,7 @@ def test_a_password_that_is_not_right_ends_the_consumer_but_not_once_it_was_let_
 def test_one_brokers_bad_certificate_does_not_end_the_consumer_but_is_told(
     driver: ScriptedConsumer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    KafkaClient(Settings(), Listener())
+    KafkaClient(Settings())
     driver.config["error_cb"](KafkaError(KafkaError._SSL, "certificate verify failed"))
     assert "check KAFKA_SSL_CA_LOCATION" in caplog.text
 
@@ -266,7 +266,7 @@ def test_it_joins_for_its_topic_and_leaves_when_it_is_closed(driver: ScriptedCon
 
 def test_a_member_that_gets_no_partitions_has_joined_all_the_same(driver: ScriptedConsumer) -> None:
     listener = Listener()
-    KafkaClient(Settings(), listener).subscribe(lambda _offsets: None)
+    KafkaClient(Settings()).subscribe(listener, lambda _offsets: None)
     driver.rebalance("on_assign")
     assert (listener.assignments, listener.starts) == (1, {})
 
@@ -308,7 +308,7 @@ def test_a_commit_in_the_background_is_heard_of_when_its_answer_is_here(driver: 
     listener = Listener()
     client = joined(driver, listener)
     client.fetch(10, 0)
-    client.subscribe(heard.append)
+    client.subscribe(listener, heard.append)
     client.commit({AT0: 7, AT1: 9, Partition("image_data", 2): 1})
     assert heard == []
     driver.refused = {1}
@@ -400,7 +400,7 @@ def test_a_partition_that_came_back_has_no_position_before_it_is_begun(driver: S
 
 
 def test_a_member_without_partitions_notices_that_the_topic_is_gone(driver: ScriptedConsumer, admin: FakeAdmin) -> None:
-    client = KafkaClient(Settings(), Listener())
+    client = KafkaClient(Settings())
     admin.refusal = KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
     assert client.look({}, is_reading=True) == {}
     with pytest.raises(RewoundError, match="image_data is gone"):
@@ -498,8 +498,8 @@ def test_where_a_group_is_to_begin_nowhere_the_driver_need_not_know_where_a_new_
 
 
 def test_what_keeps_it_from_its_group_can_be_asked_for(driver: ScriptedConsumer) -> None:
-    client = KafkaClient(Settings(), Listener())
-    client.subscribe(lambda _offsets: None)
+    client = KafkaClient(Settings())
+    client.subscribe(Listener(), lambda _offsets: None)
     assert client.problem is None
     driver.messages = [Message(error=KafkaError(KafkaError.INCONSISTENT_GROUP_PROTOCOL))]
     client.listen()
@@ -509,7 +509,7 @@ def test_what_keeps_it_from_its_group_can_be_asked_for(driver: ScriptedConsumer)
 
 
 def test_an_error_that_only_a_restart_mends_is_heard_while_it_waits_to_join(driver: ScriptedConsumer) -> None:
-    client = KafkaClient(Settings(), Listener())
+    client = KafkaClient(Settings())
     client.listen()
     driver.messages = [Message(error=KafkaError(KafkaError._FATAL, "fenced"))]
     with pytest.raises(VeloxError, match="fenced; this member of the group cannot go on"):

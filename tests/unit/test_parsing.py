@@ -4,6 +4,7 @@ import json
 import struct
 import time
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
@@ -13,7 +14,7 @@ from velox.core.json_values import JsonForm
 from velox.errors import BadRecordError, Reason
 from velox.kafka.parsing import beside_bytes, parse, parse_all
 from velox.kafka.topics import HEADROOM_BYTES
-from velox.records import ID_HEADER, Headers, Omitted, Position, Record
+from velox.records import ID_HEADER, Headers, Omitted, Pointer, Position, Record
 
 METADATA = {"timestamp": 1700000000.5, "color_label": "red", "shape_label": "circle", "dtype": "jpeg"}
 KAFKA_S = 1700000099.0
@@ -225,9 +226,10 @@ def test_the_checksum_is_the_crc_32_that_other_languages_have_too() -> None:
 
 @pytest.mark.parametrize("codec", list(Codec))
 def test_one_flipped_bit_is_noticed_when_there_is_a_checksum(codec: Codec) -> None:
-    value = {Codec.JSON: b'{"text": "jpeg"}'}.get(codec, frame(METADATA, b"jpeg"))
+    value = {Codec.JSON: b'{"text": "jpeg"}', Codec.KEY: b"a.jpeg"}.get(codec, frame(METADATA, b"jpeg"))
     flipped = value.replace(b"jpeg", b"jpef")
-    assert good(flipped, codec=codec).payload.endswith(b"jpef"), "without a checksum nobody can know"
+    record = good(flipped, codec=codec)
+    assert (record.payload or record.value).endswith(b"jpef"), "without a checksum nobody can know"
     record, error = bad(flipped, codec=codec, headers=[(CHECKSUM_HEADER, checksum(value))])
     assert error.reason is Reason.CHECKSUM_MISMATCH
     assert checksum(value).decode() in error.detail
@@ -296,3 +298,32 @@ def test_an_id_that_is_not_safe_is_not_used(unsafe: bytes) -> None:
 def test_the_header_comes_before_the_id_in_the_value() -> None:
     given = message(b'{"request_id": "r-7", "text": "a"}', headers=[(ID_HEADER, b"header")])
     assert parse(given, codec=Codec.JSON, json=FORM, max_bytes=MAX_BYTES)[0].id == "header"
+
+
+def test_a_key_points_to_its_payload_and_is_what_a_dead_letter_carries() -> None:
+    record = good(b"warehouse/0001.jpg", codec=Codec.KEY)
+    assert record.pointer == Pointer(key="warehouse/0001.jpg")
+    assert (record.payload, record.value) == (b"", b"warehouse/0001.jpg")
+    whole = replace(record, payload=b"jpeg")
+    assert whole.value == b"warehouse/0001.jpg", "the payload was never in Kafka"
+
+
+def test_the_memory_of_a_pointer_counts() -> None:
+    value = json.dumps({"key": "x" * 500}).encode()
+    assert good(value, codec=Codec.KEY).size_bytes >= good(value, codec=Codec.RAW).size_bytes + 500
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"", Reason.EMPTY),
+        (b"../secret", Reason.FORBIDDEN_POINTER),
+        (b"{}", Reason.BAD_METADATA),
+        (b"\xff", Reason.BAD_METADATA),
+        (b"x" * (MAX_BYTES + 1), Reason.TOO_LARGE),
+    ],
+)
+def test_a_bad_pointer_is_refused_and_kept_as_it_was(value: bytes, reason: Reason) -> None:
+    record, error = bad(value, codec=Codec.KEY)
+    assert error.reason == reason
+    assert (record.pointer, record.value) == (None, value)

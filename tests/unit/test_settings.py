@@ -373,6 +373,69 @@ def test_the_bytes_in_flight_have_to_hold_one_record(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
+    ("url", "name", "folder"),
+    [
+        ("file:///data/photos", "photos", "/data/photos"),
+        ("file:///data/my%20photos/", "my photos", "/data/my photos/"),
+        ("memory:///", "memory", ""),
+        ("", "", ""),
+    ],
+)
+def test_a_bucket_is_a_folder_or_memory(monkeypatch: pytest.MonkeyPatch, url: str, name: str, folder: str) -> None:
+    monkeypatch.setenv("BUCKET_URL", url)
+    loaded = settings.load()
+    assert (loaded.bucket_name, loaded.bucket_folder) == (name, folder)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("s3://photos", "s3:// is not supported yet"),
+        ("/data/photos", "write file:///folder"),
+        ("file://data/photos", "write file:///folder"),
+        ("file:///", "write file:///folder"),
+        ("file:///a?b", "write file:///folder"),
+        ("memory:///a", "memory:///"),
+        ("ftp://a/b", "is no bucket"),
+    ],
+)
+def test_what_is_no_bucket_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch, url: str, told: str) -> None:
+    monkeypatch.setenv("BUCKET_URL", url)
+    message = refusal()
+    assert message.startswith(f"BUCKET_URL={url}: ")
+    assert told in message
+
+
+def test_keys_need_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEC", "key")
+    assert refusal() == "CODEC=key: where are the objects? Set BUCKET_URL, as in file:///data/photos"
+    monkeypatch.setenv("BUCKET_URL", "file:///data/photos")
+    assert settings.load().codec is Codec.KEY
+
+
+@pytest.mark.parametrize(
+    ("allowed", "is_right"),
+    [("photos", True), ("photos/red,photos/green/", True), ("red", False), ("photos/../x", False), ("other/a", False)],
+)
+def test_only_places_in_the_bucket_can_be_allowed(
+    monkeypatch: pytest.MonkeyPatch, allowed: str, is_right: bool
+) -> None:
+    monkeypatch.setenv("BUCKET_URL", "file:///data/photos")
+    monkeypatch.setenv("BUCKETS_ALLOWED", allowed)
+    if is_right:
+        assert settings.load().buckets_allowed == tuple(allowed.split(","))
+    else:
+        assert f"BUCKETS_ALLOWED={allowed} is not in BUCKET_URL=file:///data/photos" in refusal()
+
+
+def test_the_bytes_in_flight_have_to_hold_one_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUEUE_BYTES", "11000000")
+    assert settings.load().queue_bytes == 11_000_000, "without a bucket there are no objects"
+    monkeypatch.setenv("BUCKET_URL", "file:///data/photos")
+    assert refusal() == "QUEUE_BYTES=11000000 holds no object of MAX_OBJECT_BYTES=20971520"
+
+
+@pytest.mark.parametrize(
     ("name", "hint"), [("VELOX_BATCHSIZE", "BATCH_SIZE"), ("VELOX_KAFKA_TOPIC", "KAFKA_TOPIC"), ("VELOX_X", "velox")]
 )
 def test_an_unknown_name_with_our_prefix_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:

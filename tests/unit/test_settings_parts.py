@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from velox.settings import InferenceSettings, Settings
+from velox.settings.buckets import BucketSettings
 from velox.settings.secrets import secret_fields
 
 SECRET = "hunter2"  # noqa: S105 - made up
@@ -17,6 +18,12 @@ def test_what_inference_processes_get_holds_no_secret_and_no_address() -> None:
     assert not secret_fields(InferenceSettings)
     assert SECRET.encode() not in pickle.dumps(part)
     assert b"broker.example" not in pickle.dumps(part)
+
+
+def test_what_inference_processes_get_says_nothing_of_buckets() -> None:
+    part = Settings(codec="key", bucket_url="file:///data/photos").part(InferenceSettings)
+    assert set(BucketSettings.model_fields).isdisjoint(InferenceSettings.model_fields)
+    assert b"photos" not in pickle.dumps(part)
 
 
 def test_a_part_has_the_values_of_the_whole_and_what_follows_from_them() -> None:

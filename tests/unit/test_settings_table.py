@@ -41,7 +41,7 @@ def test_every_setting_says_what_it_means() -> None:
         ("SHAPES", '| `["circle", "square"]` |'),
         ("COLORS_NAME", "| `COLORS_RED=(0, 0, 255)`, `COLORS_GREEN=(0, 255, 0)` |"),
         ("DRAIN_S", "number, > 0, ≤ 3600 |"),
-        ("CODEC", "| `framed`, `raw`, `json` |"),
+        ("CODEC", "| `framed`, `raw`, `json`, `key` |"),
         ("MONGO_URI", "| text, secret |"),
         ("SOURCE_LOOP", "| `false` |"),
     ],

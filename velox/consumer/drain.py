@@ -5,10 +5,9 @@ import threading
 from typing import NamedTuple
 
 from velox import failpoints
-from velox.consumer.dispatch import Dispatcher
 from velox.consumer.fetcher import Fetcher
 from velox.consumer.flight import Flight
-from velox.consumer.writer import Writer
+from velox.consumer.stages import Stages
 from velox.core.deadline import Deadline
 from velox.signals import StopRequest
 
@@ -50,18 +49,19 @@ def drain(fetcher: Fetcher, flight: Flight, deadline: Deadline, stop: StopReques
         fetcher.step()
 
 
-def shut_down(fetcher: Fetcher, flight: Flight, writer: Writer, dispatcher: Dispatcher, deadline: Deadline) -> Ending:
-    """Close the processes, the sinks and Kafka, in the direction of flow.
+def shut_down(fetcher: Fetcher, stages: Stages, deadline: Deadline) -> Ending:
+    """Close the bucket, the processes, the sinks and Kafka, in the direction of flow.
 
     What is done is committed; what is not will be read again.
     """
-    has_ended = dispatcher.close(deadline)
+    has_read = stages.downloads.close(deadline) if stages.downloads else True
+    has_ended = stages.dispatcher.close(deadline)
     # Nothing in flight: nothing to write, and no reason to wait for a sink that is down. Otherwise time is up.
-    writer.abandon()
-    has_written = writer.close(deadline.left_s() + 1)
-    flight.settle()
-    has_left, uncommitted = _leave(fetcher, flight, deadline)
-    return Ending(flight.records, uncommitted, hangs=not (has_ended and has_written and has_left))
+    stages.writer.abandon()
+    has_written = stages.writer.close(deadline.left_s() + 1)
+    stages.flight.settle()
+    has_left, uncommitted = _leave(fetcher, stages.flight, deadline)
+    return Ending(stages.flight.records, uncommitted, hangs=not (has_read and has_ended and has_written and has_left))
 
 
 def _leave(fetcher: Fetcher, flight: Flight, deadline: Deadline) -> tuple[bool, int]:

@@ -63,14 +63,15 @@ class ExactlyOnce:
     transaction, one after the other, has a thread of its own, so that polling goes on meanwhile.
     """
 
-    def __init__(self, settings: Settings, metrics: ConsumerMetrics, offsets: Offsets) -> None:
+    def __init__(self, settings: Settings, metrics: ConsumerMetrics, offsets: Offsets, kafka: KafkaClient) -> None:
+        """Commit as this member of the group."""
         self.name = "kafka"
         self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"
         self._extras = Extras.of(settings)
         self._settings = settings
         self._metrics = metrics
         self._offsets = offsets
-        self._kafka: KafkaClient | None = None
+        self._kafka = kafka
         self._topic = results_topic(settings)
         self._limit_bytes = settings.max_message_bytes
         self._limit_s = settings.session_timeout_ms / 1000 + _GRACE_S
@@ -86,10 +87,6 @@ class ExactlyOnce:
         own = uuid4().hex if settings.group_instance_id == "none" else settings.group_instance_id
         self._producer_name = f"velox-{settings.kafka_consumer_group}-{own}"
         self._producer = TransactionalProducer(settings, self._producer_name)
-
-    def through(self, kafka: KafkaClient) -> None:
-        """Commit as this member of the group."""
-        self._kafka = kafka
 
     def open(self) -> None:
         """Create the topic when it is missing, and register the producer."""
@@ -160,8 +157,6 @@ class ExactlyOnce:
         self._settle()
 
     def _begin(self, offsets: Mapping[Partition, int]) -> None:
-        if self._kafka is None:
-            return
         owned = self._kafka.owned
         new = {p: range(self._offsets.start(p), offset) for p, offset in offsets.items() if p in owned}
         new = {partition: span for partition, span in new.items() if span}

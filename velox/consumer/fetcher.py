@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 
 from velox import failpoints
-from velox.consumer.dispatch import Dispatcher
 from velox.consumer.exactly_once import ExactlyOnce
-from velox.consumer.flight import Flight
-from velox.consumer.writer import Writer
+from velox.consumer.stages import Stages
+from velox.core.admission import Decision, Situation, decide
 from velox.core.deadline import Deadline
 from velox.core.idleness import Cause
-from velox.errors import BadRecordError, VeloxError
+from velox.errors import BadRecordError
 from velox.kafka.client import KafkaClient
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.membership import REQUEST_S
@@ -24,8 +23,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 """Longest single wait for Kafka: how soon a signal or a stored result is noticed on an idle system."""
-_PATIENCE_S = 0.5
-"""A full flight is waited for this long before partitions are paused: a pause throws the prefetch away."""
 _LIVE_MARGIN_S = 60.0
 """A turn of the loop takes seconds, besides a revocation and a commit that hangs, which have limits of their own."""
 _TICK_S = 1.0
@@ -35,25 +32,14 @@ _TICK_S = 1.0
 class Fetcher:
     """One loop over Kafka. ``step`` is one turn of it; the other parts work on threads and processes of their own."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        metrics: ConsumerMetrics,
-        dispatcher: Dispatcher,
-        writer: Writer,
-        flight: Flight,
-        exactly_once: ExactlyOnce | None = None,
-    ) -> None:
-        self.kafka = KafkaClient(settings, self)
-        self._exactly_once = exactly_once
-        if exactly_once is not None:
-            exactly_once.through(self.kafka)
+    def __init__(self, settings: Settings, metrics: ConsumerMetrics, kafka: KafkaClient, stages: Stages) -> None:
+        """Fetch from ``kafka``, and give what is fetched to the stages."""
+        self.kafka = kafka
         self.revoke_wait_s = settings.revoke_wait_s
         self._settings = settings
         self._metrics = metrics
-        self._dispatcher = dispatcher
-        self._writer = writer
-        self._flight = flight
+        self._stages = stages
+        self._flight = stages.flight
         self._joined = False
         self._was_warm = False
         self._draining = False
@@ -72,7 +58,7 @@ class Fetcher:
     @property
     def commits(self) -> KafkaClient | ExactlyOnce:
         """What commits offsets."""
-        return self._exactly_once or self.kafka
+        return self._stages.exactly_once or self.kafka
 
     def step(self) -> None:
         """Take one turn: note what is done, commit, fetch what there is room for, hand it over.
@@ -81,20 +67,21 @@ class Fetcher:
             VeloxError: something failed for good; end the process and let it be started again.
         """
         self._turned_at = monotonic()
-        self._check()
+        self._stages.check()
         self._flight.settle()
         self._note_circuit()
         self._act_on_time()
-        room = self._room()
-        self._dispatcher.lacks_because(self._lack(room))
-        if room == 0 and not self._paused:
+        decision = decide(self._situation(), batch_size=self._settings.batch_size, queue_size=self._settings.queue_size)
+        self._pause_or_resume(decision)
+        self._stages.dispatcher.lacks_because(decision.lack)
+        if decision.fetch == 0 and not self._paused:
             self._flight.wait(POLL_S)
             return
-        self._has_read = self._has_read or room > 0
-        messages = self.kafka.fetch(max(1, room), POLL_S)
+        self._has_read = self._has_read or decision.fetch > 0
+        messages = self.kafka.fetch(max(1, decision.fetch), POLL_S)
         if not messages:
             return
-        self._dispatcher.lacks_because(Cause.FETCH)
+        self._stages.dispatcher.lacks_because(Cause.FETCH)
         failpoints.reach("after_fetch")
         codec, form, most = self._settings.codec, self._settings.json_form, self._settings.max_message_bytes
         self._take_in(parse_all(messages, codec=codec, json=form, max_bytes=most, epoch=self._flight.offsets.epoch))
@@ -116,13 +103,14 @@ class Fetcher:
         """Say why records are not being processed, None when they are."""
         if self._draining:
             return "draining"
-        self._was_warm = self._was_warm or self._dispatcher.is_warm
-        if not self._was_warm or not self._dispatcher.ready_processes:
+        dispatcher = self._stages.dispatcher
+        self._was_warm = self._was_warm or dispatcher.is_warm
+        if not self._was_warm or not dispatcher.ready_processes:
             return "loading the model"
         if not self._joined and (problem := self.kafka.problem):
             return f"no partitions assigned: {problem}"
-        if held := self._held_back():
-            return held
+        if hold := self._stages.hold:
+            return hold.why
         if not self._joined:
             return "no partitions assigned"
         return f"damaged batch: {_places(damaged)}" if (damaged := self.kafka.damaged) else None
@@ -138,7 +126,7 @@ class Fetcher:
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Give partitions up: wait a bounded time for their records in flight, commit what is done, forget the rest."""
         deadline = Deadline(self.revoke_wait_s)
-        while self._flight.offsets.in_flight(partitions) and not deadline.has_passed() and not self._writer.blocked_by:
+        while self._flight.offsets.in_flight(partitions) and not deadline.has_passed() and not self._stages.is_blocked:
             self._flight.wait(POLL_S)
             self._flight.settle()
         left = self._flight.offsets.in_flight(partitions)
@@ -173,55 +161,32 @@ class Fetcher:
             else:
                 bad.append(Answered(record, error))
         if good:
-            self._dispatcher.submit(good)
+            self._stages.submit(good)
         if bad:
-            self._writer.submit(bad)
+            self._stages.writer.submit(bad)
 
-    def _check(self) -> None:
-        if self._dispatcher.failure is not None:
-            raise self._dispatcher.failure
-        if self._writer.failure is not None:
-            msg = f"the writer failed: {self._writer.failure!r}"
-            raise VeloxError(msg) from self._writer.failure
+    def _situation(self) -> Situation:
+        return Situation(
+            room=self._flight.room(),
+            in_flight=self._flight.records,
+            in_flight_bytes=self._flight.bytes,
+            downloading=self._stages.downloading,
+            with_inference=self._stages.dispatcher.in_hand,
+            hold=self._stages.hold,
+            full_for_s=0.0 if self._full_since is None else monotonic() - self._full_since,
+            is_draining=self._draining,
+            has_joined=self._joined,
+            is_behind=self._is_behind,
+        )
 
-    def _room(self) -> int:
-        """Count the records to fetch now, pausing and resuming the partitions as that asks for."""
-        # Wait for a whole hand-over's room: fetching record by record costs twice as much.
-        enough = min(2 * self._settings.batch_size, self._settings.queue_size)
-        room = self._flight.room()
-        room = room if room >= enough else 0
-        held = self._held_back()
-        if room and not held and not self._draining:
+    def _pause_or_resume(self, decision: Decision) -> None:
+        if decision.fetch:
             self._full_since = None
             self._resume()
-            return min(room, 4 * self._settings.batch_size)
-        self._full_since = self._full_since or monotonic()
-        if held:
-            self._pause(held)
-        elif monotonic() - self._full_since > _PATIENCE_S:
-            self._pause(f"{self._flight.records} records, {self._flight.bytes} bytes in flight")
-        return 0
-
-    def _lack(self, room: int) -> Cause:
-        """Say why inference processes that have no work get none now."""
-        if self._draining:
-            return Cause.NO_WORK
-        if self._flight.circuit.cause:
-            return Cause.CIRCUIT
-        if self._held_back():
-            return Cause.SINK
-        if room:
-            if self._is_behind is None and self._joined:
-                return Cause.LAG_UNKNOWN
-            return Cause.FETCH if self._is_behind or not self._joined else Cause.NO_WORK
-        return Cause.QUEUE_SIZE if 2 * self._dispatcher.in_hand > self._flight.records else Cause.SINK
-
-    def _held_back(self) -> str | None:
-        """Say what forbids to fetch more: too many bad records, or a sink that is down."""
-        if self._flight.circuit.cause:
-            return f"circuit open: {self._flight.circuit.cause}"
-        blocked = self._writer.blocked_by or (self._exactly_once and self._exactly_once.blocked_by)
-        return f"blocked by {blocked}" if blocked else None
+        else:
+            self._full_since = self._full_since or monotonic()
+            if decision.pause:
+                self._pause(decision.pause)
 
     def _note_circuit(self) -> None:
         if self._flight.circuit.cause and not self._is_circuit_open:

@@ -1,4 +1,4 @@
-"""The consumer's life: build its parts, turn until told to stop, drain."""
+"""The consumer's life: start, step until told to stop, drain."""
 
 import logging
 import os
@@ -13,27 +13,19 @@ from time import monotonic
 
 from velox import __version__, failpoints, logs
 from velox.allocator import return_large_blocks
-from velox.consumer.dispatch import Dispatcher
 from velox.consumer.drain import Ending, drain, shut_down
-from velox.consumer.exactly_once import ExactlyOnce
-from velox.consumer.fetcher import Fetcher
-from velox.consumer.flight import Flight
 from velox.consumer.liveness import Liveness
+from velox.consumer.pipeline import build
 from velox.consumer.probes import ProbeServer
 from velox.consumer.topology import decode_threads, placements, prepare_environment
-from velox.consumer.writer import Writer
-from velox.core.circuit import Circuit
 from velox.core.deadline import Deadline
 from velox.kafka.client import KafkaClient
-from velox.kafka.dead_letters import DeadLetters, dead_letter_topic
+from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.topics import HEADROOM_BYTES, ensure_topic
-from velox.loading import load_class
 from velox.metrics.consumer import ConsumerMetrics
 from velox.settings import Settings
 from velox.signals import StopRequest
-from velox.sinks import paths
 from velox.sinks.kafka import results_topic
-from velox.sinks.sink import Sink
 
 log = logging.getLogger(__name__)
 
@@ -79,40 +71,24 @@ def _consume(
     settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics, probes: ProbeServer, stop: StopRequest
 ) -> tuple[float, Ending]:
     """Build the parts, turn until told to stop, drain; answer when draining began, and what was left."""
-    circuit = Circuit(
-        ratio=settings.dead_letter_ratio, window=settings.dead_letter_window, run=settings.dead_letter_run
-    )
-    flight = Flight(max_records=settings.queue_size, max_bytes=settings.queue_bytes, circuit=circuit)
-    exactly_once = ExactlyOnce(settings, metrics, flight.offsets) if settings.delivery == "exactly_once" else None
-    writer = Writer(settings, _sinks(settings, exactly_once), DeadLetters(settings), metrics, flight.done)
-    dispatcher = Dispatcher(settings, devices, metrics, writer.submit)
+    pipeline = build(settings, devices, metrics)
+    kafka, fetcher, stages = pipeline.kafka, pipeline.fetcher, pipeline.stages
     deadline = Deadline(0)
     try:
-        fetcher = Fetcher(settings, metrics, dispatcher, writer, flight, exactly_once)
-    except BaseException:
-        dispatcher.close(deadline)  # its processes ignore signals, and nobody else would end them
-        raise
-    try:
-        probes.serve(live=Liveness(fetcher.live, dispatcher.stuck), ready=fetcher.ready)
-        writer.start(dispatcher.is_behind)
-        _ensure_topics(settings, fetcher.kafka, stop)
-        fetcher.kafka.subscribe(flight.offsets.committed, is_stopping=stop.is_made)
+        probes.serve(live=Liveness(fetcher.live, stages.dispatcher.stuck), ready=fetcher.ready)
+        stages.start()
+        _ensure_topics(settings, kafka, stop)
+        kafka.subscribe(fetcher, stages.flight.offsets.committed, is_stopping=stop.is_made)
         while not stop.is_made():
             fetcher.step()
         deadline = Deadline(settings.drain_s)
         started = monotonic()
-        drain(fetcher, flight, deadline, stop)
-        if flight.records:
+        drain(fetcher, stages.flight, deadline, stop)
+        if stages.flight.records:
             deadline = Deadline(0)
     finally:
-        ending = shut_down(fetcher, flight, writer, dispatcher, deadline)
+        ending = shut_down(fetcher, stages, deadline)
     return started, ending
-
-
-def _sinks(settings: Settings, exactly_once: ExactlyOnce | None) -> list[Sink]:
-    """Make them; exactly once takes the place of the sink that it has the name of."""
-    sinks: list[Sink] = [load_class(path)(settings) for path in paths(settings.sinks)]
-    return [exactly_once if exactly_once and sink.name == exactly_once.name else sink for sink in sinks]
 
 
 def _describe(settings: Settings, metrics: ConsumerMetrics) -> None:
@@ -121,6 +97,7 @@ def _describe(settings: Settings, metrics: ConsumerMetrics) -> None:
     metrics.in_flight_limit_records.set(settings.queue_size)
     metrics.in_flight_limit_bytes.set(settings.queue_bytes)
     metrics.batch_limit.set(settings.batch_size)
+    metrics.bucket_up.set(nan)
     metrics.storage_free.set_function(partial(_free_bytes, settings.storage_path))
 
 

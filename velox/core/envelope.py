@@ -13,9 +13,10 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from velox.core import json_values
 from velox.core.json_values import MAX_METADATA_BYTES, PLAIN_FORM, JsonForm
+from velox.core.pointers import read_pointer
 from velox.core.text import readable
 from velox.errors import BadRecordError, Reason, SettingsError
-from velox.records import Headers, Metadata
+from velox.records import Headers, Metadata, Pointer
 
 CHECKSUM_HEADER = "velox-crc32"
 MAX_HEADER_BYTES: Final = MAX_METADATA_BYTES
@@ -31,6 +32,7 @@ class Codec(StrEnum):
     FRAMED = "framed"
     RAW = "raw"
     JSON = "json"
+    KEY = "key"
 
 
 class Taken(NamedTuple):
@@ -42,6 +44,8 @@ class Taken(NamedTuple):
     """The payload is no part of the value as it is: it was written in another way there."""
     id: str = ""
     """What the producer calls the record, as the value says; not looked at yet."""
+    pointer: Pointer | None = None
+    """Where the payload is, when not in the value."""
     problem: BadRecordError | None = None
     """Why there is no payload, when the rest could be read."""
 
@@ -138,7 +142,16 @@ def _json(value: bytes, form: JsonForm = PLAIN_FORM, /) -> Taken:
     return Taken(found, payload, is_apart=True, id=identity)
 
 
-PARSERS: Final[Mapping[Codec, Parser]] = {Codec.FRAMED: _framed, Codec.RAW: _raw, Codec.JSON: _json}
+def _key(value: bytes, _json: JsonForm = PLAIN_FORM, /) -> Taken:
+    return Taken({}, b"", is_apart=True, pointer=read_pointer(value))
+
+
+PARSERS: Final[Mapping[Codec, Parser]] = {
+    Codec.FRAMED: _framed,
+    Codec.RAW: _raw,
+    Codec.JSON: _json,
+    Codec.KEY: _key,
+}
 
 
 def wrap(metadata: Metadata, payload: bytes, codec: Codec, form: JsonForm) -> bytes:
@@ -147,7 +160,7 @@ def wrap(metadata: Metadata, payload: bytes, codec: Codec, form: JsonForm) -> by
     Raises:
         SettingsError: payloads are to be text, and this is none.
     """
-    if codec is Codec.RAW:
+    if codec in {Codec.RAW, Codec.KEY}:
         return payload
     if codec is Codec.FRAMED:
         return frame(metadata, payload)

@@ -1,4 +1,17 @@
-"""Where the time of an inference process goes: it predicts, or it is idle for a cause."""
+"""Where the time of an inference process goes: it predicts, or it is idle for a cause.
+
+Who tells which cause, and when:
+
+- An inference process measures, of each batch, how long its records waited for others (BATCH_WAIT) and for the decoder
+  while the device did nothing (DECODE); both come with the batch's answers.
+- The dispatcher tells an ``Idleness``, one for each process, when a process has had work all the time (``worked``: what
+  neither of the two explains is HAND_OVER), when its last answer has come (``ran_out``), and, every quarter of a second
+  and before it is given work again, that it has had none (``starved``).
+- Why there was no work, only the fetcher knows. At each step ``core/admission.py`` decides it (DOWNLOAD, SINK,
+  QUEUE_SIZE, CIRCUIT, FETCH, NO_WORK or LAG_UNKNOWN), and the dispatcher keeps it in the one ``Lack`` that all
+  processes share; a starved process takes from it what has been lacking since it ran out.
+- What is told goes to ``velox_device_idle_seconds_total``. The dispatcher's lock guards all of this.
+"""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -17,6 +30,8 @@ class Cause(StrEnum):
     """Nothing more may be fetched: other inference processes have all that may be in flight."""
     SINK = "sink"
     """Nothing more may be fetched: what is predicted has not been stored yet, or a sink is down."""
+    DOWNLOAD = "download"
+    """Records are here, and their payloads are still in the bucket, or the bucket is down."""
     CIRCUIT = "circuit"
     """Nothing more is fetched: too much of it was bad."""
     HAND_OVER = "hand_over"

@@ -45,10 +45,10 @@ class KafkaClient:
     before the first commit would begin elsewhere, and lose or repeat what lies between.
     """
 
-    def __init__(self, settings: Settings, listener: Rebalanced) -> None:
+    def __init__(self, settings: Settings) -> None:
         """Make the client; nothing is fetched before ``subscribe``."""
         self._topic = settings.kafka_topic
-        self._listener = listener
+        self._listener: Rebalanced
         self._heeding = Heeding(settings)
         self._owned: set[Partition] = set()
         self._gone: set[Partition] = set()
@@ -79,11 +79,13 @@ class KafkaClient:
 
     def subscribe(
         self,
+        listener: Rebalanced,
         on_committed: Callable[[Mapping[Partition, int]], None],
         *,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         """Join the group; ``on_committed`` hears of the offsets the broker accepted."""
+        self._listener = listener
         self._on_committed = on_committed
         self._beginnings.survey(self._consumer, listen=self.listen, is_stopping=is_stopping)
         self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)

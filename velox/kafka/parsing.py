@@ -10,12 +10,14 @@ from velox.core.envelope import PARSERS, Codec, ground_truth, verify
 from velox.core.json_values import PLAIN_FORM, JsonForm
 from velox.errors import BadRecordError, Reason
 from velox.kafka.topics import HEADROOM_BYTES
-from velox.records import UNLABELLED, Headers, Omitted, Position, Record, record_id
+from velox.records import UNLABELLED, Headers, Omitted, Pointer, Position, Record, record_id
 
 _RECORD_BYTES: Final = 700
 """What Python needs for a record besides what it carries, measured and rounded up."""
 _HEADER_BYTES: Final = 150
 """The same for each header: a name, a value, and a pair of them."""
+_POINTER_BYTES: Final = 300
+"""The same for a pointer, besides the characters of its key."""
 _CREDIBLE_S: Final = (946_684_800.0, 4_102_444_800.0)
 """From the year 2000 to 2100: a clock that was never set, or counts from its own start, is before."""
 _RESTAMPED_S: Final = 3600.0
@@ -31,6 +33,7 @@ class _Parts(NamedTuple):
     timestamp: object = None
     id: str = ""
     is_apart: bool = False
+    pointer: Pointer | None = None
     problem: BadRecordError | None = None
 
 
@@ -81,11 +84,12 @@ def parse(
         head=parts.head,
         payload=parts.payload,
         is_apart=parts.is_apart,
+        pointer=parts.pointer,
         headers=headers,
         ground_truth=parts.ground_truth,
         produced_at=produced_at,
         timed_from=timed_from,
-        size_bytes=len(value) + (len(parts.payload) if parts.is_apart else 0) + beside_bytes(key, headers),
+        size_bytes=len(value) + beside_bytes(key, headers) + _apart_bytes(parts),
         omitted=omitted,
     )
     return record, problem
@@ -115,6 +119,12 @@ def beside_bytes(key: bytes | None, headers: Headers) -> int:
         + len(key or b"")
         + sum(_HEADER_BYTES + len(name) + len(content or b"") for name, content in headers)
     )
+
+
+def _apart_bytes(parts: _Parts) -> int:
+    """Count what has been made of a value and is no part of it."""
+    pointer_bytes = _POINTER_BYTES + len(parts.pointer.key) if parts.pointer else 0
+    return pointer_bytes + (len(parts.payload) if parts.is_apart else 0)
 
 
 def _position(message: Message) -> Position:
@@ -152,7 +162,7 @@ def _take_apart(value: bytes, headers: Headers, codec: Codec, json: JsonForm, ma
     verify(value, headers)
     taken = PARSERS[codec](value, json)
     payload, problem = taken.payload, taken.problem
-    if not payload and problem is None:
+    if not payload and taken.pointer is None and problem is None:
         problem = BadRecordError(Reason.EMPTY, "the record has no payload")
     return _Parts(
         head=value if problem or taken.is_apart else value[: -len(payload)],
@@ -161,6 +171,7 @@ def _take_apart(value: bytes, headers: Headers, codec: Codec, json: JsonForm, ma
         timestamp=taken.metadata.get("timestamp"),
         id=taken.id,
         is_apart=taken.is_apart,
+        pointer=taken.pointer,
         problem=problem,
     )
 

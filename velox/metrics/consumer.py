@@ -62,7 +62,8 @@ class ConsumerMetrics(Metrics):
     )
     stage = histogram(
         "velox_stage_seconds",
-        "Seconds a batch spends in a stage: queue (waiting for its process), decode, inference, sink (writing).",
+        "Seconds a batch spends in a stage: queue (waiting for its process), decode, inference, sink (writing); of an "
+        "object, download.",
         "The stage that grows is the bottleneck.",
         labels=("stage", "model"),
         buckets=_SHORT_S,
@@ -169,6 +170,27 @@ class ConsumerMetrics(Metrics):
         "Failed writes to a sink (or dead-letter topic) that will be tried again.",
         "The log names the error; consuming goes on by itself when the sink is back.",
         labels=("sink",),
+    )
+    object_bytes = counter(
+        "velox_object_bytes_total",
+        "Bytes of payloads read from the bucket.",
+        "Its rate is what the bucket and the network have to bear.",
+    )
+    objects_in_progress = gauge(
+        "velox_objects_in_progress",
+        "Objects that are being read from the bucket; at most DOWNLOADS.",
+        "At DOWNLOADS while devices are idle for `download`: raise DOWNLOADS, or use a nearer bucket.",
+    )
+    object_errors = counter(
+        "velox_object_errors_total",
+        "Reads of an object that failed, by reason: unavailable, or a reason of dead letters. Many are tried again.",
+        "unavailable: the log names the error. Others: see velox_dead_letters_total.",
+        labels=("reason",),
+    )
+    bucket_up = gauge(
+        "velox_bucket_up",
+        "1 when the bucket answered at the last try, else 0; NaN without BUCKET_URL.",
+        "0: the log and /readyz name the cause; it goes on by itself.",
     )
     restarts = counter(
         "velox_inference_restarts_total",

@@ -26,8 +26,8 @@ class KafkaSettings(Group):
     )
     codec: Codec = Field(
         Codec.FRAMED,
-        description="Layout of a value: `framed` (length, JSON, payload), `raw` (payload only) or `json` (an object; "
-        "one of its fields is the payload).",
+        description="Layout of a value: `framed` (length, JSON, payload), `raw` (payload only), `json` (an object; one "
+        "of its fields is the payload) or `key` (of an object in the bucket of `BUCKET_URL`, which is the payload).",
     )
     json_field: str = Field(
         "text", min_length=1, max_length=1000, description="With CODEC=`json`, the field that is the payload."

@@ -4,6 +4,8 @@ from typing import Final, Self
 
 from pydantic import model_validator
 
+from velox.core.envelope import Codec
+from velox.settings.buckets import BucketSettings
 from velox.settings.kafka import GroupSettings, KafkaSettings, SecuritySettings
 from velox.settings.literals import TOPIC_CHARACTERS
 from velox.settings.model import ModelSettings, ProcessSettings
@@ -31,6 +33,7 @@ class Settings(
     SecuritySettings,
     GroupSettings,
     ProducerSettings,
+    BucketSettings,
     InferenceSettings,
     DeadLetterSettings,
     SinkSettings,
@@ -48,6 +51,16 @@ class Settings(
         if self.is_text and "disk" in self.sinks:
             msg = f"SINKS={','.join(self.sinks)}: disk keeps images, and JSON_PAYLOAD=text says that there are none"
             raise ValueError(f"{msg}; leave disk out, or set JSON_PAYLOAD=base64 if they are")
+        return self
+
+    @model_validator(mode="after")
+    def _payloads_can_be_found(self) -> Self:
+        if self.codec is Codec.KEY and not self.bucket_url:
+            msg = "CODEC=key: where are the objects? Set BUCKET_URL, as in file:///data/photos"
+            raise ValueError(msg)
+        if self.bucket_url and self.max_object_bytes > self.queue_bytes:
+            msg = f"QUEUE_BYTES={self.queue_bytes} holds no object of MAX_OBJECT_BYTES={self.max_object_bytes}"
+            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -81,6 +94,7 @@ SECTIONS = (
     KafkaSettings,
     SecuritySettings,
     GroupSettings,
+    BucketSettings,
     ProducerSettings,
     ShapeSettings,
     TrainingSettings,

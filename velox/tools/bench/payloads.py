@@ -48,6 +48,6 @@ def _newest(settings: Settings, count: int) -> list[bytes]:
             parse(message, codec=settings.codec, json=settings.json_form, max_bytes=settings.max_message_bytes)
             for message in observer.read(last)
         )
-        return [record.payload for record, error in parsed if error is None][:count]
+        return [record.payload for record, error in parsed if error is None and record.payload][:count]
     finally:
         observer.close()

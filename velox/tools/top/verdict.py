@@ -28,6 +28,10 @@ _IDLE: Final = {
         "a sink is the bottleneck: what is predicted is not stored yet",
         "make the sink faster, or ask less of it: STORE=detections; the consumer's log names one that is down",
     ),
+    Cause.DOWNLOAD: (
+        "the bucket is the bottleneck: records are here, and their payloads are not",
+        "raise DOWNLOADS, or use a nearer bucket; the consumer's log names one that is down",
+    ),
     Cause.CIRCUIT: (
         "the circuit is open: too many records were bad",
         "read some with `velox dlq list`, mend the cause, start the consumer again",

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from velox.core.envelope import Codec
 from velox.errors import SettingsError
 from velox.settings import Settings
 
@@ -66,7 +67,7 @@ class Plan:
         """Refuse what makes no sense.
 
         Raises:
-            SettingsError: an argument, or two that contradict each other; the message names them.
+            SettingsError: an argument or a setting, or two that contradict each other; the message names them.
         """
         bounds = {
             "--count": (self.count, 1, MAX_COUNT),
@@ -76,6 +77,8 @@ class Plan:
             "--kill-inference": (self.kill_inference, 0, MAX_FAULTS),
             "--rebalance": (self.rebalance, 0, MAX_FAULTS),
         }
+        if settings.codec is Codec.KEY:
+            raise SettingsError("CODEC=key: verify makes payloads, and no objects; run it with CODEC=raw")
         for name, (value, least, most) in bounds.items():
             if not least <= value <= most:
                 raise SettingsError(f"{name} {value:g}: must be from {least} to {most}")

@@ -1,0 +1,270 @@
+"""What every bucket keeps to, wherever its objects are."""
+
+import errno
+import hashlib
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from obstore.exceptions import GenericError
+
+from velox.buckets import bucket as made
+from velox.buckets.bucket import Bucket
+from velox.errors import BadRecordError, BucketUnavailableError, Reason, SettingsError
+from velox.records import Pointer
+from velox.settings import Settings
+
+MOST = 1_000_000
+KEYS = ("a.jpg", "red/0001.jpg", "red/deep/er/0001.jpg", "a b+c%20d*?.jpg", "größe/日本.png", "..a", "x" * 200)
+
+
+def a_folder(folder: Path) -> str:
+    (folder / "photos").mkdir()
+    return (folder / "photos").as_uri()
+
+
+EXAMPLES: dict[str, Callable[[Path], str]] = {"file": a_folder, "memory": lambda _folder: "memory:///"}
+
+
+def opened(url: str, **settings: object) -> Bucket:
+    bucket = made(Settings(bucket_url=url, **settings))  # type: ignore[arg-type]  # any setting
+    assert bucket is not None
+    bucket.open()
+    return bucket
+
+
+@pytest.fixture(params=EXAMPLES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return EXAMPLES[request.param](tmp_path)
+
+
+@pytest.fixture
+def bucket(url: str) -> Bucket:
+    return opened(url)
+
+
+def read(bucket: Bucket, key: str, *, most_bytes: int = MOST) -> bytes:
+    return bucket.get(Pointer(key=key), most_bytes=most_bytes)
+
+
+def refused(bucket: Bucket, pointer: Pointer, *, most_bytes: int = MOST) -> Reason:
+    with pytest.raises(BadRecordError) as caught:
+        bucket.get(pointer, most_bytes=most_bytes)
+    assert caught.value.detail.isprintable()
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_what_was_put_is_got_and_listed_under_its_key(bucket: Bucket, key: str) -> None:
+    payload = key.encode() * 1000
+    pointer = bucket.put(key, payload)
+    assert pointer == Pointer(
+        key=key, bucket=bucket.name, size_bytes=len(payload), sha256=hashlib.sha256(payload).hexdigest()
+    )
+    assert bucket.get(pointer, most_bytes=MOST) == payload
+    assert list(bucket.list()) == [Pointer(key=key, bucket=bucket.name, size_bytes=len(payload))]
+
+
+def test_an_object_is_replaced_whole(bucket: Bucket) -> None:
+    bucket.put("a", b"a long first version")
+    bucket.put("a", b"second")
+    assert read(bucket, "a") == b"second"
+
+
+def test_an_empty_object_is_empty_bytes(bucket: Bucket) -> None:
+    bucket.put("a", b"")
+    assert read(bucket, "a") == b""
+
+
+@pytest.mark.parametrize("key", ["nothing", "there/nothing", "there", "a.jpg/below", "y" * 300])
+def test_what_is_not_there_is_missing_and_no_fault_of_the_bucket(bucket: Bucket, key: str) -> None:
+    bucket.put("a.jpg", b"payload")
+    bucket.put("there/a.jpg", b"payload")
+    assert refused(bucket, Pointer(key=key)) == Reason.OBJECT_MISSING
+    assert read(bucket, "a.jpg") == b"payload"
+
+
+@pytest.mark.parametrize(
+    ("size", "sha256", "is_right"),
+    [
+        (7, "", True),
+        (6, "", False),
+        (8, "", False),
+        (None, hashlib.sha256(b"payload").hexdigest(), True),
+        (None, hashlib.sha256(b"another").hexdigest(), False),
+    ],
+)
+def test_an_object_is_what_its_pointer_promises(bucket: Bucket, size: int | None, sha256: str, is_right: bool) -> None:
+    bucket.put("a", b"payload")
+    pointer = Pointer(key="a", size_bytes=size, sha256=sha256)
+    if is_right:
+        assert bucket.get(pointer, most_bytes=MOST) == b"payload"
+    else:
+        assert refused(bucket, pointer) == Reason.CHECKSUM_MISMATCH
+
+
+def test_a_large_object_is_refused_and_one_of_just_that_size_is_not(bucket: Bucket) -> None:
+    bucket.put("a", bytes(1000))
+    assert refused(bucket, Pointer(key="a"), most_bytes=999) == Reason.TOO_LARGE
+    assert len(read(bucket, "a", most_bytes=1000)) == 1000
+
+
+def test_another_bucket_and_what_is_not_allowed_is_forbidden(url: str) -> None:
+    name = Settings(bucket_url=url).bucket_name
+    bucket = opened(url, buckets_allowed=(f"{name}/red",))
+    bucket.put("red/a", b"payload")
+    bucket.put("green/a", b"payload")
+    assert read(bucket, "red/a") == b"payload"
+    assert refused(bucket, Pointer(key="green/a")) == Reason.FORBIDDEN_POINTER
+    assert refused(bucket, Pointer(key="red/a", bucket="elsewhere")) == Reason.FORBIDDEN_POINTER
+
+
+@pytest.mark.parametrize("key", ["../a", "a/../b", "/a", "", "a//b", "a\x00b"])
+def test_no_object_has_a_key_that_leads_elsewhere(bucket: Bucket, key: str) -> None:
+    with pytest.raises(BadRecordError, match="forbidden_pointer"):
+        bucket.put(key, b"payload")
+    with pytest.raises(BadRecordError, match="forbidden_pointer"):
+        bucket.delete([key])
+
+
+def test_a_prefix_lists_what_is_below_it(bucket: Bucket) -> None:
+    for key in ("red/1", "red/2", "redder/3", "green/red/4"):
+        bucket.put(key, b"payload")
+    assert {pointer.key for pointer in bucket.list("red")} == {"red/1", "red/2"}
+    assert len(list(bucket.list())) == 4
+    assert list(bucket.list("blue")) == []
+
+
+def test_what_was_deleted_is_gone_and_deleting_it_again_is_no_error(bucket: Bucket) -> None:
+    bucket.put("a", b"payload")
+    bucket.put("b", b"payload")
+    bucket.delete(["a", "nothing"])
+    bucket.delete(["a"])
+    assert refused(bucket, Pointer(key="a")) == Reason.OBJECT_MISSING
+    assert read(bucket, "b") == b"payload"
+
+
+def test_a_link_is_a_url(bucket: Bucket) -> None:
+    bucket.put("red/a b.jpg", b"payload")
+    assert bucket.link("red/a b.jpg", for_s=60).endswith("red/a%20b.jpg")
+
+
+def test_many_threads_may_use_it(bucket: Bucket) -> None:
+    for number in range(50):
+        bucket.put(f"{number}", b"%d" % number * 1000)
+    wrong: list[int] = []
+
+    def read_all() -> None:
+        wrong.extend(n for n in range(50) if read(bucket, f"{n}") != b"%d" % n * 1000)
+
+    threads = [threading.Thread(target=read_all) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_it_is_closed_twice_and_without_being_opened_and_answers_no_more(url: str) -> None:
+    bucket = made(Settings(bucket_url=url))
+    assert bucket is not None
+    bucket.close()
+    bucket.open()
+    bucket.close()
+    bucket.close()
+    with pytest.raises(BucketUnavailableError):
+        read(bucket, "a")
+
+
+def test_a_folder_that_goes_away_is_an_outage_and_comes_back_by_itself(tmp_path: Path) -> None:
+    bucket = opened(a_folder(tmp_path))
+    bucket.put("a", b"payload")
+    (tmp_path / "photos").rename(tmp_path / "elsewhere")
+    for use in (
+        lambda: read(bucket, "a"),
+        lambda: read(bucket, "nothing"),
+        lambda: bucket.put("b", b"payload"),
+        lambda: list(bucket.list()),
+        bucket.open,
+    ):
+        with pytest.raises(BucketUnavailableError, match="photos cannot be read: No such file or directory"):
+            use()
+    assert not (tmp_path / "photos").exists(), "it is not made anew"
+    (tmp_path / "elsewhere").rename(tmp_path / "photos")
+    bucket.open()
+    assert read(bucket, "a") == b"payload"
+
+
+def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    bucket = made(Settings(bucket_url=(tmp_path / "photos").as_uri()))
+    assert bucket is not None
+    for _ in range(2):
+        with pytest.raises(BucketUnavailableError, match="photos"):
+            bucket.open()
+    a_folder(tmp_path)
+    bucket.open()
+    assert list(bucket.list()) == []
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "photos").write_bytes(b"")
+    bucket = made(Settings(bucket_url=(tmp_path / "photos").as_uri()))
+    assert bucket is not None
+    with pytest.raises(BucketUnavailableError, match="Not a directory"):
+        bucket.open()
+
+
+def test_a_name_that_the_library_keeps_for_itself_costs_only_its_record(tmp_path: Path) -> None:
+    bucket = opened(a_folder(tmp_path))
+    (tmp_path / "photos" / "a#1").write_bytes(b"payload")
+    assert refused(bucket, Pointer(key="a#1")) == Reason.FORBIDDEN_POINTER
+
+
+def test_no_object_lies_below_another(tmp_path: Path) -> None:
+    bucket = opened(a_folder(tmp_path))
+    bucket.put("a", b"payload")
+    with pytest.raises(BadRecordError, match="forbidden_pointer"):
+        bucket.put("a/b", b"payload")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ENOSPC, errno.EMFILE, errno.ESTALE])
+def test_what_the_operating_system_refuses_is_the_buckets_fault_but_for_a_file_that_is_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As the library says it: in words, with the number at the end. Root, who runs this, is refused nothing."""
+    bucket = opened(a_folder(tmp_path))
+
+    class Refusing:
+        def get(self, key: str) -> None:
+            raise GenericError(
+                f"Generic LocalFileSystem error: Unable to open file {key}: (os error {number})\n\nDebug"
+            )
+
+        def put(self, key: str, _payload: bytes) -> None:
+            self.get(key)
+
+    monkeypatch.setattr(bucket, "_store", Refusing())
+    with pytest.raises(BadRecordError if number == errno.EACCES else BucketUnavailableError):
+        read(bucket, "a")
+    with pytest.raises(BucketUnavailableError):
+        bucket.put("a", b"payload")
+
+
+def test_a_link_that_leads_in_circles_is_missing(tmp_path: Path) -> None:
+    bucket = opened(a_folder(tmp_path))
+    (tmp_path / "photos" / "a").symlink_to("a")
+    assert refused(bucket, Pointer(key="a")) == Reason.OBJECT_MISSING
+
+
+def test_payloads_in_the_records_need_no_bucket() -> None:
+    assert made(Settings()) is None
+
+
+def test_that_the_library_is_not_installed_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "velox.buckets.store", raising=False)
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
+    with pytest.raises(SettingsError, match=r"BUCKET_URL=memory:///: .*pip install 'velox\[objects\]'"):
+        made(Settings(bucket_url="memory:///"))

@@ -1,0 +1,167 @@
+"""Keys on the topic, payloads in a folder, real processes: whatever happens to folder and processes, none is lost."""
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import PipelineFactory
+from tests.e2e.pipeline import BOTH_DELIVERIES, Pipeline, wait_until
+from tests.small_model import install
+from velox.settings import Settings
+from velox.sources.shapes import ShapesSource
+
+Objects = dict[str, bytes]
+
+
+def put(folder: Path, objects: Objects) -> None:
+    for key, payload in objects.items():
+        (folder / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / key).write_bytes(payload)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """The folder that is the bucket."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def keys(pipeline: PipelineFactory, photos: Path) -> PipelineFactory:
+    """Makes pipelines whose records are keys of objects in that folder."""
+
+    def make(*, partitions: int = 6, **settings: object) -> Pipeline:
+        return pipeline(partitions=partitions, CODEC="key", BUCKET_URL=photos.as_uri(), OBJECT_RETRY_S=0, **settings)
+
+    return make
+
+
+def test_images_in_a_folder_are_stored_as_what_they_show_and_a_missing_one_is_a_dead_letter(
+    keys: PipelineFactory, photos: Path, small_model: Path, tmp_path: Path
+) -> None:
+    install(small_model, tmp_path)
+    items = [item for item, _ in zip(ShapesSource(Settings(), ""), range(12), strict=False)]
+    images = {f"{number % 3}/{number}.jpg": item.payload for number, item in enumerate(items)}
+    shown = Counter(f"{item.metadata['color_label']}_{item.metadata['shape_label']}" for item in items)
+    put(photos, images)
+    (photos / "empty.jpg").write_bytes(b"")
+    (photos / "text.jpg").write_bytes(b"no image")
+    one = keys(MODEL="velox.models.image_classifier:ImageClassifier", MODEL_ARCH="tiny_cnn")
+    exact = {
+        "key": "0/0.jpg",
+        "size": len(images["0/0.jpg"]),
+        "sha256": hashlib.sha256(images["0/0.jpg"]).hexdigest(),
+    }
+    first, *others = images
+    assert first == exact["key"]
+    one.publish(json.dumps(exact).encode(), *(key.encode() for key in others))
+    wrong = {
+        b"missing.jpg": "object_missing",
+        b"../elsewhere.jpg": "forbidden_pointer",
+        b"empty.jpg": "empty",
+        b"text.jpg": "not_an_image",
+        b'{"key": "0/3.jpg", "size": 1}': "checksum_mismatch",
+        b'{"name": "0/3.jpg"}': "bad_metadata",
+    }
+    one.publish(*wrong)
+    consumer = one.consume()
+    one.wait_for_documents(12)
+    wait_until(lambda: one.uncommitted() == 0, what=lambda: f"all committed:\n{consumer.output}")
+    assert Counter(document["predicted_label"] for document in one.documents()) == shown
+    assert {letter.value(): why["velox-dlq-reason"] for letter, why in one.dead_letters()} == wrong
+    assert set(one.images().values()) <= set(images.values()), "what is kept of a detection is the object itself"
+    assert len(one.images()) == shown["red_circle"]
+    assert consumer.metric("velox_object_bytes_total") >= sum(map(len, images.values()))
+    assert consumer.metric("velox_stage_seconds_count", stage="download") >= 12
+    assert consumer.metric("velox_object_errors_total", reason="object_missing") == 1
+    assert consumer.stop() == 0
+    assert "Bucket photos open, 16 downloads at a time" in consumer.output
+
+
+@BOTH_DELIVERIES
+def test_a_folder_that_goes_away_pauses_the_consumer_and_its_return_resumes_it(
+    keys: PipelineFactory, photos: Path, delivery: str
+) -> None:
+    put(photos, {f"{when}{number}": b"good" for when in ("before", "during") for number in range(300)})
+    one = keys(DELIVERY=delivery)
+    consumer = one.consume()
+    consumer.wait_until_ready()
+    one.publish(*(b"before%d" % number for number in range(300)))
+    one.wait_for_documents(300)
+
+    photos.rename(photos.with_name("unmounted"))
+    one.publish(*(b"during%d" % number for number in range(300)))
+    wait_until(lambda: consumer.not_ready_because() == "blocked by bucket photos", what="not ready for the bucket")
+    consumer.wait_until_it_says("Paused: blocked by bucket photos")
+    assert consumer.probe("/livez")[0] == 200
+    assert consumer.metric("velox_bucket_up") == 0
+    assert consumer.metric("velox_in_flight_records") <= 200
+    before = consumer.metric("velox_device_idle_seconds_total", cause="download")
+    wait_until(
+        lambda: consumer.metric("velox_device_idle_seconds_total", cause="download") > before + 1,
+        what="devices are idle for downloads",
+    )
+    assert one.count() == 300
+
+    photos.with_name("unmounted").rename(photos)
+    one.wait_for_documents(600)
+    wait_until(lambda: one.uncommitted() == 0, what="all committed")
+    assert consumer.probe("/readyz")[0] == 200
+    assert not one.dead_letters()
+    assert consumer.stop() == 0
+
+
+def test_a_folder_that_is_missing_at_the_start_is_waited_for_and_stopping_meanwhile_takes_no_time(
+    keys: PipelineFactory, photos: Path
+) -> None:
+    photos.rmdir()
+    one = keys()
+    one.publish(b"a", b"b")
+    consumer = one.consume()
+    consumer.wait_until_it_says("bucket photos: ")
+    consumer.wait_until_it_says("Inference Started")
+    assert consumer.not_ready_because() == "blocked by bucket photos"
+    assert consumer.stop() == 0
+    put(photos, {"a": b"good", "b": b"good"})
+    one.consume()
+    one.wait_for_documents(2)
+
+
+@BOTH_DELIVERIES
+def test_neither_a_killed_consumer_nor_a_killed_inference_process_loses_a_key(
+    keys: PipelineFactory, photos: Path, delivery: str
+) -> None:
+    objects = {f"{number}.txt": b"slow %d" % number for number in range(200)} | {"deadly.txt": b"die"}
+    put(photos, objects)
+    one = keys(DELIVERY=delivery)
+    one.publish(*(key.encode() for key in objects))
+    first = one.consume()
+    one.wait_for_documents(20)
+    first.inference_processes()[0].kill()
+    first.wait_until_it_says("replacing it")
+    one.wait_for_documents(60)
+    first.end()
+
+    second = one.consume()
+    one.wait_for_documents(200)
+    wait_until(lambda: one.uncommitted() == 0, what=lambda: f"all committed:\n{second.output}")
+    assert Counter(document["predicted_label"] for document in one.documents()) == Counter(
+        payload.decode() for payload in objects.values() if payload != b"die"
+    )
+    assert {(letter.value(), why["velox-dlq-reason"]) for letter, why in one.dead_letters()} == {
+        (b"deadly.txt", "killed_inference")
+    }
+    if delivery == "exactly_once":
+        results = [json.loads(message.value() or b"")["predicted_label"] for message in one.visible()]
+        assert Counter(results) == Counter(f"slow {number}" for number in range(200))
+    assert second.stop() == 0
+
+
+def test_keys_without_a_bucket_do_not_start(pipeline: PipelineFactory) -> None:
+    consumer = pipeline(CODEC="key").consume()
+    assert consumer.process.wait(60) == 2
+    assert "CODEC=key: where are the objects? Set BUCKET_URL" in consumer.output

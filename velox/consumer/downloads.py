@@ -1,0 +1,190 @@
+"""Where records get payloads that are kept in a bucket: many at a time, and none waits for a slow one."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import Final
+
+from velox.buckets.bucket import Bucket
+from velox.consumer.bucket_health import BucketHealth
+from velox.consumer.flight import Flight
+from velox.consumer.wanted import Wanted, WantedQueue
+from velox.core.deadline import Deadline
+from velox.core.retries import backoff_s
+from velox.errors import BadRecordError, BucketUnavailableError, Reason
+from velox.metrics.consumer import ConsumerMetrics
+from velox.records import Answered, Record
+from velox.settings.buckets import BucketSettings
+
+log = logging.getLogger(__name__)
+
+_LOOK_S: Final = 0.5
+"""A thread that waits for room looks so often whether it should end instead."""
+_END_S: Final = 2.0
+"""A thread that is not reading ends within this time."""
+
+
+class Downloads:
+    """Threads that read objects, ahead of the inference processes. Records that have their payload pass straight on.
+
+    Order is not kept. A record stays in flight until it is done, so what is here at the end, or when its partition
+    goes, is not lost: it is read again. One whose partition went meanwhile is still passed on; that it is done counts
+    for nothing then, by its epoch.
+
+    A bad pointer or object costs its own record. One that cannot be read now is tried again, with back-off, until it
+    can. While the bucket is down, ``blocked_by`` keeps more from being fetched; see BucketHealth for what that means.
+
+    ``submit`` may be called by any thread; ``onward`` and ``failed`` are called by any of the threads here.
+    """
+
+    def __init__(
+        self,
+        settings: BucketSettings,
+        bucket: Bucket,
+        flight: Flight,
+        metrics: ConsumerMetrics,
+        *,
+        onward: Callable[[Sequence[Record]], None],
+        failed: Callable[[list[Answered]], None],
+    ) -> None:
+        self.failure: Exception | None = None
+        """Why no more can be read, once that is so: a defect, not an outage."""
+        self._settings = settings
+        self._bucket = bucket
+        self._health = BucketHealth(bucket, metrics, most=settings.downloads)
+        self._flight = flight
+        self._metrics = metrics
+        self._onward = onward
+        self._failed = failed
+        self._queue = WantedQueue()
+        self._reading: dict[int, float] = {}
+        """By thread, since when."""
+        self._is_open = False
+        self._closing = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(target,), name=name, daemon=True)
+            for name, target in (
+                ("bucket", self._open),
+                *((f"download-{number}", self._read) for number in range(settings.downloads)),
+            )
+        ]
+
+    @property
+    def in_hand(self) -> int:
+        """Count the records whose payload is not here yet."""
+        return self._queue.in_hand
+
+    @property
+    def blocked_by(self) -> str | None:
+        """Name the bucket while it is not open, is down, or gives nothing to any thread; None while all is well."""
+        if not self._is_open or self._health.is_down:
+            return self._health.name
+        begun = list(self._reading.values())
+        hangs = len(begun) == self._settings.downloads and max(begun) < monotonic() - self._settings.object_timeout_s
+        return self._health.name if hangs else None
+
+    def start(self) -> None:
+        """Open the bucket and begin to read."""
+        self._metrics.bucket_up.set(0)
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, records: Sequence[Record]) -> None:
+        """Take records in; never blocks. How many may be in flight, the fetcher decides."""
+        if whole := [record for record in records if record.pointer is None]:
+            self._onward(whole)
+        self._queue.add([record for record in records if record.pointer is not None])
+
+    def close(self, deadline: Deadline) -> bool:
+        """Read no more; False when a read did not end in time."""
+        self._closing.set()
+        self._queue.close()
+        until = Deadline(max(_END_S, deadline.left_s()))
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(until.left_s())
+        if any(thread.is_alive() for thread in self._threads):
+            return False
+        self._bucket.close()
+        return True
+
+    def _run(self, target: Callable[[], None]) -> None:
+        try:
+            target()
+        except Exception as error:
+            self.failure = error
+            log.exception("The downloads failed")
+
+    def _open(self) -> None:
+        waits = backoff_s()
+        while not self._health.opens():
+            if self._closing.wait(next(waits)):
+                return
+        self._metrics.bucket_up.set(1)
+        log.info("Bucket %s open, %d downloads at a time", self._bucket.name, self._settings.downloads)
+        self._health.answered()
+        self._is_open = True
+        self._queue.start()
+
+    def _read(self) -> None:
+        while (wanted := self._queue.take()) is not None and self._has_room():
+            self._step(wanted)
+
+    def _has_room(self) -> bool:
+        """Wait until there is memory for one more payload; False at the end."""
+        while not self._flight.wait_for_room(_LOOK_S):
+            if self._closing.is_set():
+                return False
+        return True
+
+    def _step(self, wanted: Wanted) -> None:
+        began = monotonic()
+        self._reading[threading.get_ident()] = began
+        try:
+            with self._metrics.objects_in_progress.track_inprogress():
+                payload = self._bucket.get(wanted.pointer, most_bytes=self._settings.max_object_bytes)
+        except BucketUnavailableError as error:
+            self._health.failed(wanted.record, wanted.pointer.key, error)
+            self._queue.again(wanted)
+        except BadRecordError as error:
+            self._metrics.object_errors.labels(error.reason.value).inc()
+            if error.reason is not Reason.FORBIDDEN_POINTER:  # for which the bucket may not have been asked
+                self._note_answer()
+            self._refused(wanted, error)
+        else:
+            self._metrics.stage.labels("download").observe(monotonic() - began)
+            self._metrics.object_bytes.inc(len(payload))
+            self._note_answer()
+            self._pass_on(wanted.record, payload)
+        finally:
+            del self._reading[threading.get_ident()]
+
+    def _note_answer(self) -> None:
+        if self._health.answered():
+            self._queue.hurry()  # nobody waits longer than the outage lasted
+
+    def _refused(self, wanted: Wanted, error: BadRecordError) -> None:
+        """Try again what may be a race with whoever writes the object; give up on all else."""
+        left_s = wanted.since + self._settings.object_retry_s - monotonic()
+        if error.reason is Reason.OBJECT_MISSING and left_s > 0:
+            self._queue.again(wanted, most_s=left_s)
+        elif error.reason is Reason.CHECKSUM_MISMATCH and not wanted.was_different:
+            wanted.was_different = True
+            self._queue.again(wanted, most_s=0)
+        else:
+            self._lose(wanted.record, error)
+
+    def _pass_on(self, record: Record, payload: bytes) -> None:
+        if not payload:
+            self._lose(record, BadRecordError(Reason.EMPTY, "the object is empty"))
+            return
+        whole = replace(record, payload=payload, size_bytes=record.size_bytes + len(payload))
+        self._flight.downloaded(whole)
+        self._queue.let_go()
+        self._onward([whole])
+
+    def _lose(self, record: Record, error: BadRecordError) -> None:
+        self._queue.let_go()
+        self._failed([Answered(record, error)])

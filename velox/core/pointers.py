@@ -1,0 +1,92 @@
+"""What a value says of where its payload is, and whether that may be read."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any, Final
+
+from velox.core.text import readable
+from velox.errors import BadRecordError, Reason
+from velox.records import Pointer
+
+MAX_POINTER_BYTES: Final = 64 * 1024
+"""A longer value is refused: no key is so long, and what JSON can say in it takes 25 times as much memory."""
+_MAX_KEY_BYTES: Final = 1024
+"""S3's own limit."""
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_UNSAFE: Final = {"Cc", "Cs"}
+"""Unicode's control characters, and halves of surrogate pairs, which UTF-8 does not have."""
+
+
+def read_pointer(value: bytes) -> Pointer:
+    """Read a key, or a JSON object with ``key`` and, if they are known, ``bucket``, ``size`` and ``sha256``.
+
+    A value that begins with ``{`` is JSON; unknown names in it are allowed.
+
+    Raises:
+        BadRecordError: the value is neither, or its key is none that may be asked for.
+    """
+    if len(value) > MAX_POINTER_BYTES:
+        raise BadRecordError(Reason.BAD_METADATA, f"the key has {len(value)} bytes, more than {MAX_POINTER_BYTES}")
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as error:
+        raise BadRecordError(Reason.BAD_METADATA, f"the key is not UTF-8: {readable(value, most=80)}") from error
+    pointer = _from_json(text) if text.startswith("{") else Pointer(key=text)
+    check_key(pointer.key)
+    return pointer
+
+
+def check_key(key: str) -> None:
+    """See that a bucket may be asked for such a key.
+
+    Raises:
+        BadRecordError: it may lead elsewhere, or no bucket has one like it.
+    """
+    if problem := _problem(key):
+        raise BadRecordError(Reason.FORBIDDEN_POINTER, f"{readable(key)}: {problem}")
+
+
+def check(pointer: Pointer, *, bucket: str, allowed: Sequence[str]) -> None:
+    """See that a pointer is to this bucket, and there to one of the places ``bucket/prefix``; none given: anywhere.
+
+    Raises:
+        BadRecordError: it is not.
+    """
+    if pointer.bucket not in {"", bucket}:
+        problem = f"bucket {readable(pointer.bucket)} is not that of BUCKET_URL, {bucket}"
+        raise BadRecordError(Reason.FORBIDDEN_POINTER, f"{readable(pointer.key)}: {problem}")
+    place = f"{bucket}/{pointer.key}"
+    if allowed and not any(place.startswith(f"{prefix.rstrip('/')}/") for prefix in allowed):
+        problem = f"not in BUCKETS_ALLOWED={','.join(allowed)}"
+        raise BadRecordError(Reason.FORBIDDEN_POINTER, f"{readable(place)}: {problem}")
+
+
+def _from_json(text: str) -> Pointer:
+    try:
+        said: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRecordError(Reason.BAD_METADATA, f"the pointer is not JSON: {error}") from error
+    key, bucket, size, sha256 = (said.get(name) for name in ("key", "bucket", "size", "sha256"))
+    problems = {
+        "key is no text": not isinstance(key, str),
+        "bucket is no text": not isinstance(bucket, str | None),
+        "size is no number of bytes": isinstance(size, bool) or not isinstance(size, int | None) or (size or 0) < 0,
+        "sha256 is not 64 hexadecimal digits": bool(sha256)
+        and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256.lower())),
+    }
+    if problem := next((problem for problem, is_so in problems.items() if is_so), None):
+        raise BadRecordError(Reason.BAD_METADATA, f"in the pointer's JSON, {problem}")
+    return Pointer(key=key, bucket=bucket or "", size_bytes=size, sha256=(sha256 or "").lower())
+
+
+def _problem(key: str) -> str | None:
+    problems = {
+        "the key is empty": not key,
+        "a key does not begin with /": key.startswith("/"),
+        "a key has no control characters": any(unicodedata.category(c) in _UNSAFE for c in key),
+        "a key has no empty part, no . and no ..": not {"", ".", ".."}.isdisjoint(key.split("/")),
+        f"a key has at most {_MAX_KEY_BYTES} bytes": len(key.encode(errors="replace")) > _MAX_KEY_BYTES,
+    }
+    return next((problem for problem, is_so in problems.items() if is_so), None)

@@ -1,0 +1,27 @@
+"""Whether payloads that are kept in a bucket can be read."""
+
+from collections.abc import Iterator
+
+from velox.buckets import bucket
+from velox.core.envelope import Codec
+from velox.errors import BucketUnavailableError
+from velox.settings import Settings
+from velox.tools.doctor.findings import Finding, error, ok, warning
+
+
+def find(settings: Settings) -> Iterator[Finding]:
+    """Open the bucket and look for a first object; nothing is found where payloads are in the records."""
+    if settings.codec is not Codec.KEY or (made := bucket(settings)) is None:
+        return
+    what = f"bucket {made.name}"
+    try:
+        made.open()
+        first = next(made.list(), None)
+    except BucketUnavailableError as problem:
+        yield error(what, str(problem), "mount or create it, allow the consumer to read it, or correct BUCKET_URL")
+    else:
+        yield ok(what, f"{settings.bucket_url} can be read")
+        if first is None:
+            yield warning(what, "it holds no objects", "if it is a mount point, name a folder below it in BUCKET_URL")
+    finally:
+        made.close()
