@@ -13,7 +13,7 @@ def add(commands: Commands) -> None:
         help="run the whole pipeline here: broker, producer, consumer, SQLite and disk",
         description="Runs an embedded broker, a producer and a consumer, stores in SQLite and on disk, shows what "
         "happens, and checks at the end that produced = predicted + dead letters. Ctrl-C drains and stops. SINKS and "
-        "STORE count only from the environment, not from .env.",
+        "STORE count only from the environment and the pipeline file (--env-file), not from .env.",
     )
     up.add_argument(
         "--for",
