@@ -469,6 +469,6 @@ def test_every_client_can_be_built_at_the_bounds(
         session_timeout_ms=session_timeout_ms,
     )
     DeadLetters(extreme).close()
-    Publisher(extreme)
+    Publisher(extreme, ["image_data"])
     assert consumer_config(extreme, on_commit=print, on_error=print)["session.timeout.ms"] == session_timeout_ms
     Consumer(consumer_config(extreme, on_commit=print, on_error=print)).close()

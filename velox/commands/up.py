@@ -22,6 +22,12 @@ def add(commands: Commands) -> None:
         metavar="TIME",
         help="end this long after the first record is done: 20s, 5m, 1h",
     )
+    up.add_argument(
+        "--topics",
+        metavar="NAMES",
+        help="the topics that the broker begins with, where KAFKA_TOPIC is a pattern: camera_1,camera_2 or "
+        "'camera_{1..20}'",
+    )
     up.set_defaults(run=_run)
 
 
@@ -29,4 +35,4 @@ def _run(args: argparse.Namespace) -> int:
     from velox import settings
     from velox.tools import up
 
-    return up.run(settings.load(), for_s=args.for_s)
+    return up.run(settings.load(), for_s=args.for_s, topics=args.topics)

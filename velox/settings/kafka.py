@@ -5,8 +5,9 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from velox.core.envelope import Codec
+from velox.core.subscription import Subscription, subscription
 from velox.settings.group import Group
-from velox.settings.literals import Addresses, Topic
+from velox.settings.literals import Addresses, Topics
 
 
 class KafkaSettings(Group):
@@ -15,7 +16,10 @@ class KafkaSettings(Group):
     title: ClassVar = "Kafka"
 
     kafka_bootstrap_server: Addresses = Field("localhost:9092", description="Kafka brokers, `host:port,…`.")
-    kafka_topic: Topic = Field("image_data", description="Topic of the records.")
+    kafka_topic: Topics = Field(
+        "image_data",
+        description="Topic of the records: a name, several (`a,b`, `camera_{1..20}`), or a pattern (`^camera_\\d+$`).",
+    )
     kafka_partitions: int = Field(6, ge=1, le=10_000, description="Partitions of a topic that Velox creates.")
     max_message_bytes: int = Field(
         10_485_760, ge=1024, le=100_000_000, description="Largest record; governs client, topic and fetch limits."
@@ -26,6 +30,11 @@ class KafkaSettings(Group):
     codec: Codec = Field(
         Codec.FRAMED, description="Layout of a value: `framed` (length, JSON, payload) or `raw` (payload only)."
     )
+
+    @property
+    def subscription(self) -> Subscription:
+        """The topics that ``kafka_topic`` means."""
+        return subscription(self.kafka_topic)
 
 
 class SecuritySettings(Group):

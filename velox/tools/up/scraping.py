@@ -16,8 +16,10 @@ _TIMEOUT_S: Final = 1.0
 
 Buckets = Mapping[float, float]
 """A histogram: for each upper bound in seconds the number of observations up to it, as Prometheus counts."""
-Page = Mapping[str, Mapping[str, float]]
-"""Samples by name, and by their labels' values, joined with commas."""
+Labels = frozenset[tuple[str, str]]
+"""The labels of a sample, by name and value."""
+Page = Mapping[str, Mapping[Labels, float]]
+"""Samples by name, and by their labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +79,26 @@ class Scraper:
 
 def read(text: str) -> Page:
     """Take all samples out of a page of metrics."""
-    page: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    page: defaultdict[str, dict[Labels, float]] = defaultdict(dict)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            page[sample.name][",".join(sample.labels.values())] = sample.value
+            page[sample.name][frozenset(sample.labels.items())] = sample.value
     return page
+
+
+def by(label: str, samples: Mapping[Labels, float]) -> dict[str, float]:
+    """Add samples up by the value of one label, whatever others they have."""
+    sums: defaultdict[str, float] = defaultdict(float)
+    for labels, value in samples.items():
+        sums[dict(labels).get(label, "")] += value
+    return sums
 
 
 def parse(text: str) -> Scrape:
     """Take the numbers that count here out of a page of metrics."""
     page = read(text)
-    outcomes = page.get(ConsumerMetrics.records.name, {})
+    outcomes = by("outcome", page.get(ConsumerMetrics.records.name, {}))
+    buckets = by("le", page.get(f"{ConsumerMetrics.end_to_end.name}_bucket", {}))
     detections, processes, restarts = (
         int(sum(page.get(spec.name, {}).values()))
         for spec in (ConsumerMetrics.detections, ConsumerMetrics.processes, ConsumerMetrics.restarts)
@@ -98,7 +109,7 @@ def parse(text: str) -> Scrape:
         detections=detections,
         inference_processes=processes,
         inference_restarts=restarts,
-        end_to_end={float(bound): n for bound, n in page.get(f"{ConsumerMetrics.end_to_end.name}_bucket", {}).items()},
+        end_to_end={float(bound): count for bound, count in buckets.items()},
     )
 
 
