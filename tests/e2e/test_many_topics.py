@@ -70,9 +70,19 @@ def cameras(pipeline: PipelineFactory, kafka: KafkaServer) -> Iterator[Cameras]:
     yield in_use(made, rf"^{base}_\d+$")
 
 
-@BOTH_DELIVERIES
-def test_a_topic_that_appears_is_read_within_seconds_and_from_its_beginning(cameras: Cameras, delivery: str) -> None:
-    cameras.pipeline.settings |= {"DELIVERY": delivery, "AUTO_OFFSET_RESET": "latest"}
+@pytest.mark.parametrize(
+    ("delivery", "protocol"),
+    [
+        ("at_least_once", "cooperative-sticky"),
+        ("at_least_once", "range"),
+        ("at_least_once", "consumer"),
+        ("exactly_once", "cooperative-sticky"),
+    ],
+)
+def test_a_topic_that_appears_is_read_within_seconds_and_from_its_beginning(
+    cameras: Cameras, delivery: str, protocol: str
+) -> None:
+    cameras.pipeline.settings |= {"DELIVERY": delivery, "AUTO_OFFSET_RESET": "latest", "GROUP_PROTOCOL": protocol}
     if delivery == "exactly_once":
         cameras.pipeline.settings["SINKS"] = "mongo,kafka"
     consumer = cameras.pipeline.consume()

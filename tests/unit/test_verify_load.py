@@ -86,3 +86,12 @@ def test_a_run_of_millions_takes_some_bytes_a_record() -> None:
     finally:
         tracemalloc.stop()
     assert most_bytes / count < 60
+
+
+def test_records_of_one_key_go_to_one_topic_and_every_topic_gets_some(publisher: FakePublisher) -> None:
+    topics = [f"camera_{number}" for number in range(20)]
+    run = Load(Settings(), Plan(count=128, rate=1e6), Records("run", Codec.RAW, 0.0, None), nothing_committed, topics)
+    while run.published < 128:
+        run.publish(128)
+    assert set(publisher.topics) == set(topics)
+    assert publisher.topics[:64] == publisher.topics[64:], "the keys repeat"
