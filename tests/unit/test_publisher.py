@@ -7,7 +7,7 @@ import pytest
 
 from velox.kafka import publisher
 from velox.kafka.publisher import Publisher
-from velox.settings import Settings
+from velox.settings import ClientSettings
 
 TOPICS = ("camera_1", "camera_2", "camera_3")
 
@@ -28,7 +28,7 @@ class FakeProducer:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> tuple[Publisher, list[str]]:
     monkeypatch.setattr(publisher, "Producer", FakeProducer)
-    made = Publisher(Settings(), TOPICS)
+    made = Publisher(ClientSettings(), TOPICS)
     fake: Any = made._producer
     return made, fake.sent
 

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from velox.errors import RewoundError
 from velox.kafka.connection import connection
 from velox.records import Partition
-from velox.settings import Settings
+from velox.settings import ClientSettings
 
 DENIED: Final = frozenset(
     {
@@ -22,7 +22,7 @@ DENIED: Final = frozenset(
 _ANSWER_S: Final = 10.0
 
 
-def lag_client(settings: Settings) -> AdminClient:
+def lag_client(settings: ClientSettings) -> AdminClient:
     """Make the client that asks; it connects when first used."""
     return AdminClient(connection(settings, "velox-lag"))
 

@@ -14,7 +14,7 @@ from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import connection
 from velox.kafka.reachability import Reachability
 from velox.records import Headers, Partition
-from velox.settings import MIB, Settings
+from velox.settings import MIB, ClientSettings
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Publisher:
     record that is too large for it but the whole batch around it.
     """
 
-    def __init__(self, settings: Settings, topics: Sequence[str], *, backlog: Backlog | None = None) -> None:
+    def __init__(self, settings: ClientSettings, topics: Sequence[str], *, backlog: Backlog | None = None) -> None:
         """Make the client; it connects in the background. ``backlog`` is told of every record."""
         self.delivered = 0
         self.failed = 0
@@ -146,7 +146,7 @@ class Publisher:
         return f"; {self.waiting} records wait, and go out when it is back" if self.waiting else ""
 
 
-def _config(settings: Settings, on_error: Callable[[KafkaError], None]) -> dict[str, Any]:
+def _config(settings: ClientSettings, on_error: Callable[[KafkaError], None]) -> dict[str, Any]:
     return {
         **connection(settings, "velox-producer"),
         "enable.idempotence": True,

@@ -2,7 +2,8 @@
 
 from velox.settings.environment import name_pipeline_file
 from velox.settings.group import MIB
+from velox.settings.kafka import ClientSettings
 from velox.settings.loading import load, origins
 from velox.settings.settings import InferenceSettings, Settings
 
-__all__ = ["MIB", "InferenceSettings", "Settings", "load", "name_pipeline_file", "origins"]
+__all__ = ["MIB", "ClientSettings", "InferenceSettings", "Settings", "load", "name_pipeline_file", "origins"]

@@ -69,6 +69,10 @@ class SecuritySettings(Group):
         return self
 
 
+class ClientSettings(KafkaSettings, SecuritySettings):
+    """What a client of Kafka gets: where the brokers are, and how to prove who we are."""
+
+
 class GroupSettings(Group):
     """How consumers share the partitions, and what they commit."""
 

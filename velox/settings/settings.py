@@ -5,7 +5,7 @@ from typing import Final, Self
 from pydantic import model_validator
 
 from velox.core.subscription import TOPIC_CHARACTERS
-from velox.settings.kafka import GroupSettings, KafkaSettings, SecuritySettings
+from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings, SecuritySettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
@@ -25,8 +25,7 @@ class InferenceSettings(
 
 
 class Settings(
-    KafkaSettings,
-    SecuritySettings,
+    ClientSettings,
     GroupSettings,
     ProducerSettings,
     InferenceSettings,

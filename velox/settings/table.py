@@ -47,6 +47,12 @@ cannot be read, by its number.
 - **A pipeline** is a file of settings, written like `.env`, that every command takes: `--env-file FILE`. It holds what
   makes this pipeline another; what all pipelines share, such as Kafka's address and security, stays in `.env`. In
   containers the variable `VELOX_ENV_FILE` names the file instead. It has to exist.
+- **Topics**: `KAFKA_TOPIC` is a name (`image_data`), several (`camera_1,camera_2`, or `camera_{{1..20}}` for a range),
+  or a pattern: a regular expression that begins with `^` (`^camera_\\d+$`, in a file within single quotes). A topic
+  that matches later is found within seconds and read from its beginning. Named topics are created if they are missing;
+  a pattern creates none. Several topics need a `DEAD_LETTER_TOPIC`, and a `RESULTS_TOPIC` if `kafka` is in `SINKS`. A
+  pattern that matches one of these two is refused; it never takes topics that begin with `__`, as Kafka's own do. The
+  producer writes to several topics in turn, and records with the same key to the same topic.
 - **`.env`** is UTF-8 text with Unix or Windows line ends. A line is a name, `=` and its value, or empty, or a comment
   that begins with `#`; each name stands there once. A value is taken as it is written, without the spaces around it;
   ` #` after it begins a comment. In single quotes all is part of the value; in double quotes `\\n`, `\\r`, `\\t`,
