@@ -237,6 +237,8 @@ class FakePublisher:
 
     def __init__(self, _settings: Settings | None = None, *, backlog: object = None) -> None:
         self.sent: list[bytes] = []
+        self.topics: list[str] = []
+        """Where each was to go."""
         self._unanswered: dict[int, Callable[[Partition, int], None]] = {}
 
     @property
@@ -244,10 +246,17 @@ class FakePublisher:
         return len(self._unanswered)
 
     def publish(
-        self, value: bytes, *, key: bytes | None, headers: Headers, acknowledged: Callable[[Partition, int], None]
+        self,
+        value: bytes,
+        *,
+        key: bytes | None,
+        headers: Headers,
+        acknowledged: Callable[[Partition, int], None],
+        topic: str,
     ) -> bool:
         self._unanswered[len(self.sent)] = acknowledged
         self.sent.append(value)
+        self.topics.append(topic)
         return True
 
     def poll(self, timeout_s: float) -> None:
@@ -391,7 +400,9 @@ class ScriptedConsumer:
         self.unstable: set[int] = set()
         """Partitions with an open transaction that may move that."""
         self.watermarks = (2, 9)
+        self.topics_there = ["image_data"]
         self.there = [0, 1]
+        """The partitions of each."""
         self.at: dict[int, int] = {}
         """Where the client itself knows that it is."""
         self.commits: list[dict[int, int]] = []
@@ -404,11 +415,17 @@ class ScriptedConsumer:
         self.closed = False
         self.during_poll: Callable[[], None] = lambda: None
         self.during_consume: Callable[[], None] = lambda: None
+        self.subscribed: list[list[str]] = []
+        """The topics of each subscription, one after the other."""
         self._assigned: list[TopicPartition] = []
         self._on_its_way: list[list[TopicPartition]] = []
 
     def subscribe(self, topics: Sequence[str], **callbacks: Callable[..., None]) -> None:
         self.topics, self.callbacks = topics, callbacks
+        self.subscribed.append(list(topics))
+
+    def unsubscribe(self) -> None:
+        self.subscribed.append([])
 
     def rebalance(self, what: str, *partitions: TopicPartition) -> None:
         self.callbacks[what](cast("Consumer", self), list(partitions))
@@ -442,9 +459,10 @@ class ScriptedConsumer:
         self.commits.append({at.partition: at.offset for at in offsets})
         return self._answers(offsets)
 
-    def list_topics(self, topic: str, *, timeout: float) -> Any:  # noqa: ANN401 - a part of the driver's metadata
+    def list_topics(self, topic: str | None, *, timeout: float) -> Any:  # noqa: ANN401 - a part of the driver's metadata
         self._answer(timeout)
-        return SimpleNamespace(topics={topic: SimpleNamespace(partitions=dict.fromkeys(self.there))})
+        names = self.topics_there if topic is None else [topic]
+        return SimpleNamespace(topics={name: SimpleNamespace(partitions=dict.fromkeys(self.there)) for name in names})
 
     def committed(self, partitions: list[TopicPartition], *, timeout: float) -> list[Any]:
         self._answer(timeout)
@@ -514,6 +532,13 @@ class FakeAdmin:
         """Where the first open transaction begins, for those who read only what is committed."""
         self.beginnings: dict[Partition, int] = {}
         self.refusal: KafkaException | None = None
+        self.topics: list[str] = []
+        self.asked: set[Partition] = set()
+        """Of which partitions anything was asked."""
+
+    def list_topics(self, *, timeout: float) -> Any:  # noqa: ANN401 - the driver's metadata
+        assert timeout > 0
+        return SimpleNamespace(topics=dict.fromkeys(self.topics))
 
     def list_offsets(
         self,
@@ -523,6 +548,7 @@ class FakeAdmin:
         request_timeout: float,
     ) -> dict[TopicPartition, Future[Any]]:
         assert request_timeout > 0
+        self.asked |= {Partition(at.topic, at.partition) for at in asked}
         known = {IsolationLevel.READ_UNCOMMITTED: self.ends, IsolationLevel.READ_COMMITTED: self.stable}
         return {
             at: self._answer(

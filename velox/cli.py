@@ -3,9 +3,9 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from velox.commands import bench, consume, dlq, doctor, metrics, produce, settings, top, train, up, verify
+from velox.commands import arguments, bench, consume, dlq, doctor, metrics, produce, settings, top, train, up, verify
 from velox.core.text import printable
 from velox.errors import VeloxError
 from velox.logs import replace_what_cannot_be_shown
@@ -16,6 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     replace_what_cannot_be_shown()
     args = _parser().parse_args(argv)
     try:
+        if "env_file" in args:
+            arguments.use_pipeline_file(args.env_file)
         return int(args.run(args))
     except VeloxError as error:
         print(f"velox {args.command}: {printable(str(error))}", file=sys.stderr)
@@ -27,7 +29,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments, as every command does with every other expected error."""
+    """What the parsers of all commands have in common, their actions' too.
+
+    It says in one line what is wrong with the arguments, as every command does with every other expected error.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - what argparse takes
+        """Add the option that every command has."""
+        super().__init__(*args, **options)
+        self.add_argument(
+            "--env-file",
+            default=argparse.SUPPRESS,  # or a command's own default would replace what was given before its name
+            metavar="FILE",
+            help="a pipeline's settings: they win over .env, and the environment wins over them",
+        )
 
     def error(self, message: str) -> NoReturn:
         """Exit with code 2."""
@@ -38,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="velox",
         description="Turns Kafka topics into stored, searchable, observable model predictions.",
-        epilog="Everything else is a setting: an environment variable or a line of .env. `velox settings` lists them.",
+        epilog="Everything else is a setting: an environment variable, or a line of .env or of the pipeline's file. "
+        "`velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in (up, produce, consume, train, top, bench, doctor, verify, dlq, settings, metrics):

@@ -18,7 +18,7 @@ from velox.errors import SettingsError
 from velox.heartbeat import Heartbeat
 from velox.kafka.lag import Observer
 from velox.kafka.publisher import Publisher
-from velox.kafka.topics import ensure_topic
+from velox.kafka.topics import ensure_topic, topics_now
 from velox.progress import Progress
 from velox.records import ID_HEADER
 from velox.settings import Settings
@@ -55,16 +55,17 @@ def run(
     Raises:
         SettingsError: an argument makes no sense.
         SourceError: the source cannot be read.
-        BrokerUnavailableError: no broker answered in a minute.
+        BrokerUnavailableError: no broker answered in a minute, or no topic matches KAFKA_TOPIC, which is a pattern.
     """
     logs.configure(level=settings.log_level, form=settings.log_format)
     _check(count, rate)
     beating = Heartbeat(heartbeat)
     with StopRequest() as stop:
         origin = open_source(settings, source or settings.source)
-        ensure_topic(settings, settings.kafka_topic, is_stopping=stop.is_made)
+        for topic in settings.subscription.names:
+            ensure_topic(settings, topic, is_stopping=stop.is_made)
         backlog = Backlog() if settings.producer_max_lag_bytes else None
-        publisher = Publisher(settings, backlog=backlog)
+        publisher = Publisher(settings, topics_now(settings), backlog=backlog)
         interval_s = _interval_s(settings, origin, rate)
         log.info("Producing %s to %s, %s", source or settings.source, settings.kafka_topic, _pace(interval_s))
         production = Production(

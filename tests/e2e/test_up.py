@@ -164,3 +164,29 @@ def test_a_missing_model_is_trained_first(up: Up, tmp_path: Path) -> None:
     assert program.says("training one first")
     produced, predicted, _ = program.summary()
     assert produced == predicted > 0
+
+
+def test_a_pipeline_file_and_a_pattern_of_20_topics(up: Up, tmp_path: Path) -> None:
+    pipeline = tmp_path / "cameras.env"
+    pipeline.write_text(
+        "KAFKA_TOPIC='^camera_\\d+$'\nDEAD_LETTER_TOPIC=bad_frames\nSINKS=sqlite\nSTORE=detections\nTARGET_LABELS=none\n"
+    )
+    (tmp_path / ".env").write_text("SINKS=mongo\nPRODUCER_INTERVAL=0.02\n")
+    settings = {"TARGET_LABELS": "", "CONFIDENCE_THRESHOLD": ""}
+    program = up("--env-file", "cameras.env", "--topics", "camera_{1..20}", "--for", "3s", **settings)
+    assert program.wait() == 0, program.output
+    produced, predicted, dead_letters = program.summary()
+    assert produced == predicted >= 40
+    assert dead_letters == 0
+    assert program.rows() == 0, "STORE is the file's, and nothing is a detection"
+    assert not (tmp_path / "discoveries").exists(), "SINKS is the file's too"
+    log = (tmp_path / "velox-up.log").read_text()
+    assert r"KAFKA_TOPIC=^camera_\d+$ matches camera_1, camera_2, camera_3, camera_4, camera_5 and 15 more" in log
+    assert all(f"camera_{number}-0" in log for number in range(1, 21)), "the consumer got partitions of each"
+
+
+def test_a_pattern_without_topics_is_one_line_that_names_the_remedy(up: Up) -> None:
+    program = up(KAFKA_TOPIC="^camera_", DEAD_LETTER_TOPIC="bad_frames")
+    assert program.wait() == 2
+    assert program.output.startswith("velox up: KAFKA_TOPIC=^camera_ is a pattern, and the embedded broker has no")
+    assert program.output.count("\n") == 1

@@ -57,7 +57,7 @@ def settings(kafka: KafkaServer, *, topic: str = "none", group: str = "nobody") 
 def publish(kafka: KafkaServer, topic: str, numbers: range) -> dict[int, tuple[Partition, int]]:
     """Publish numbers; answer where the broker put each."""
     places: dict[int, tuple[Partition, int]] = {}
-    publisher = Publisher(settings(kafka, topic=topic))
+    publisher = Publisher(settings(kafka, topic=topic), [topic])
     for number in numbers:
 
         def acknowledged(partition: Partition, offset: int, number: int = number) -> None:
@@ -96,7 +96,7 @@ def test_what_the_broker_refuses_is_not_acknowledged(kafka: KafkaServer) -> None
     name = f"topic-{uuid.uuid4().hex[:8]}"
     kafka.create_topic(name, partitions=2, config={"max.message.bytes": "2000"})
     records = Records("run", Codec.RAW, 0.0, Payloads(b"small", os.urandom(5000)))
-    load = Load(settings(kafka, topic=name), Plan(count=6, rate=1e6), records, dict)
+    load = Load(settings(kafka, topic=name), Plan(count=6, rate=1e6), records, dict, [name])
     for number in range(6):
         load.publish(number + 1)
         assert load.publisher.flush(Deadline(20)) == 0
@@ -114,9 +114,8 @@ def test_what_the_broker_refuses_is_not_acknowledged(kafka: KafkaServer) -> None
 def test_while_the_broker_hangs_nothing_is_acknowledged() -> None:
     with KafkaServer() as server:
         server.create_topic("records", partitions=1)
-        load = Load(
-            settings(server, topic="records"), Plan(count=5, rate=1e6), Records("run", Codec.RAW, 0.0, None), dict
-        )
+        records = Records("run", Codec.RAW, 0.0, None)
+        load = Load(settings(server, topic="records"), Plan(count=5, rate=1e6), records, dict, ["records"])
         load.publish(1)
         assert load.publisher.flush(Deadline(20)) == 0
         os.kill(server.pid, signal.SIGSTOP)
@@ -145,7 +144,7 @@ class Inspected:
         self.premises = establish(user, Plan(), "run", None)
         self.premises.prepare()
         self.records = Records("run", Codec.RAW, 0.0, None)
-        self.load = Load(self.premises.settings, Plan(count=5, rate=1e6), self.records, dict)
+        self.load = Load(self.premises.settings, Plan(count=5, rate=1e6), self.records, dict, self.premises.topics)
         self.load.publish(4)
         self.records.poison = 1.0
         self.load.publish(5)
@@ -198,7 +197,9 @@ class Inspected:
     def ends(self) -> dict[Partition, int]:
         observer = Observer(self.premises.settings)
         try:
-            return {partition: extent.high for partition, extent in observer.extents(self.premises.topics[1]).items()}
+            return {
+                partition: extent.high for partition, extent in observer.extents(self.premises.letters_topic).items()
+            }
         finally:
             observer.close()
 
@@ -236,7 +237,7 @@ def test_a_dead_letter_that_leaves_its_value_behind_and_says_so_is_whole(
     record = inspected.record(4)
     headers: Any = [*dead_letter_headers(record, BadRecordError(Reason.NOT_AN_IMAGE, "html")), (VALUE_OMITTED, b"21")]
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
-    producer.produce(inspected.premises.topics[1], None, key=record.key, headers=headers)
+    producer.produce(inspected.premises.letters_topic, None, key=record.key, headers=headers)
     assert producer.flush(20) == 0
     assert inspected.ledger().problems() == []
 
@@ -251,7 +252,7 @@ def test_what_else_lies_on_the_dead_letter_topic_is_a_stranger_on_our_own_alone(
 ) -> None:
     inspected.write_letter(inspected.record(4))
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
-    topic = inspected.premises.topics[1]
+    topic = inspected.premises.letters_topic
     producer.produce(topic, b"no letter", headers=[("velox-dlq-id", b"verify-run-00000001")], partition=0)
     not_text: Any = [(b"\xff", b"")]
     producer.produce(topic, b"no letter", headers=not_text, partition=1)

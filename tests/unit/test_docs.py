@@ -18,7 +18,7 @@ from velox.core.letters import dead_letter_headers
 from velox.errors import BadRecordError, Reason
 from velox.kafka.dead_letters import DeadLetters
 from velox.settings import Settings
-from velox.settings.environment import COLOR_PREFIX, TESTING
+from velox.settings.environment import COLOR_PREFIX, PIPELINE_FILE, TESTING
 from velox.settings.secrets import FILE_SUFFIX, secret_fields
 from velox.sinks import PATHS
 from velox.sinks.documents import document
@@ -74,7 +74,7 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
         (ROOT / name).read_text() for name in ("docker-compose.yml", "Dockerfile", "Makefile", ".env")
     )
     known = {name.upper() for name in Settings.model_fields} | set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", elsewhere))
-    known |= TESTING
+    known |= TESTING | {PIPELINE_FILE}
     known |= {name.upper() + FILE_SUFFIX for name in secret_fields(Settings)} | {"SASL_SSL", "SASL_PLAINTEXT"}
     text = page.read_text()
     named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", text)) | set(re.findall(r"\b([A-Z][A-Z0-9_]+)=", text))

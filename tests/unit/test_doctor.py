@@ -432,3 +432,31 @@ def test_a_bucket_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_payloads_in_the_records_leave_no_bucket_to_look_at(tmp_path: Path) -> None:
     assert list(bucket.find(Settings(bucket_url=(tmp_path / "photos").as_uri()))) == []
     assert "bucket" in checkup.CHECKS
+
+
+SEVERAL = Settings(kafka_topic="camera_{1..2}", dead_letter_topic="bad")
+PATTERN = Settings(kafka_topic=r"^camera_\d+$", dead_letter_topic="bad")
+
+
+def test_it_is_said_which_topics_a_pattern_matches_now() -> None:
+    cameras = [topic(f"camera_{number}") for number in range(1, 8)]
+    assert kafka.several(cameras[:2], SEVERAL).value == "2 of 2 are there: camera_1, camera_2"
+    assert kafka.several([], SEVERAL).value == "0 of 2 are there: none"
+    said = "7 match KAFKA_TOPIC=^camera_\\d+$ now: camera_1, camera_2, camera_3, camera_4, camera_5 and 2 more"
+    assert kafka.several(cameras, PATTERN).value == said
+    assert problems([kafka.several([], PATTERN)]) == [(Level.WARNING, "topics")]
+
+
+def test_several_topics_have_the_partitions_of_all_and_the_retention_of_the_shortest() -> None:
+    short, long = topic("camera_1", retention_ms="1000"), topic("camera_2", retention_ms="-1")
+    together = kafka.together([long, short], SEVERAL)
+    assert (together.name, together.partitions, together.config["retention.ms"]) == ("camera_{1..2}", 12, "1000")
+    assert kafka.together([long], SEVERAL) is long
+    assert problems(kafka.group(Group(12), together, SEVERAL)) == []
+    assert problems(kafka.group(Group(13), together, SEVERAL)) == [(Level.WARNING, "group gpu_cluster_h100")]
+
+
+def test_to_share_several_topics_by_range_is_unwise() -> None:
+    by_range = SEVERAL.model_copy(update={"group_protocol": "range"})
+    assert problems(timing.find(by_range)) == [(Level.WARNING, "sharing")]
+    assert problems(timing.find(SEVERAL)) == []

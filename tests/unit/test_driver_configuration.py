@@ -93,7 +93,7 @@ def test_the_consumer_commits_only_what_it_is_told_to(configuration: Configurati
         "queued.max.messages.kbytes": 32 * 1024,
         "fetch.queue.backoff.ms": 5,
     }
-    assert config["on_commit"].__name__ == "_committed"
+    assert config["on_commit"].__name__ == "answered"
     assert config["error_cb"].__func__ is Heeding.client
 
 
@@ -120,7 +120,7 @@ def test_a_member_of_the_group_is_as_the_settings_say(
 def test_the_producer_publishes_in_order_without_doubles_once_all_replicas_have_it(
     configuration: Configuration,
 ) -> None:
-    config = configuration(lambda: publisher.Publisher(SETTINGS))
+    config = configuration(lambda: publisher.Publisher(SETTINGS, ["image_data"]))
     assert without_callbacks(config) == {
         **common("velox-producer"),
         "enable.idempotence": True,

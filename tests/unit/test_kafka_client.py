@@ -514,3 +514,96 @@ def test_an_error_that_only_a_restart_mends_is_heard_while_it_waits_to_join(driv
     driver.messages = [Message(error=KafkaError(KafkaError._FATAL, "fenced"))]
     with pytest.raises(VeloxError, match="fenced; this member of the group cannot go on"):
         client.listen()
+
+
+CAMERAS: dict[str, Any] = {"kafka_topic": r"^camera_\d+$", "dead_letter_topic": "bad"}
+
+
+def test_several_topics_are_subscribed_together(driver: ScriptedConsumer, admin: FakeAdmin) -> None:
+    client = joined(driver, kafka_topic="camera_{1..2},image_data", dead_letter_topic="bad")
+    assert driver.subscribed == [["camera_1", "camera_2", "image_data"]]
+    client.fetch(10, 0)
+    client.look({AT0: 3}, is_reading=True)
+    assert admin.asked == {AT0, AT1}, "the others may only just have been created"
+
+
+def test_of_a_topic_that_was_lost_is_asked_whether_it_is_gone(driver: ScriptedConsumer, admin: FakeAdmin) -> None:
+    client = joined(driver, kafka_topic="camera_1,image_data", dead_letter_topic="bad")
+    client.fetch(10, 0)
+    client.look({}, is_reading=True)
+    driver.rebalance("on_revoke", P0, P1)
+    admin.asked.clear()
+    client.look({}, is_reading=True)
+    client.look({}, is_reading=True)
+    assert admin.asked == {AT0}
+
+
+def test_a_pattern_subscribes_what_it_matches_and_what_it_matches_later(
+    driver: ScriptedConsumer, admin: FakeAdmin
+) -> None:
+    driver.topics_there = ["camera_2", "image_data", "camera_1"]
+    client = joined(driver, **CAMERAS)
+    assert driver.subscribed == [["camera_1", "camera_2"]]
+    assert client.problem is None
+    admin.topics = ["camera_1", "camera_2", "camera_3"]
+
+    def is_subscribed() -> bool:
+        client.look({}, is_reading=True)
+        return len(driver.subscribed) > 1
+
+    wait_until(is_subscribed, what="the new one is subscribed")
+    assert driver.subscribed[1:] == [["camera_1", "camera_2", "camera_3"]]
+
+
+def test_a_pattern_that_matches_nothing_yet_is_what_keeps_it_from_its_group(
+    driver: ScriptedConsumer, admin: FakeAdmin
+) -> None:
+    client = KafkaClient(Settings(**CAMERAS))
+    client.subscribe(Listener(), lambda _offsets: None)
+    assert driver.subscribed == [[]]
+    assert client.problem == r"no topic matches ^camera_\d+$"
+    admin.topics = ["camera_1"]
+
+    def is_subscribed() -> bool:
+        client.look({}, is_reading=True)
+        return driver.subscribed[-1] == ["camera_1"]
+
+    wait_until(is_subscribed, what="it is subscribed")
+    assert client.problem is None
+
+
+@pytest.mark.parametrize("is_pattern", [False, True])
+def test_that_a_topic_is_gone_ends_the_consumer_unless_it_is_one_of_a_pattern(
+    driver: ScriptedConsumer, admin: FakeAdmin, is_pattern: bool
+) -> None:
+    driver.topics_there = admin.topics = ["image_data"]
+    settings: dict[str, Any] = {"kafka_topic": "^image_data$", "dead_letter_topic": "bad"} if is_pattern else {}
+    client = joined(driver, **settings)
+    client.fetch(10, 0)
+    admin.refusal = KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    client.look({AT0: 3}, is_reading=True)
+    if is_pattern:
+        assert client.look({AT0: 3}, is_reading=True) == {}
+    else:
+        with pytest.raises(RewoundError, match="image_data is gone: was it deleted"):
+            client.look({AT0: 3}, is_reading=True)
+
+
+@pytest.mark.parametrize(("committed", "start"), [({}, 9), ({0: 3}, 2)])
+def test_a_topic_that_is_new_to_a_group_at_work_is_read_from_its_beginning(
+    driver: ScriptedConsumer, admin: FakeAdmin, committed: dict[int, int], start: int
+) -> None:
+    driver.topics_there, driver.offsets = ["image_data", "camera_1"], committed
+    listener = Listener()
+    settings: dict[str, Any] = {
+        "kafka_topic": "^camera_|^image_",
+        "dead_letter_topic": "bad",
+        "auto_offset_reset": "latest",
+    }
+    client = joined(driver, listener, **settings)
+    client.fetch(10, 0)
+    assert listener.starts[AT1] == start
+    driver.rebalance("on_assign", TopicPartition("camera_2", 0))
+    driver.offsets = {}
+    client.fetch(10, 0)
+    assert listener.starts[Partition("camera_2", 0)] == 2, "it was not there when the consumer started"

@@ -532,7 +532,7 @@ def test_every_client_can_be_built_at_the_bounds(
         session_timeout_ms=session_timeout_ms,
     )
     DeadLetters(extreme).close()
-    Publisher(extreme)
+    Publisher(extreme, ["image_data"])
     assert consumer_config(extreme, on_commit=print, on_error=print)["session.timeout.ms"] == session_timeout_ms
     Consumer(consumer_config(extreme, on_commit=print, on_error=print)).close()
 
@@ -543,3 +543,60 @@ def test_texts_and_the_sink_for_images_do_not_go_together(sinks: tuple[str, ...]
         Settings.model_validate({"codec": "json", "sinks": sinks})
     assert Settings.model_validate({"codec": "json", "sinks": sinks, "json_payload": "base64"}).sinks == sinks
     assert Settings.model_validate({"codec": "raw", "sinks": sinks}).sinks == sinks
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "names"),
+    [
+        ("a, b", "a,b", ("a", "b")),
+        ('["a", "b"]', "a,b", ("a", "b")),
+        ("camera_{1..3}", "camera_{1..3}", ("camera_1", "camera_2", "camera_3")),
+        (r"^camera_\d+$", r"^camera_\d+$", ()),
+    ],
+)
+def test_the_topic_may_be_several_or_a_pattern(
+    monkeypatch: pytest.MonkeyPatch, text: str, written: str, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("KAFKA_TOPIC", text)
+    monkeypatch.setenv("DEAD_LETTER_TOPIC", "bad")
+    loaded = settings.load()
+    assert (loaded.kafka_topic, loaded.subscription.names) == (written, names)
+    assert loaded.topics == {"KAFKA_TOPIC": written, "DEAD_LETTER_TOPIC": "bad"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "KAFKA_TOPIC=a,b is several topics: name the topic of their dead letters with DEAD_LETTER_TOPIC"),
+        (
+            {"KAFKA_TOPIC": "^a"},
+            "KAFKA_TOPIC=^a is a pattern: name the topic of their dead letters with DEAD_LETTER_TOPIC",
+        ),
+        (
+            {"DEAD_LETTER_TOPIC": "bad", "SINKS": "kafka"},
+            "KAFKA_TOPIC=a,b is several topics: name the topic of their results with RESULTS_TOPIC",
+        ),
+        (
+            {"DEAD_LETTER_TOPIC": "b"},
+            "DEAD_LETTER_TOPIC=b is among KAFKA_TOPIC=a,b too: dead letters would be read as records for ever; name",
+        ),
+        (
+            {"KAFKA_TOPIC": "^b", "DEAD_LETTER_TOPIC": "bad"},
+            "DEAD_LETTER_TOPIC=bad is among KAFKA_TOPIC=^b too: dead letters would be read as records for ever; "
+            "name another topic, or narrow the pattern",
+        ),
+        (
+            {"KAFKA_TOPIC": "^g", "DEAD_LETTER_TOPIC": "bad", "RESULTS_TOPIC": "good"},
+            "RESULTS_TOPIC=good is among KAFKA_TOPIC=^g too: results would be read as records for ever",
+        ),
+        ({"DEAD_LETTER_TOPIC": "bad", "RESULTS_TOPIC": "bad"}, "RESULTS_TOPIC=bad is DEAD_LETTER_TOPIC too"),
+        ({"KAFKA_TOPIC": "^a("}, "KAFKA_TOPIC=^a(: is no pattern: "),
+        ({"KAFKA_TOPIC": "a,a"}, "KAFKA_TOPIC=a,a: names a twice"),
+    ],
+)
+def test_the_other_topics_of_several_have_names_that_are_not_among_them(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], said: str
+) -> None:
+    for name, value in {"KAFKA_TOPIC": "a,b", **given}.items():
+        monkeypatch.setenv(name, value)
+    assert refusal().startswith(said)

@@ -11,16 +11,17 @@ import pytest
 from prometheus_client import generate_latest
 from rich.console import Console
 
-from velox.errors import VeloxError
+from velox.core.subscription import Subscription, subscription
+from velox.errors import SettingsError, VeloxError
 from velox.kafka.lag import Extent
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Partition
 from velox.settings import Settings
-from velox.tools.up import view
+from velox.tools.up import supervisor, view
 from velox.tools.up.environment import MAX_LAG_BYTES, as_environment, changes
 from velox.tools.up.picture import Recorded, draw
 from velox.tools.up.results import Detection, Judged, StoredResults
-from velox.tools.up.scraping import Scrape, parse, quantile, since
+from velox.tools.up.scraping import Scrape, by, parse, quantile, read, since
 from velox.tools.up.tally import Balance, Lives, lost, unread
 from velox.tools.up.window import Window
 
@@ -320,3 +321,38 @@ def test_a_pipeline_of_texts_gets_no_sink_for_images(monkeypatch: pytest.MonkeyP
     settings = Settings()
     monkeypatch.delenv("SINKS")
     assert changes(settings, bootstrap="127.0.0.1:7")["sinks"] == ("sqlite",)
+
+
+def test_samples_are_added_up_by_one_label_wherever_it_stands() -> None:
+    page = read(
+        "# TYPE velox_records_total counter\n"
+        'velox_records_total{topic="a",outcome="predicted",model="m"} 3\n'
+        'velox_records_total{outcome="predicted",topic="b",model="m"} 4\n'
+        'velox_records_total{outcome="dead_lettered",topic="b",model="m"} 1\n'
+    )
+    samples = page["velox_records_total"]
+    assert by("outcome", samples) == {"predicted": 7, "dead_lettered": 1}
+    assert by("topic", samples) == {"a": 3, "b": 5}
+    assert by("", samples) == {"": 8}
+
+
+CAMERAS = subscription(r"^camera_\d+$")
+
+
+def test_the_embedded_broker_begins_with_the_topics_that_are_named() -> None:
+    assert supervisor._records(subscription("a,b"), None) == ("a", "b")
+    assert supervisor._records(CAMERAS, "camera_{1..20}") == tuple(f"camera_{number}" for number in range(1, 21))
+
+
+@pytest.mark.parametrize(
+    ("of", "topics", "said"),
+    [
+        (CAMERAS, None, r"is a pattern, and the embedded broker has no topics yet: .*--topics 'camera_\{1..20\}'"),
+        (CAMERAS, "camera_1,lens_1", r"--topics camera_1,lens_1: lens_1 does not match KAFKA_TOPIC=\^camera"),
+        (CAMERAS, "^camera", r"--topics \^camera: is a pattern, and names are wanted"),
+        (subscription("a,b"), "a", "--topics a: KAFKA_TOPIC=a,b names its topics itself; leave --topics out"),
+    ],
+)
+def test_topics_that_nobody_would_read_are_refused(of: Subscription, topics: str | None, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        supervisor._records(of, topics)

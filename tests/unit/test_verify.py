@@ -365,3 +365,29 @@ def test_keys_are_refused_as_verify_makes_no_objects() -> None:
     keys = Settings(store="all", codec="key", bucket_url="memory:///")
     with pytest.raises(SettingsError, match="CODEC=key: verify makes payloads, and no objects"):
         Plan(consumers=0).check(keys)
+
+
+@pytest.mark.parametrize(
+    ("topic", "plan", "written", "count"),
+    [
+        ("camera_{1..3}", Plan(), "camera_1.verify-ab12.1,camera_1.verify-ab12.2,camera_1.verify-ab12.3", 3),
+        ("image_data", Plan(topics=2), "image_data.verify-ab12.1,image_data.verify-ab12.2", 2),
+        (r"^camera_\d+$", Plan(), r"^velox\.verify\-ab12\.\d+$", 4),
+        (r"^camera_\d+$", Plan(topics=20), r"^velox\.verify\-ab12\.\d+$", 20),
+    ],
+)
+def test_a_run_reads_its_own_topics_as_the_users_consumers_read_theirs(
+    topic: str, plan: Plan, written: str, count: int
+) -> None:
+    several: dict[str, Any] = {} if topic == "image_data" else {"dead_letter_topic": "bad"}
+    premises = establish(Settings(kafka_topic=topic, **several), plan, "ab12", None)
+    own = premises.settings
+    assert (own.kafka_topic, len(premises.topics)) == (written, count)
+    assert own.subscription.among(premises.topics) == premises.topics
+    Settings(**{name: getattr(own, name) for name in ("kafka_topic", "dead_letter_topic", "results_topic", "sinks")})
+    assert premises.letters_topic.endswith(".verify-ab12.dlq")
+
+
+def test_whose_topics_are_others_are_not_chosen() -> None:
+    with pytest.raises(SettingsError, match="--topics 3 and --no-consumer: records go to KAFKA_TOPIC as it is"):
+        Plan(consumers=0, topics=3).check(Settings(store="all"))

@@ -7,6 +7,7 @@ import pytest
 
 from velox.core.envelope import Codec
 from velox.models import numbered
+from velox.records import Partition
 from velox.settings import Settings
 from velox.sinks.sink import Stored
 from velox.sources.source import Item
@@ -86,9 +87,9 @@ class Scene:
     records: Records = field(default_factory=lambda: RECORDS)
 
     def reconcile(self) -> Ledger:
-        places = Places("topic")
-        for number, place in self.acknowledged.items():
-            places.put(number, *place)
+        places = Places()
+        for number, (partition, offset) in self.acknowledged.items():
+            places.put(number, Partition("topic", partition), offset)
         sinks = {
             name: InSink(
                 self.records,

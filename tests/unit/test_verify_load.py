@@ -34,7 +34,7 @@ def nothing_committed() -> Mapping[Partition, int]:
 
 
 def test_a_record_is_acknowledged_when_the_broker_says_so_and_not_when_it_is_sent(publisher: FakePublisher) -> None:
-    run = Load(Settings(), Plan(count=3), Records("run", Codec.RAW, 0.0, None), nothing_committed)
+    run = Load(Settings(), Plan(count=3), Records("run", Codec.RAW, 0.0, None), nothing_committed, [TOPIC])
     run.publish(3)
     assert len(publisher.sent) == run.published == 3
     assert len(run.acknowledged) == 0
@@ -50,10 +50,10 @@ def test_a_record_is_acknowledged_when_the_broker_says_so_and_not_when_it_is_sen
 
 
 def test_places_are_noted_in_any_order_and_only_once_they_are_known() -> None:
-    places = Places("topic")
+    places = Places()
     assert (len(places), 3 in places, places.get(3)) == (0, False, None)
-    places.put(3, 1, 0)
-    places.put(0, 0, 12)
+    places.put(3, Partition("topic", 1), 0)
+    places.put(0, Partition("topic", 0), 12)
     assert len(places) == 2
     assert [places.get(number) for number in range(5)] == [("topic", 0, 12), None, None, ("topic", 1, 0), None]
 
@@ -71,10 +71,10 @@ def test_a_run_of_millions_takes_some_bytes_a_record() -> None:
     tracemalloc.start()
     try:
         records = Records("run", Codec.FRAMED, 0.001, None)
-        places = Places(TOPIC)
+        places = Places()
         for number in range(count):
             records.build(number)
-            places.put(number, number % 6, number)
+            places.put(number, Partition(TOPIC, number % 6), number)
         sinks = {name: InSink(records, places, count, takes_all=True) for name in ("mongo", "sqlite")}
         for sink in sinks.values():
             sink.read(row for row in rows() if records.due(int(row.id[-8:])) == "stored")
@@ -86,3 +86,12 @@ def test_a_run_of_millions_takes_some_bytes_a_record() -> None:
     finally:
         tracemalloc.stop()
     assert most_bytes / count < 60
+
+
+def test_records_of_one_key_go_to_one_topic_and_every_topic_gets_some(publisher: FakePublisher) -> None:
+    topics = [f"camera_{number}" for number in range(20)]
+    run = Load(Settings(), Plan(count=128, rate=1e6), Records("run", Codec.RAW, 0.0, None), nothing_committed, topics)
+    while run.published < 128:
+        run.publish(128)
+    assert set(publisher.topics) == set(topics)
+    assert publisher.topics[:64] == publisher.topics[64:], "the keys repeat"

@@ -4,6 +4,13 @@ import argparse
 import re
 
 
+def use_pipeline_file(path: str) -> None:
+    """Have settings read from this file too, also by the processes that the command starts."""
+    from velox import settings
+
+    settings.name_pipeline_file(path)
+
+
 def duration(text: str) -> float:
     """Read ``20s``, ``5m``, ``1h`` or plain seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Dead letters are records whose own data is bad, kept on DEAD_LETTER_TOPIC (<KAFKA_TOPIC>.dlq) with the reason.
+Where KAFKA_TOPIC is several topics or a pattern, theirs are together on one; each goes back to the topic it came from.
 
   velox dlq list                               how many there are, by reason
   velox dlq show --reason undecodable          what the oldest of them says

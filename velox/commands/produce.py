@@ -11,7 +11,8 @@ def add(commands: Commands) -> None:
     produce = commands.add_parser(
         "produce",
         help="publish images to Kafka",
-        description="Publishes images to KAFKA_TOPIC until the source ends, --count is reached or a signal comes.",
+        description="Publishes images to KAFKA_TOPIC until the source ends, --count is reached or a signal comes. "
+        "Several topics take their turns; of a pattern, those that match when it starts.",
     )
     produce.add_argument(
         "--source", metavar="SOURCE", help="shapes, folder:PATH or video:PATH (default: the setting SOURCE)"

@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
         help="run the whole pipeline here: broker, producer, consumer, SQLite and disk",
         description="Runs an embedded broker, a producer and a consumer, stores in SQLite and on disk, shows what "
         "happens, and checks at the end that produced = predicted + dead letters. Ctrl-C drains and stops. SINKS and "
-        "STORE count only from the environment, not from .env.",
+        "STORE count only from the environment and the pipeline file (--env-file), not from .env.",
     )
     up.add_argument(
         "--for",
@@ -26,6 +26,12 @@ def add(commands: Commands) -> None:
     up.add_argument(
         "--record", type=Path, metavar="FILE.svg", help="write the view, as it was at last while it ran, as a picture"
     )
+    up.add_argument(
+        "--topics",
+        metavar="NAMES",
+        help="the topics that the broker begins with, where KAFKA_TOPIC is a pattern: camera_1,camera_2 or "
+        "'camera_{1..20}'",
+    )
     up.set_defaults(run=_run)
 
 
@@ -33,4 +39,4 @@ def _run(args: argparse.Namespace) -> int:
     from velox import settings
     from velox.tools import up
 
-    return up.run(settings.load(), for_s=args.for_s, record=args.record)
+    return up.run(settings.load(), for_s=args.for_s, topics=args.topics, record=args.record)

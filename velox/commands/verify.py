@@ -26,6 +26,14 @@ def add(commands: Commands) -> None:
         metavar="R",
         help="records a second (default: what the consumers keep up with)",
     )
+    verify.add_argument(
+        "--topics",
+        type=int,
+        default=0,
+        metavar="N",
+        help="spread the records over N topics (default: as many as KAFKA_TOPIC names; 4 if it is a pattern, which the "
+        "consumers then read by one as well)",
+    )
     verify.add_argument("--poison", type=share, default=0.0, metavar="SHARE", help="share of bad records: 1%%, 0.01")
     _add_consumers(verify)
     _add_faults(verify)
@@ -85,6 +93,7 @@ def _run(args: argparse.Namespace) -> int:
         count=args.count,
         rate=args.rate,
         consumers=0 if args.no_consumer else args.consumers,
+        topics=args.topics,
         kill_consumer=args.kill_consumer,
         kill_inference=args.kill_inference,
         rebalance=args.rebalance,

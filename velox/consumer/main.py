@@ -113,7 +113,7 @@ def _ensure_topics(settings: Settings, kafka: KafkaClient, stop: StopRequest) ->
         kafka.listen()
         return stop.is_made()
 
-    topics = {settings.kafka_topic: 0, dead_letter_topic(settings): HEADROOM_BYTES}
+    topics = {**dict.fromkeys(settings.subscription.names, 0), dead_letter_topic(settings): HEADROOM_BYTES}
     if "kafka" in settings.sinks:  # which waits for its topic as for any system that is down: a refusal ends here
         topics[results_topic(settings)] = 0
     for topic, extra_bytes in topics.items():

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from velox.errors import BadRecordError
@@ -80,11 +80,12 @@ def dead_letter_headers(record: Record, error: BadRecordError) -> list[tuple[str
     return [*_own(record.headers), *((name, text.encode(errors="replace")) for name, text in added.items())]
 
 
-def read_letter(position: Position, written_at: float, headers: Headers, *, topic: str) -> Letter | None:
-    """Take a dead letter's headers apart; None when they are not those of a dead letter of ``topic``."""
+def read_letter(position: Position, written_at: float, headers: Headers, *, of: Callable[[str], bool]) -> Letter | None:
+    """Take a dead letter's headers apart; None when it is none of a topic that ``of`` takes, or no letter."""
     said = dict(headers)
+    topic = _text(said.get(_TOPIC))
     partition, offset = _number(said.get(_PARTITION)), _number(said.get(_OFFSET))
-    if not said.get(REASON) or _text(said.get(_TOPIC)) != topic or partition is None or offset is None:
+    if not said.get(REASON) or not of(topic) or partition is None or offset is None:
         return None
     source = Position(topic, partition, offset)
     return Letter(

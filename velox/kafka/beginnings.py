@@ -19,36 +19,45 @@ _ANSWER_S: Final = 2.0
 class Beginnings:
     """Tells apart a group that starts and a partition that appears while the group is at work.
 
-    A group that starts begins as AUTO_OFFSET_RESET says. A partition that appears later is read from its beginning, or
-    what was written to it before it was noticed would be lost. It is such a one when it was not there, or others had a
-    committed offset and it had none, before this member joined.
+    A group that starts begins as AUTO_OFFSET_RESET says. A partition that appears later, of a new topic too, is read
+    from its beginning, or what was written to it before it was noticed would be lost. It is such a one when it was not
+    there, or others had a committed offset and it had none, before this member joined.
     """
 
     def __init__(self, settings: Settings) -> None:
         """Start without any partition."""
         self._reset = settings.auto_offset_reset
-        self._topic = settings.kafka_topic
+        self._subscription = settings.subscription
         self._assigns_anew = settings.group_protocol == "range"
         self._there: frozenset[Partition] = frozenset()
         self._is_at_work = False
 
-    def survey(self, consumer: Consumer, *, listen: Callable[[float], None], is_stopping: Callable[[], bool]) -> None:
-        """Note what there is before this member joins; waits for a broker that is away, and has ``listen`` hear why."""
+    def survey(
+        self, consumer: Consumer, *, listen: Callable[[float], None], is_stopping: Callable[[], bool]
+    ) -> tuple[str, ...]:
+        """Note what there is before this member joins, and answer which of its topics are there.
+
+        Waits for a broker that is away, and has ``listen`` hear why; answers none if it is to stop meanwhile.
+        """
         for wait_s in backoff_s(cap_s=_ANSWER_S):
             try:
-                partitions = consumer.list_topics(self._topic, timeout=_ANSWER_S).topics[self._topic].partitions
-                there = [TopicPartition(self._topic, number) for number in partitions]
+                # Of one topic alone, where there is one: somebody may keep the others from us.
+                only = self._subscription.names[0] if self._subscription.is_one else None
+                known = consumer.list_topics(only, timeout=_ANSWER_S).topics
+                topics = self._subscription.among(known)
+                there = [TopicPartition(topic, number) for topic in topics for number in known[topic].partitions]
                 committed = consumer.committed(there, timeout=_ANSWER_S) if there else []
             except KafkaException as error:
                 log.debug("Kafka does not say what the group has committed: %s", error.args[0].str())
                 if is_stopping():
-                    return
+                    return ()
                 listen(wait_s)
             else:
                 self._there = frozenset(Partition(at.topic, at.partition) for at in there)
                 # An error says that there is one: a transaction of somebody is about to move it.
                 self._is_at_work = any(at.offset >= 0 or at.error is not None for at in committed)
-                return
+                return topics
+        return ()
 
     def await_choice(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """Accept new partitions within ``on_assign``, in such a way that the driver does not choose where they begin.

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from velox import failpoints
 from velox.core.offsets import Gap
 from velox.kafka.beginnings import Beginnings
+from velox.kafka.commits import Accepted, Commits
 from velox.kafka.damage import DAMAGED
 from velox.kafka.ends import EndOffsets, lag_client
 from velox.kafka.expiry import Expiry
 from velox.kafka.heeding import Heeding
+from velox.kafka.matching import Matching
 from velox.kafka.membership import consumer_config
 from velox.kafka.standing import Standing
 from velox.records import Partition
@@ -40,17 +41,18 @@ class Rebalanced(Protocol):
 class KafkaClient:
     """One member of the consumer group. Not thread-safe: the thread that polls owns it.
 
-    Only partitions that are owned at that moment are ever committed: the broker would accept others too,
-    and rewind them for their new owner. A partition that comes is paused until its beginning is committed, or a crash
-    before the first commit would begin elsewhere, and lose or repeat what lies between.
+    A partition that comes is paused until its beginning is committed, or a crash before the first commit would begin
+    elsewhere, and lose or repeat what lies between. Where KAFKA_TOPIC is a pattern, topics come and go like partitions.
     """
 
     def __init__(self, settings: Settings) -> None:
         """Make the client; nothing is fetched before ``subscribe``."""
-        self._topic = settings.kafka_topic
+        self._subscription = settings.subscription
         self._listener: Rebalanced
         self._heeding = Heeding(settings)
         self._owned: set[Partition] = set()
+        self._met: set[str] = set()
+        """Topics in which any partition was owned."""
         self._gone: set[Partition] = set()
         self._new: dict[Partition, TopicPartition] = {}
         """Owned, and their beginning is not committed yet."""
@@ -58,10 +60,12 @@ class KafkaClient:
         """From where on those are fetched that have begun, while the driver does not say."""
         self._paused = False
         self._sync_pause = False
-        self._on_committed: Callable[[Mapping[Partition, int]], None] = lambda _offsets: None
-        config = consumer_config(settings, on_commit=self._committed, on_error=self._heeding.client)
+        self._commits = Commits(self._owned, self._heeding)
+        config = consumer_config(settings, on_commit=self._commits.answered, on_error=self._heeding.client)
         admin = lag_client(settings)
-        self._ends = EndOffsets(admin)
+        is_pattern = self._subscription.pattern is not None
+        self._matching = Matching(self._subscription, admin) if is_pattern else None
+        self._ends = EndOffsets(admin, may_go=is_pattern)
         self._expiry = Expiry(admin)
         self._beginnings = Beginnings(settings)
         self._standing = Standing(settings, admin)
@@ -80,15 +84,24 @@ class KafkaClient:
     def subscribe(
         self,
         listener: Rebalanced,
-        on_committed: Callable[[Mapping[Partition, int]], None],
+        on_committed: Accepted,
         *,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         """Join the group; ``on_committed`` hears of the offsets the broker accepted."""
         self._listener = listener
-        self._on_committed = on_committed
-        self._beginnings.survey(self._consumer, listen=self.listen, is_stopping=is_stopping)
-        self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        self._commits.accepted, self._commits.refused = on_committed, listener.refused
+        there = self._beginnings.survey(self._consumer, listen=self.listen, is_stopping=is_stopping)
+        if self._matching:
+            self._matching.start(there)
+        self._subscribe(there if self._matching else self._subscription.names)
+
+    def _subscribe(self, topics: Sequence[str]) -> None:
+        if topics:
+            hears = {"on_assign": self._assigned, "on_revoke": self._revoked, "on_lost": self._lost}
+            self._consumer.subscribe(list(topics), **hears)
+        else:
+            self._consumer.unsubscribe()
 
     def membership(self) -> Any:  # noqa: ANN401 - the driver's own, opaque
         """Say which member of which generation this is: what a transaction with offsets has to show."""
@@ -102,6 +115,8 @@ class KafkaClient:
     @property
     def problem(self) -> str | None:
         """Say what keeps this member from its group, as far as the driver tells; None when nothing is known."""
+        if self._matching and not self._matching.topics:
+            return self._heeding.problem or f"no topic matches {self._subscription}"
         return self._heeding.problem
 
     @property
@@ -148,10 +163,7 @@ class KafkaClient:
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit in the background; the result is heard of in a later ``fetch``."""
-        owned = self._ours(offsets)
-        if owned:
-            failpoints.reach("before_commit")
-            self._consumer.commit(offsets=owned, asynchronous=True)
+        self._commits.begin(self._consumer, offsets)
 
     def commit_now(self, offsets: Mapping[Partition, int]) -> None:
         """Commit and wait, for a broker that hangs as long as a request may take.
@@ -159,13 +171,7 @@ class KafkaClient:
         A refusal is logged: those records will be read again, and absorbed by their ids. On the calling thread, also
         within ``revoked``: until that callback returns, the driver lets no other thread commit.
         """
-        owned = self._ours(offsets)
-        if not owned:
-            return
-        try:
-            self._committed(None, self._consumer.commit(offsets=owned, asynchronous=False) or [])
-        except KafkaException as error:
-            self._committed(error.args[0], owned)
+        self._commits.wait(self._consumer, offsets)
 
     def positions(self) -> dict[Partition, int]:
         """Answer from where on each owned partition will be fetched, behind Kafka's own marks."""
@@ -178,13 +184,25 @@ class KafkaClient:
 
         ``is_reading`` says whether anything was fetched since the last call: what stands still then has a reason.
         """
-        # Asked also without a partition of its own: that the topic is gone may be why.
-        ends = self._ends.known(self._owned or {Partition(self._topic, 0)})
+        if self._matching and self._matching.has_changed():
+            self._subscribe(self._matching.topics)
+        ends = self._ends.known(self._owned | self._others())
         if self._ends.refusal is not None:
             self._heeding.lag(self._ends.refusal)
         lag = {p: max(0, ends[p] - position) for p, position in positions.items() if p in ends}
         self._standing.look(positions, lag, is_reading=is_reading)
         return lag
+
+    def _others(self) -> set[Partition]:
+        """Choose partitions of topics in which nothing is owned now: that such a topic is gone may be why.
+
+        Of several, those in which something was owned before: one that was just created is not known everywhere yet.
+        """
+        self._met.update(partition.topic for partition in self._owned)
+        topics = (
+            self._subscription.names if self._subscription.is_one else self._met.intersection(self._subscription.names)
+        )
+        return {Partition(topic, 0) for topic in topics} - {Partition(p.topic, 0) for p in self._owned}
 
     def skip(self) -> dict[Partition, int]:
         """Go past what cannot be read, as far as that is known and wanted; count the records lost with it."""
@@ -202,9 +220,6 @@ class KafkaClient:
     def close(self) -> None:
         """Leave the group. Calls ``revoked``. May hang when the broker is dead: bound it from outside."""
         self._consumer.close()
-
-    def _ours(self, offsets: Mapping[Partition, int]) -> list[TopicPartition]:
-        return [TopicPartition(p.topic, p.number, offset) for p, offset in offsets.items() if p in self._owned]
 
     def _apply_pause(self) -> None:
         # Asked of the client, not of `_owned`: only what it has already assigned can be paused.
@@ -266,17 +281,6 @@ class KafkaClient:
         for partition in partitions:
             self._new.pop(partition, None)
             self._starts.pop(partition, None)
-
-    def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        accepted: dict[Partition, int] = {}
-        for at in partitions:
-            refusal = error or at.error
-            if refusal is None:
-                accepted[Partition(at.topic, at.partition)] = at.offset
-                continue
-            self._listener.refused(refusal.name())
-            self._heeding.commit(at, refusal)
-        self._on_committed(accepted)
 
     def _is_record(self, message: Message) -> bool:
         error = message.error()

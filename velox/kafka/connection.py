@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from velox.core.deadline import Deadline
 from velox.errors import SettingsError
 from velox.kafka.reachability import unreachable
-from velox.settings import Settings
+from velox.settings import ClientSettings
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _PROBE_S: Final = 2.0
 _LEAST_S: Final = 0.1
 
 
-def connection(settings: Settings, client_id: str) -> dict[str, Any]:
+def connection(settings: ClientSettings, client_id: str) -> dict[str, Any]:
     """Configure the part of a client that all clients have in common.
 
     Host names are verified wherever there is encryption. librdkafka's own log is off: what goes wrong is told to
@@ -62,7 +62,7 @@ def connection(settings: Settings, client_id: str) -> dict[str, Any]:
 class Admin:
     """A client for questions about the cluster, which notices when it is refused. Not thread-safe."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ClientSettings) -> None:
         """Make the client; it connects when first asked.
 
         Raises:
@@ -112,7 +112,7 @@ def refusal_of(error: KafkaError) -> str | None:
     return f"Kafka refuses the connection ({error.str()}); check {names}"
 
 
-def _check_protocol(settings: Settings) -> None:
+def _check_protocol(settings: ClientSettings) -> None:
     """Tell a broker that only speaks TLS from one that is down: a client without TLS sees no difference."""
     protocol = settings.kafka_security_protocol
     deadline = Deadline(_PROBE_S)
@@ -145,13 +145,13 @@ def _note(error: KafkaError) -> None:
     log.debug("Kafka: %s", error.str())
 
 
-def _given(settings: Settings, names: Mapping[str, str]) -> dict[str, str]:
+def _given(settings: ClientSettings, names: Mapping[str, str]) -> dict[str, str]:
     values = {name: getattr(settings, field) for field, name in names.items()}
     plain = {n: v.get_secret_value() if hasattr(v, "get_secret_value") else v for n, v in values.items()}
     return {name: value for name, value in plain.items() if value}
 
 
-def _check_files(settings: Settings) -> None:
+def _check_files(settings: ClientSettings) -> None:
     """Load them once with Python's own TLS: a driver's words for what is wrong with one are not ours."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority, certificate = settings.kafka_ssl_ca_location, settings.kafka_ssl_certificate_location

@@ -8,13 +8,13 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from velox.core.deadline import Deadline
 from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import connection
-from velox.settings import Settings
+from velox.settings import ClientSettings
 
 _ANSWER_S: Final = 5.0
 _SLICE_S: Final = 0.5
 
 
-def contents(settings: Settings, topic: str, *, within_s: float) -> Iterator[Message]:
+def contents(settings: ClientSettings, topic: str, *, within_s: float) -> Iterator[Message]:
     """Yield the messages up to the present end of each partition, or its first open transaction; in no other order.
 
     Raises:

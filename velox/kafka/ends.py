@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from velox.errors import RewoundError
 from velox.kafka.connection import connection
 from velox.records import Partition
-from velox.settings import Settings
+from velox.settings import ClientSettings
 
 DENIED: Final = frozenset(
     {
@@ -22,7 +22,7 @@ DENIED: Final = frozenset(
 _ANSWER_S: Final = 10.0
 
 
-def lag_client(settings: Settings) -> AdminClient:
+def lag_client(settings: ClientSettings) -> AdminClient:
     """Make the client that asks; it connects when first used."""
     return AdminClient(connection(settings, "velox-lag"))
 
@@ -30,11 +30,21 @@ def lag_client(settings: Settings) -> AdminClient:
 class EndOffsets:
     """Keeps the last answer; a consumer's own knowledge stands still while it does not fetch."""
 
-    def __init__(self, admin: AdminClient, isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED) -> None:
-        """Ask for the very end or, with ``READ_COMMITTED``, for the beginning of the first open transaction."""
+    def __init__(
+        self,
+        admin: AdminClient,
+        isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+        *,
+        may_go: bool = False,
+    ) -> None:
+        """Ask for the very end or, with ``READ_COMMITTED``, for the beginning of the first open transaction.
+
+        With ``may_go`` a topic that is gone is nothing to raise: of a pattern's topics, others are left.
+        """
         self.refusal: str | None = None
         """Why the broker will not tell; None while it does, or is only away."""
         self._admin = admin
+        self._may_go = may_go
         self._isolation = isolation
         self._asked: dict[Partition, Future[Any]] = {}
         self._known: dict[Partition, int] = {}
@@ -43,8 +53,8 @@ class EndOffsets:
         """Return the offset after the last record of each partition, as far as known, and ask again; never blocks.
 
         Raises:
-            RewoundError: the topic is gone, or was made anew. The consumer itself would notice nothing: it would wait,
-                or go on in the new topic where it was in the old one.
+            RewoundError: the topic is gone and may not go, or was made anew. The consumer itself would notice nothing:
+                it would wait, or go on in the new topic where it was in the old one.
         """
         wanted = set(partitions)
         for partition in [p for p, asked in self._asked.items() if asked.done()]:
@@ -57,6 +67,9 @@ class EndOffsets:
     def _note(self, partition: Partition, answer: Future[Any]) -> None:
         failure = answer.exception()
         if isinstance(failure, KafkaException) and failure.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            if self._may_go:
+                self._known.pop(partition, None)
+                return
             msg = f"{partition.topic} is gone: was it deleted? Start the consumer again"
             raise RewoundError(msg)
         self.refusal = None

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -62,7 +62,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What a group has not read yet of a topic."""
+    """What a group has not read yet of its topics."""
 
     records: int
     """That it may read now."""
@@ -71,7 +71,7 @@ class Backlog:
     lost: int
     """Records that were removed before the group had read them."""
     newest_s: float | None
-    """Unix seconds of the latest timestamp in the topic."""
+    """Unix seconds of the latest timestamp in them."""
     oldest_unread_s: float | None
     """Unix seconds of the first record that waits."""
 
@@ -106,6 +106,14 @@ class Inspector:
             out_of_reach=tuple(f"{host}:{port}" for host, port in addresses if not _answers(host, port)),
             config=self._config(ResourceType.BROKER, str(brokers[0].id)),
         )
+
+    def matching(self) -> tuple[str, ...]:
+        """Name the topics that KAFKA_TOPIC means, of those that are there.
+
+        Raises:
+            BrokerUnavailableError: no answer.
+        """
+        return self._settings.subscription.among(self._topics())
 
     def topic(self, name: str) -> Topic | None:
         """Look at a topic; None when it is not there, or not ours to see.
@@ -148,15 +156,15 @@ class Inspector:
             return Group(0)
         return Group(len(described.members), described.partition_assignor or "")
 
-    def backlog(self, topic: str) -> Backlog:
-        """Compare what the group has committed with what the topic holds.
+    def backlog(self, topics: Sequence[str]) -> Backlog:
+        """Compare what the group has committed with what these topics hold.
 
         Raises:
             BrokerUnavailableError: no answer, or the group may not be seen.
         """
         observer = Observer(self._settings)
         try:
-            extents = observer.extents(topic)
+            extents = observer.extents(*topics)
             committed = observer.committed(list(extents))
             # Where nothing is committed, reading begins as AUTO_OFFSET_RESET says: that is no loss.
             starts = {p: max(committed.get(p, extent.low), extent.low) for p, extent in extents.items()}

@@ -54,17 +54,22 @@ class Observer:
             raise BrokerUnavailableError(msg) from error
         return {Partition(a.topic, a.partition): a.offset for a in answers if a.error is None and a.offset >= 0}
 
-    def extents(self, topic: str) -> dict[Partition, Extent]:
-        """Return what every partition of a topic holds.
+    def extents(self, *topics: str) -> dict[Partition, Extent]:
+        """Return what every partition of these topics holds.
 
         Raises:
             BrokerUnavailableError: the broker does not answer.
         """
         try:
-            numbers = self._consumer.list_topics(timeout=_TIMEOUT_S).topics[topic].partitions
-            return {Partition(topic, number): self._extent(topic, number) for number in numbers}
+            known = self._consumer.list_topics(timeout=_TIMEOUT_S).topics
+            return {
+                Partition(topic, number): self._extent(topic, number)
+                for topic in topics
+                for number in known[topic].partitions
+            }
         except (KafkaException, KeyError) as error:
-            msg = f"Kafka does not say what topic {topic} holds: {error!r}; is it running, is the topic there?"
+            which = ", ".join(topics)
+            msg = f"Kafka does not say what topic {which} holds: {error!r}; is it running, is the topic there?"
             raise BrokerUnavailableError(msg) from error
 
     def oldest_s(self, starts: Mapping[Partition, int]) -> float | None:

@@ -24,7 +24,7 @@ class Findings:
     handled: Sequence[Letter]
     """Those that were replayed or discarded already."""
     foreign: int
-    """Records that are no dead letters of KAFKA_TOPIC; another topic's may lie there too."""
+    """Records that are no dead letters of KAFKA_TOPIC; those of other topics may lie there too."""
 
 
 class LetterTopic:
@@ -32,7 +32,7 @@ class LetterTopic:
 
     def __init__(self, settings: Settings) -> None:
         """Make the clients; they connect when first asked."""
-        self.source = settings.kafka_topic
+        self.source = settings.subscription
         self.name = dead_letter_topic(settings)
         self._letters = Observer(settings)
         self._sources = Observer(settings)
@@ -67,7 +67,7 @@ class LetterTopic:
                     position = Position(at.topic, at.partition, offset)
                     if letter := unhandled.pop(position, None):
                         handled[position] = letter
-            elif letter := read_letter(at, message.timestamp()[1] / 1000, headers, topic=self.source):
+            elif letter := read_letter(at, message.timestamp()[1] / 1000, headers, of=self.source.takes):
                 unhandled[at] = letter
             else:
                 foreign += 1

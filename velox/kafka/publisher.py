@@ -1,9 +1,10 @@
 """The producer's Kafka client: idempotent, compressed, every delivery report checked."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
+from zlib import crc32
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -13,7 +14,7 @@ from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import connection
 from velox.kafka.reachability import Reachability
 from velox.records import Headers, Partition
-from velox.settings import MIB, Settings
+from velox.settings import MIB, ClientSettings
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +30,21 @@ Acknowledged = Callable[[Partition, int], None]
 
 
 class Publisher:
-    """Publishes records to one topic and accounts for each. Not thread-safe.
+    """Publishes records and accounts for each. Not thread-safe.
+
+    Several topics take their turns; records with the same key go to the same topic, whose partitions keep their order.
 
     Within this client nothing is written twice or out of order (an idempotent producer); a program that publishes the
     same thing again makes a second record. A topic whose own limit is lower than MAX_MESSAGE_BYTES refuses not only the
     record that is too large for it but the whole batch around it.
     """
 
-    def __init__(self, settings: Settings, *, backlog: Backlog | None = None) -> None:
+    def __init__(self, settings: ClientSettings, topics: Sequence[str], *, backlog: Backlog | None = None) -> None:
         """Make the client; it connects in the background. ``backlog`` is told of every record."""
         self.delivered = 0
         self.failed = 0
-        self._topic = settings.kafka_topic
+        self._topics = topics
+        self._turn = 0
         self._backlog = backlog
         self._reported: set[int] = set()
         self._reachability = Reachability(settings, meanwhile=self._meanwhile)
@@ -59,11 +63,13 @@ class Publisher:
         headers: Headers,
         is_stopping: Callable[[], bool] = lambda: False,
         acknowledged: Acknowledged | None = None,
+        topic: str | None = None,
     ) -> bool:
         """Hand one record over; when the local queue is full, wait until it is not.
 
         A record too large for MAX_MESSAGE_BYTES is counted as failed and reported, and is no error for the others.
-        ``acknowledged`` is called, within a later call of this object, once the broker has the record.
+        ``acknowledged`` is called, within a later call of this object, once the broker has the record. Without a
+        ``topic`` the record goes where its key or the turn says.
 
         Returns:
             Whether the record was taken into account; false only when ``is_stopping`` ended the wait.
@@ -72,9 +78,10 @@ class Publisher:
             BrokerUnavailableError: this client can publish nothing any more.
         """
         report = partial(self._on_delivery, acknowledged)
+        chosen = topic or self._choose(key)
         while True:
             try:
-                self._producer.produce(self._topic, value, key=key, headers=list(headers), on_delivery=report)
+                self._producer.produce(chosen, value, key=key, headers=list(headers), on_delivery=report)
             except BufferError:
                 if is_stopping():
                     return False
@@ -102,6 +109,12 @@ class Publisher:
             self._producer.flush(min(_SLICE_S, deadline.left_s()))
         return self.waiting
 
+    def _choose(self, key: bytes | None) -> str:
+        if key is not None:
+            return self._topics[crc32(key) % len(self._topics)]
+        self._turn = (self._turn + 1) % len(self._topics)
+        return self._topics[self._turn - 1]
+
     def _on_delivery(self, acknowledged: Acknowledged | None, error: KafkaError | None, message: Message) -> None:
         size, partition, offset = len(message), message.partition(), message.offset()
         if error is not None or partition is None or offset is None:
@@ -110,7 +123,7 @@ class Publisher:
                 self._backlog.failed(size)
             return
         self.delivered += 1
-        place = Partition(self._topic, partition)
+        place = Partition(message.topic() or "", partition)
         if self._backlog:
             self._backlog.delivered(place, offset, size)
         if acknowledged:
@@ -133,7 +146,7 @@ class Publisher:
         return f"; {self.waiting} records wait, and go out when it is back" if self.waiting else ""
 
 
-def _config(settings: Settings, on_error: Callable[[KafkaError], None]) -> dict[str, Any]:
+def _config(settings: ClientSettings, on_error: Callable[[KafkaError], None]) -> dict[str, Any]:
     return {
         **connection(settings, "velox-producer"),
         "enable.idempotence": True,

@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka import KafkaError
 
 from velox.core.seldom import Seldom
-from velox.settings import Settings
+from velox.settings import ClientSettings
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Reachability:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ClientSettings,
         *,
         meanwhile: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = monotonic,

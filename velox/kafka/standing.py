@@ -43,7 +43,8 @@ class Standing:
         self._skips = settings.damaged_batches == "skip"
         self._clock = clock
         self._standstill = Standstill(_PATIENCE_S, clock=clock)
-        self._stable = EndOffsets(admin, IsolationLevel.READ_COMMITTED)
+        is_pattern = settings.subscription.pattern is not None
+        self._stable = EndOffsets(admin, IsolationLevel.READ_COMMITTED, may_go=is_pattern)
         self._damaged: dict[Partition, int] = {}
         """The offset at which each cannot be read on."""
         self._examining = False

@@ -87,7 +87,7 @@ def ensure_topic(
                 msg = f"Kafka topic {topic}: not there, or not ours to see, and not ours to create ({why}); {_ACLS}"
                 raise BrokerUnavailableError(msg) from exception
             if error.code() in _NOT_CREATED:
-                setting = next((setting for setting, name in settings.topics.items() if name == topic), "topic")
+                setting = _setting(settings, topic)
                 remedy = _NOT_CREATED[error.code()].format(setting=setting)
                 msg = f"{setting}={topic}: Kafka does not create this topic ({why}); {remedy}"
                 raise BrokerUnavailableError(msg) from exception
@@ -101,6 +101,28 @@ def ensure_topic(
             admin.client.poll(next(waits_s))  # a broker may refuse at once
         else:
             return
+
+
+def topics_now(settings: Settings) -> tuple[str, ...]:
+    """Name the topics that KAFKA_TOPIC means now: those it names, there or not, or those that its pattern matches.
+
+    Raises:
+        BrokerUnavailableError: no broker says which topics there are, or none matches.
+        SettingsError: the brokers refuse us.
+    """
+    subscription = settings.subscription
+    if subscription.names:
+        return subscription.names
+    admin = Admin(settings)
+    try:
+        topics = subscription.among(admin.client.list_topics(timeout=_ONLY_TRY_S).topics)
+    except KafkaException as error:
+        msg = f"Kafka does not say which topics there are: {admin.explain(error.args[0])}; is it running?"
+        raise BrokerUnavailableError(msg) from error
+    if not topics:
+        msg = f"KAFKA_TOPIC={subscription}: no topic matches; create one, or correct the pattern"
+        raise BrokerUnavailableError(msg)
+    return topics
 
 
 def message_limit(settings: Settings, topic: str) -> int:
@@ -133,6 +155,13 @@ def remove_topics(settings: Settings, topics: Sequence[str]) -> None:
         may_be_in_use=not deadline.has_passed(),
     ):
         admin.poll(_TRY_S)
+
+
+def _setting(settings: Settings, topic: str) -> str:
+    """Name the setting that names a topic."""
+    if settings.subscription.takes(topic):
+        return "KAFKA_TOPIC"
+    return next((setting for setting, name in settings.topics.items() if name == topic), "topic")
 
 
 def _see_removed(name: str, request: "Future[Any]", *, may_be_in_use: bool = False) -> bool:

@@ -1,4 +1,4 @@
-"""How ``.env`` is read: a line a setting, values as they are written; a line that cannot be read stops the start.
+"""How ``.env`` and pipeline files are read: a line a setting, values as they are written, and no line passed over.
 
 Docker Compose reads the same file. What is accepted here means the same there, but for ``$``, where Compose puts
 variables unless it is in single quotes, and for a tab before ``#``, which begins no comment there.
@@ -20,8 +20,8 @@ _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def read(path: Path) -> dict[str, str]:
-    """Read a file of settings, none if there is no such file; names in capitals.
+def read(path: Path, *, is_required: bool = False) -> dict[str, str]:
+    """Read a file of settings, none if there is no such file and none is required; names in capitals.
 
     Raises:
         SettingsError: it cannot be read. The message names file, line and remedy, and no value: it may be a secret.
@@ -29,9 +29,10 @@ def read(path: Path) -> dict[str, str]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+        if isinstance(error, FileNotFoundError) and not path.is_symlink() and not is_required:
             return {}
-        msg = f"{path} cannot be read: {error.strerror}; it has to be a file that this user may read, or not be there"
+        alternative = "" if is_required else ", or not be there"
+        msg = f"{path} cannot be read: {error.strerror}; it has to be a file that this user may read{alternative}"
         raise SettingsError(msg) from None
     found: dict[str, str] = {}
     line_of: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Where values come from: the environment, then ``.env`` in the working folder."""
+"""Where values come from: the environment, then the pipeline file, if any, then ``.env`` in the working folder."""
 
 import os
 from pathlib import Path
@@ -12,17 +12,39 @@ from velox.settings.service_links import service
 
 OUR_PREFIX: Final = "VELOX_"
 COLOR_PREFIX: Final = "COLORS_"
+ENVIRONMENT: Final = "environment"
+ENV_FILE: Final = ".env"
+PIPELINE_FILE: Final = "VELOX_ENV_FILE"
+"""Names the pipeline file; ``--env-file`` sets it, so that the processes which a command starts read the same."""
 TESTING = frozenset({"VELOX_TESTING", "VELOX_FAILPOINT"})
 """What only tests of Velox set; see velox.failpoints."""
 
 
-def env_file() -> dict[str, str]:
-    """Read ``.env`` in the working folder; names in capitals.
+def name_pipeline_file(path: str) -> None:
+    """Have this process, and those that it starts, read a pipeline file over ``.env``."""
+    os.environ[PIPELINE_FILE] = path
+
+
+def file_places() -> dict[str, dict[str, str]]:
+    """Read the pipeline file, if one is named, and ``.env`` in the working folder: the stronger one first.
+
+    Answers the settings of each, by the file's path as it was given; names in capitals.
 
     Raises:
-        SettingsError: it cannot be read.
+        SettingsError: one of them cannot be read, or there is no such pipeline file.
     """
-    return files.read(Path(".env"))
+    pipeline = variables().get(PIPELINE_FILE)
+    named = {pipeline: files.read(Path(pipeline), is_required=True)} if pipeline else {}
+    return named | {ENV_FILE: files.read(Path(ENV_FILE))}
+
+
+def places() -> dict[str, dict[str, str]]:
+    """Read all places, the strongest first; an empty value in one does not hide another's.
+
+    Raises:
+        SettingsError: a file cannot be read.
+    """
+    return {ENVIRONMENT: variables()} | file_places()
 
 
 def variables() -> dict[str, str]:
@@ -33,8 +55,11 @@ def variables() -> dict[str, str]:
 
 
 def given() -> dict[str, str]:
-    """Read both; the environment wins."""
-    return env_file() | variables()
+    """Read all places; the strongest wins."""
+    found: dict[str, str] = {}
+    for place in places().values():
+        found = place | found
+    return found
 
 
 class Source(PydanticBaseSettingsSource):
@@ -49,10 +74,10 @@ class Texts(Source):
     """Gives each setting the text of its variable; an empty one counts as not given."""
 
     def __call__(self) -> dict[str, Any]:
-        """Read both places; the environment wins, but not with an empty value."""
+        """Read all places; the strongest wins, but not with an empty value."""
         texts: dict[str, str] = {}
-        for place in (env_file(), variables()):
-            texts |= {name: value for name, value in place.items() if value}
+        for place in places().values():
+            texts = {name: value for name, value in place.items() if value} | texts
         fields = self.settings_cls.model_fields.keys() - {"colors"}
         return {name: texts[name.upper()] for name in fields if name.upper() in texts}
 

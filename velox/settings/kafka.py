@@ -6,8 +6,9 @@ from pydantic import Field, SecretStr, model_validator
 
 from velox.core.envelope import Codec
 from velox.core.json_values import JsonForm
+from velox.core.subscription import Subscription, subscription
 from velox.settings.group import Group
-from velox.settings.literals import Addresses, Topic
+from velox.settings.literals import Addresses, Topics
 
 
 class KafkaSettings(Group):
@@ -16,7 +17,10 @@ class KafkaSettings(Group):
     title: ClassVar = "Kafka"
 
     kafka_bootstrap_server: Addresses = Field("localhost:9092", description="Kafka brokers, `host:port,…`.")
-    kafka_topic: Topic = Field("image_data", description="Topic of the records.")
+    kafka_topic: Topics = Field(
+        "image_data",
+        description="Topic of the records: a name, several (`a,b`, `camera_{1..20}`), or a pattern (`^camera_\\d+$`).",
+    )
     kafka_partitions: int = Field(6, ge=1, le=10_000, description="Partitions of a topic that Velox creates.")
     max_message_bytes: int = Field(
         10_485_760, ge=1024, le=100_000_000, description="Largest record; governs client, topic and fetch limits."
@@ -52,6 +56,11 @@ class KafkaSettings(Group):
         """Say whether payloads are known to be text: with other codecs only the model knows."""
         return self.codec is Codec.JSON and self.json_payload == "text"
 
+    @property
+    def subscription(self) -> Subscription:
+        """The topics that ``kafka_topic`` means."""
+        return subscription(self.kafka_topic)
+
 
 class SecuritySettings(Group):
     """How to prove who we are, and check who they are."""
@@ -83,6 +92,10 @@ class SecuritySettings(Group):
             msg = "KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION go together: give both or none"
             raise ValueError(msg)
         return self
+
+
+class ClientSettings(KafkaSettings, SecuritySettings):
+    """What a client of Kafka gets: where the brokers are, and how to prove who we are."""
 
 
 class GroupSettings(Group):

@@ -6,14 +6,13 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from velox.core.subscription import check_name, subscription
+
 _NOT_LITERAL: Final = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
 """What ``ast`` raises for text that is none, says its documentation."""
 _LIST_STARTS: Final = ("[", "(", "{", '"', "'")
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[\w.-]+):(?P<port>\d{1,5})")
 _MOST_PORT: Final = 65_535
-_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]+")
-TOPIC_CHARACTERS: Final = 249
-"""The longest name of a topic that Kafka takes."""
 
 
 def _literal(value: object) -> object:
@@ -94,10 +93,19 @@ def _problem(address: str) -> str | None:
 
 
 def _topic(name: str) -> str:
-    if not _TOPIC.fullmatch(name) or name in {".", ".."} or len(name) > TOPIC_CHARACTERS:
-        msg = f"is no name that Kafka takes: 1 to {TOPIC_CHARACTERS} letters, digits, dots, _ and -, but not . or .."
-        raise ValueError(msg)
+    check_name(name)
     return name
+
+
+def _topics(value: object) -> object:
+    """Write a list as names with commas; what is a name, names or a pattern stays as it is."""
+    if isinstance(value, str) and value.strip().startswith(_LIST_STARTS[:2]):
+        return ",".join(_listed(value.strip()))
+    return value
+
+
+def _known_topics(text: str) -> str:
+    return subscription(text.strip()).text
 
 
 def _is_auto(value: object) -> bool:
@@ -115,6 +123,8 @@ def _auto_is_none(value: object) -> object:
 Names = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_each_once)]
 Addresses = Annotated[str, AfterValidator(_addresses)]
 Topic = Annotated[str, AfterValidator(_topic)]
+Topics = Annotated[str, BeforeValidator(_topics), AfterValidator(_known_topics)]
+"""A topic, several, or a pattern, in their written form: see ``velox.core.subscription``."""
 Channel = Annotated[int, Field(ge=0, le=255)]
 Bgr = Annotated[tuple[Channel, Channel, Channel], BeforeValidator(_literal)]
 AutoCount = Annotated[int, BeforeValidator(_auto_is_0)]

@@ -7,7 +7,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from velox.errors import SettingsError
-from velox.settings.environment import COLOR_PREFIX, OUR_PREFIX, TESTING, env_file, given, variables
+from velox.settings.environment import (
+    COLOR_PREFIX,
+    ENV_FILE,
+    OUR_PREFIX,
+    PIPELINE_FILE,
+    TESTING,
+    file_places,
+    given,
+    places,
+    variables,
+)
 from velox.settings.secrets import FILE_SUFFIX, secret_fields
 from velox.settings.service_links import service
 from velox.settings.settings import Settings
@@ -17,10 +27,10 @@ _FOREIGN_PREFIXES = ("COMPOSE_", "DOCKER_", "GF_")
 
 
 def load() -> Settings:
-    """Read the settings from the environment, then ``.env`` in the working folder, then the defaults.
+    """Read the settings: the environment, then the pipeline file if one is named, then ``.env``, then the defaults.
 
     Raises:
-        SettingsError: ``.env`` cannot be read, a name is unknown or a value is invalid; one line that names it.
+        SettingsError: a file cannot be read, a name is unknown or a value is invalid; one line that names it.
     """
     _refuse_unknown_names()
     _refuse_service_links()
@@ -32,9 +42,8 @@ def load() -> Settings:
 
 
 def origins() -> dict[str, str]:
-    """Tell for each field where its value comes from: ``environment``, ``.env`` or ``default``."""
-    places = {"environment": _given_in(variables()), ".env": _given_in(env_file())}
-
+    """Tell where each field's value comes from: ``environment``, the pipeline file's path, ``.env`` or ``default``."""
+    names_in = {place: _given_in(texts) for place, texts in places().items()}
     secret = secret_fields(Settings)
 
     def spellings(field: str) -> set[str]:
@@ -42,7 +51,7 @@ def origins() -> dict[str, str]:
 
     def origin(field: str) -> str:
         prefix = COLOR_PREFIX if field == "colors" else None
-        for place, names in places.items():
+        for place, names in names_in.items():
             if names & spellings(field) or (prefix and any(name.startswith(prefix) for name in names)):
                 return place
         return "default"
@@ -56,17 +65,20 @@ def _given_in(place: Mapping[str, str]) -> set[str]:
 
 
 def _refuse_unknown_names() -> None:
-    """Stop on a name that only Velox can have meant: any in ``.env``, and any with the prefix ``VELOX_``."""
+    """Stop on a name that only Velox can have meant: any in a file, and any with the prefix ``VELOX_``."""
     known = {field.upper() for field in Settings.model_fields} - {"COLORS"}
     known |= {field.upper() + FILE_SUFFIX for field in secret_fields(Settings)}
-    suspects = [name for name in variables() if name.startswith(OUR_PREFIX) and name not in TESTING]
-    suspects += [name for name in env_file() if not name.startswith(_FOREIGN_PREFIXES)]
-    for name in suspects:
+    others = TESTING | {PIPELINE_FILE}
+    suspects = [("", name) for name in variables() if name.startswith(OUR_PREFIX) and name not in others]
+    for path, texts in file_places().items():
+        where = "" if path == ENV_FILE else f"{path}: "
+        suspects += [(where, name) for name in texts if not name.startswith(_FOREIGN_PREFIXES)]
+    for where, name in suspects:
         if name in known or name.startswith(COLOR_PREFIX):
             continue
         close = difflib.get_close_matches(name.removeprefix(OUR_PREFIX), known, n=1)
         hint = f"did you mean {close[0]}?" if close else "`velox settings` lists all names"
-        msg = f"{name}: unknown setting; {hint}"
+        msg = f"{where}{name}: unknown setting; {hint}"
         raise SettingsError(msg)
 
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from velox.errors import SettingsError
-from velox.settings.environment import Source, env_file, variables
+from velox.settings.environment import Source, places
 
 FILE_SUFFIX = "_FILE"
 
@@ -22,15 +22,15 @@ class SecretFiles(Source):
     """Reads the files that ``NAME_FILE`` variables name."""
 
     def __call__(self) -> dict[str, Any]:
-        """Read each file given where its setting is not, or in a place that wins: the environment over ``.env``.
+        """Read each file given where its setting is not, or in a place that wins: the environment over files.
 
         Raises:
             SettingsError: a file cannot be read, or one place gives a secret and its file.
         """
         found: dict[str, Any] = {}
-        places = (variables(), env_file())
+        strongest_first = places().values()
         for name in secret_fields(self.settings_cls):
-            for place in places:
+            for place in strongest_first:
                 path = _path(name.upper(), place)
                 if path:
                     found[name] = _read(name.upper() + FILE_SUFFIX, path)

@@ -5,21 +5,19 @@ from typing import Final, Self
 from pydantic import model_validator
 
 from velox.core.envelope import Codec
+from velox.core.subscription import TOPIC_CHARACTERS
 from velox.settings.buckets import BucketSettings
-from velox.settings.kafka import GroupSettings, KafkaSettings, SecuritySettings
-from velox.settings.literals import TOPIC_CHARACTERS
+from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings, SecuritySettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.sinks import DeadLetterSettings, DetectionSettings, SinkSettings
 from velox.settings.training import TrainingSettings
 
-_MIXED_UP: Final = {
-    ("RESULTS_TOPIC", "KAFKA_TOPIC"): "results would be read as records for ever",
-    ("DEAD_LETTER_TOPIC", "KAFKA_TOPIC"): "dead letters would be read as records for ever",
-    ("RESULTS_TOPIC", "DEAD_LETTER_TOPIC"): "results would lie among dead letters",
-}
-"""Which topics must not be one, and why."""
+_SUFFIXES: Final = {"DEAD_LETTER_TOPIC": ".dlq", "RESULTS_TOPIC": ".results"}
+"""What makes the names of other topics from that of the records."""
+_READ_AGAIN: Final = {"DEAD_LETTER_TOPIC": "dead letters", "RESULTS_TOPIC": "results"}
+"""What they hold, and must not be read."""
 
 
 class InferenceSettings(
@@ -29,8 +27,7 @@ class InferenceSettings(
 
 
 class Settings(
-    KafkaSettings,
-    SecuritySettings,
+    ClientSettings,
     GroupSettings,
     ProducerSettings,
     BucketSettings,
@@ -64,30 +61,58 @@ class Settings(
         return self
 
     @model_validator(mode="after")
+    def _other_topics_are_named(self) -> Self:
+        """Several topics have no name that others could be made from."""
+        if self.subscription.is_one:
+            return self
+        what = "several topics" if self.subscription.names else "a pattern"
+        for setting, of in (("DEAD_LETTER_TOPIC", "dead letters"), ("RESULTS_TOPIC", "results")):
+            is_needed = setting == "DEAD_LETTER_TOPIC" or "kafka" in self.sinks
+            if is_needed and getattr(self, setting.lower()) == "auto":
+                msg = f"KAFKA_TOPIC={self.kafka_topic} is {what}: name the topic of their {of} with {setting}"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _topics_are_three(self) -> Self:
         names = self.topics
         if self.results_topic == "auto" and "kafka" not in self.sinks:
-            del names["RESULTS_TOPIC"]
+            names.pop("RESULTS_TOPIC", None)
+        records = names.pop("KAFKA_TOPIC")
         for setting, name in names.items():
             if len(name) > TOPIC_CHARACTERS:
                 remedy = f"shorten KAFKA_TOPIC, or name another topic with {setting}"
                 msg = f"{setting}={name} has {len(name)} characters, and Kafka takes {TOPIC_CHARACTERS}; {remedy}"
                 raise ValueError(msg)
-        for (one, other), consequence in _MIXED_UP.items():
-            if names.get(one) == names[other]:
-                msg = f"{one}={names[other]} is {other} too: {consequence}; name another topic"
+            if self.subscription.takes(name):
+                is_it = "is KAFKA_TOPIC too" if self.subscription.is_one else f"is among KAFKA_TOPIC={records} too"
+                remedy = (
+                    "name another topic" if self.subscription.names else "name another topic, or narrow the pattern"
+                )
+                msg = f"{setting}={name} {is_it}: {_READ_AGAIN[setting]} would be read as records for ever; {remedy}"
                 raise ValueError(msg)
+        if names.get("RESULTS_TOPIC") == names["DEAD_LETTER_TOPIC"]:
+            msg = (
+                f"RESULTS_TOPIC={names['RESULTS_TOPIC']} is DEAD_LETTER_TOPIC too: results would lie among dead letters"
+            )
+            raise ValueError(f"{msg}; name another topic")
         return self
 
     @property
     def topics(self) -> dict[str, str]:
-        """Name the topics of records, dead letters and results, each under the setting that decides on it."""
-        dead_letters, results = self.dead_letter_topic, self.results_topic
-        return {
-            "KAFKA_TOPIC": self.kafka_topic,
-            "DEAD_LETTER_TOPIC": f"{self.kafka_topic}.dlq" if dead_letters == "auto" else dead_letters,
-            "RESULTS_TOPIC": f"{self.kafka_topic}.results" if results == "auto" else results,
-        }
+        """Name the topics of records, dead letters and results, each under the setting that decides on it.
+
+        That of the records is as it is written: it may be several. Of several, results have a topic only if one is
+        named.
+        """
+        named = {"DEAD_LETTER_TOPIC": self.dead_letter_topic, "RESULTS_TOPIC": self.results_topic}
+        topics = {"KAFKA_TOPIC": self.kafka_topic}
+        for setting, name in named.items():
+            if name != "auto":
+                topics[setting] = name
+            elif self.subscription.is_one:
+                topics[setting] = self.kafka_topic + _SUFFIXES[setting]
+        return topics
 
 
 SECTIONS = (

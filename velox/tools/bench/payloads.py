@@ -6,6 +6,7 @@ from itertools import islice
 from velox.errors import BrokerUnavailableError
 from velox.kafka.lag import Extent, Observer
 from velox.kafka.parsing import parse
+from velox.kafka.topics import topics_now
 from velox.settings import Settings
 from velox.sources import open_source
 
@@ -41,7 +42,7 @@ def gather(settings: Settings, count: int) -> Payloads:
 def _newest(settings: Settings, count: int) -> list[bytes]:
     observer = Observer(settings)
     try:
-        extents = observer.extents(settings.kafka_topic)
+        extents = observer.extents(*topics_now(settings))
         each = -(-count // max(1, len(extents)))
         last = {p: Extent(max(extent.low, extent.high - each), extent.high) for p, extent in extents.items()}
         parsed = (

@@ -23,16 +23,18 @@ def list_letters(settings: Settings) -> int:
     with LetterTopic(settings) as topic, reading() as on_read:
         findings = topic.find(on_read=on_read)
     out = console()
-    groups: dict[str, list[Letter]] = defaultdict(list)
+    by_topic = not topic.source.is_one
+    groups: dict[tuple[str, ...], list[Letter]] = defaultdict(list)
     for letter in findings.open:
-        groups[letter.reason].append(letter)
+        groups[letter.reason, *([letter.source.topic] if by_topic else ())].append(letter)
     if groups:
-        table = Table("reason", "letters", "oldest", "newest", "attempts", "for example")
-        for reason, letters in sorted(groups.items(), key=lambda item: -len(item[1])):
+        whose = ("reason", "topic") if by_topic else ("reason",)
+        table = Table(*whose, "letters", "oldest", "newest", "attempts", "for example")
+        for group, letters in sorted(groups.items(), key=lambda item: -len(item[1])):
             times = when(letters[0].written_at), when(letters[-1].written_at)
             attempts = str(max(letter.attempts for letter in letters))
             example = str(letters[-1].source)
-            table.add_row(*map(Text, (readable(reason), str(len(letters)), *times, attempts, example)))
+            table.add_row(*map(Text, (*map(readable, group), str(len(letters)), *times, attempts, example)))
         out.print(table)
     foreign = f", {findings.foreign} records that are none of {topic.source}" if findings.foreign else ""
     out.print(f"{topic.name}: {len(findings.open)} dead letters, {len(findings.handled)} handled already{foreign}")

@@ -1,16 +1,19 @@
 """Whether Kafka can be reached, and is set up for what Velox is told to do."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import inf
 
 from velox.errors import VeloxError
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.inspection import Backlog, Cluster, Group, Inspector, Topic
 from velox.kafka.topics import HEADROOM_BYTES
 from velox.settings import Settings
-from velox.tools.doctor.findings import Finding, error, judged, ok, refusal, skipped, warning
+from velox.tools.doctor.findings import Finding, Level, error, judged, ok, refusal, skipped, warning
 
+_RECORDS = "KAFKA_TOPIC"
 _RESULTS = "RESULTS_TOPIC"
+_NAMED = 5
 _SLOW_S = 0.5
 _AHEAD_S = 2.0
 _RETENTION_USED = 0.5
@@ -27,20 +30,23 @@ def find(settings: Settings) -> Iterator[Finding]:
         yield skipped("topics, size limits, replication, backlog", "no broker answers")
         return
     yield from brokers(cluster, settings)
-    names = settings.topics
-    if "kafka" not in settings.sinks:
-        del names[_RESULTS]
-    found = {name: inspector.topic(name) for name in names.values()}
-    for setting, name in names.items():
-        namesake = inspector.namesake(name) if found[name] is None else None
-        yield from [collision(setting, name, namesake)] if namesake else topic(found[name], name, cluster, settings)
-    source = found[settings.kafka_topic]
-    if source is None:
+    records = settings.subscription.names or inspector.matching()
+    sources = [source for name in records if (source := inspector.topic(name)) is not None]
+    if not settings.subscription.is_one:
+        yield several(sources, settings)
+    for setting, name in _names(settings, records):
+        found = inspector.topic(name)
+        namesake = inspector.namesake(name) if found is None else None
+        said = [collision(setting, name, namesake)] if namesake else topic(found, name, cluster, settings)
+        is_one_of_many = name in records and not settings.subscription.is_one
+        yield from (finding for finding in said if not is_one_of_many or finding.level is not Level.OK)
+    if not sources:
         yield skipped("group and backlog", f"there is no topic {settings.kafka_topic}")
         return
-    yield from group(inspector.group(), source, settings)
+    yield from group(inspector.group(), together(sources, settings), settings)
     try:
-        yield from backlog(inspector.backlog(source.name), source, now_s=time.time())
+        waiting = inspector.backlog([source.name for source in sources])
+        yield from backlog(waiting, together(sources, settings), now_s=time.time())
     except VeloxError as problem:
         yield refusal("backlog", problem)
 
@@ -64,6 +70,31 @@ def brokers(cluster: Cluster, settings: Settings) -> Iterator[Finding]:
         yield error("session time-out", f"SESSION_TIMEOUT_MS={asked}, and brokers take {least} to {most}", fix)
 
 
+def several(sources: Sequence[Topic], settings: Settings) -> Finding:
+    """Say which topics KAFKA_TOPIC means now; what is wrong with one of them is a finding of its own."""
+    subscription, names = settings.subscription, [source.name for source in sources]
+    listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    if subscription.names:
+        return ok("topics", f"{len(names)} of {len(subscription.names)} are there: {listed or 'none'}")
+    if not names:
+        fix = "create one, or correct the pattern: a topic that matches is read as soon as it is there"
+        return warning("topics", f"none matches KAFKA_TOPIC={subscription}", fix)
+    return ok("topics", f"{len(names)} match KAFKA_TOPIC={subscription} now: {listed}")
+
+
+def together(sources: Sequence[Topic], settings: Settings) -> Topic:
+    """Take several topics for one: the partitions of all, and the configuration of the one that keeps the shortest."""
+    if len(sources) == 1:
+        return sources[0]
+    return Topic(
+        settings.kafka_topic,
+        partitions=sum(source.partitions for source in sources),
+        leaderless=sum(source.leaderless for source in sources),
+        replicas=min(source.replicas for source in sources),
+        config=min(sources, key=_retention_s).config,
+    )
+
+
 def collision(setting: str, name: str, namesake: str) -> Finding:
     """Find a topic that can never be created."""
     value = f"not there, and Kafka does not create it beside {namesake}: a dot and _ are the same in its metrics"
@@ -82,7 +113,7 @@ def topic(found: Topic | None, name: str, cluster: Cluster, settings: Settings) 
         yield error(f"topic {name}", f"{found.leaderless} of {found.partitions} partitions have no leader", fix)
     else:
         yield ok(f"topic {name}", f"{found.partitions} partitions, {found.replicas} replicas")
-    if name == settings.topics[_RESULTS]:
+    if name == settings.topics.get(_RESULTS):
         return  # results are small, and their topic may be a compacted one
     if not found.config:
         yield skipped(f"limits of {name}", "we may not describe its configuration")
@@ -111,12 +142,12 @@ def group(found: Group | None, source: Topic, settings: Settings) -> Iterator[Fi
 
 def backlog(found: Backlog, source: Topic, *, now_s: float) -> Iterator[Finding]:
     """Judge what waits, and whether it will still be there when its turn comes."""
-    retention_s = int(source.config.get("retention.ms", -1)) / 1000
+    retention_s = _retention_s(source)
     age_s = max(0.0, now_s - found.oldest_unread_s) if found.oldest_unread_s is not None else 0.0
     value = f"{found.records} records wait, the oldest for {age_s:.0f} s"
     if found.lost:
         yield error("retention", f"{found.lost} records were removed before they were read", _longer(source))
-    if found.records and 0 < retention_s * _RETENTION_USED < age_s:
+    if found.records and retention_s * _RETENTION_USED < age_s:
         yield warning("backlog", f"{value}; the topic keeps them for {retention_s:.0f} s", _longer(source))
     else:
         yield ok("backlog", value)
@@ -128,6 +159,19 @@ def backlog(found: Backlog, source: Topic, *, now_s: float) -> Iterator[Finding]
     if ahead_s > _AHEAD_S:
         fix = "set the clocks of this machine, the producers and the brokers by NTP: latencies are wrong"
         yield warning("clock", f"the newest record is {ahead_s:.0f} s in the future", fix)
+
+
+def _names(settings: Settings, records: Sequence[str]) -> list[tuple[str, str]]:
+    """List the topics to look at, each with the setting that decides on it."""
+    wanted = [(_RECORDS, name) for name in records]
+    wanted += [(setting, name) for setting, name in settings.topics.items() if setting != _RECORDS]
+    return [each for each in wanted if each[0] != _RESULTS or "kafka" in settings.sinks]
+
+
+def _retention_s(found: Topic) -> float:
+    """Say for how long a topic keeps its records: for ever when that is not limited, or not known."""
+    limit_ms = int(found.config.get("retention.ms", -1))
+    return limit_ms / 1000 if limit_ms > 0 else inf
 
 
 def _limit(found: Topic) -> int:

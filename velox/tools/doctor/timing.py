@@ -11,6 +11,7 @@ def find(settings: Settings) -> Iterator[Finding]:
     """Compare times, sizes and security settings with each other."""
     yield from judged(_times(settings), ok("times", f"DRAIN_S={settings.drain_s:g} is enough for what it waits for"))
     yield from judged(_batches(settings), ok("batches", f"QUEUE_SIZE={settings.queue_size} feeds every process"))
+    yield from _sharing(settings)
     yield from judged(_security(settings), ok("security", settings.kafka_security_protocol))
 
 
@@ -36,6 +37,14 @@ def _batches(settings: Settings) -> Iterator[Finding]:
         value = f"QUEUE_SIZE={settings.queue_size}, BATCH_SIZE={settings.batch_size}, {processes} inference processes"
         fix = f"raise QUEUE_SIZE to {2 * settings.batch_size * processes}, or batches are never full"
         yield warning("batches", value, fix)
+
+
+def _sharing(settings: Settings) -> Iterator[Finding]:
+    if settings.group_protocol == "range" and not settings.subscription.is_one:
+        value = (
+            "GROUP_PROTOCOL=range gives one consumer the first partition of every topic, and the last one few or none"
+        )
+        yield warning("sharing", value, "set GROUP_PROTOCOL=cooperative-sticky, which shares all partitions evenly")
 
 
 def _security(settings: Settings) -> Iterator[Finding]:

@@ -54,14 +54,14 @@ def figures(histories: Sequence[History]) -> Figures:
     known = [history for history in histories if history.is_known]
     seconds = max((history.seconds for history in known), default=0.0)
     took, count = (
-        _grown(known, f"{ConsumerMetrics.stage.name}_sum"),
-        _grown(known, f"{ConsumerMetrics.stage.name}_count"),
+        _grown(known, f"{ConsumerMetrics.stage.name}_sum", "stage"),
+        _grown(known, f"{ConsumerMetrics.stage.name}_count", "stage"),
     )
-    idle = _grown(known, ConsumerMetrics.idle.name)
+    idle = _grown(known, ConsumerMetrics.idle.name, "cause")
     processes_s = took["inference"] + sum(idle.values())
     done_per_s = _per_s(known, ConsumerMetrics.records.name)
     lag = sum(history.now(ConsumerMetrics.lag.name) for history in known)
-    batches = sum(_grown(known, f"{ConsumerMetrics.batch_size.name}_count").values())
+    batches = sum(_grown(known, f"{ConsumerMetrics.batch_size.name}_count", "").values())
     times = {
         "queue": None,
         "decode": processes_s,
@@ -79,7 +79,7 @@ def figures(histories: Sequence[History]) -> Figures:
         in_flight_limit_records=int(
             sum(history.now(ConsumerMetrics.in_flight_limit_records.name) for history in known)
         ),
-        batch_records=sum(_grown(known, f"{ConsumerMetrics.batch_size.name}_sum").values()) / batches
+        batch_records=sum(_grown(known, f"{ConsumerMetrics.batch_size.name}_sum", "").values()) / batches
         if batches
         else None,
         predicting=took["inference"] / processes_s if processes_s else 0.0,
@@ -97,13 +97,13 @@ def figures(histories: Sequence[History]) -> Figures:
     )
 
 
-def _grown(histories: Sequence[History], name: str) -> Mapping[str, float]:
+def _grown(histories: Sequence[History], name: str, label: str) -> Mapping[str, float]:
     total: defaultdict[str, float] = defaultdict(float)
     for history in histories:
-        for label, growth in history.growth(name).items():
-            total[label] += growth
+        for of, growth in history.growth(name, label).items():
+            total[of] += growth
     return total
 
 
 def _per_s(histories: Sequence[History], name: str) -> float:
-    return sum(sum(history.growth(name).values()) / history.seconds for history in histories if history.seconds)
+    return sum(sum(history.growth(name, "").values()) / history.seconds for history in histories if history.seconds)

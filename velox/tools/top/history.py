@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from velox.metrics.consumer import ConsumerMetrics
-from velox.tools.up.scraping import Page
+from velox.tools.up.scraping import Page, by
 
 
 class History:
@@ -41,12 +41,12 @@ class History:
         """Answer what a gauge, all its labels together, says now."""
         return sum(self._pages[-1][1].get(name, {}).values()) if self._pages else 0.0
 
-    def growth(self, name: str) -> Mapping[str, float]:
-        """Answer by how much a counter grew between the first and the last page, by its labels' values."""
+    def growth(self, name: str, label: str) -> Mapping[str, float]:
+        """Answer by how much a counter grew between the first and the last page, by the value of one label."""
         if not self._pages:
             return {}
-        first, last = (page.get(name, {}) for _, page in (self._pages[0], self._pages[-1]))
-        return {label: value - first.get(label, 0.0) for label, value in last.items()}
+        first, last = (by(label, page.get(name, {})) for _, page in (self._pages[0], self._pages[-1]))
+        return {of: value - first.get(of, 0.0) for of, value in last.items()}
 
 
 def _start(page: Page) -> float:

@@ -5,6 +5,7 @@ import socket
 from typing import Any, Final
 
 from velox.settings import MIB, Settings, origins
+from velox.settings.environment import ENV_FILE
 
 MAX_LAG_BYTES: Final = 3 * MIB
 """Well below what a partition of the embedded broker keeps, so that no unread record is ever dropped."""
@@ -14,13 +15,13 @@ MAX_RECORD_BYTES: Final = MIB
 def changes(settings: Settings, *, bootstrap: str) -> dict[str, Any]:
     """Answer the settings that differ from the user's, by field.
 
-    SINKS, STORE and METRICS_PORT are taken from the environment only: ``.env`` holds those of the Compose pipeline,
-    whose MongoDB is not there.
+    SINKS, STORE and METRICS_PORT are taken from the environment and the pipeline file only: ``.env`` holds those of the
+    Compose pipeline, whose MongoDB is not there.
     """
     told = origins()
     sinks = ("sqlite",) if settings.is_text else ("sqlite", "disk")
     ours: dict[str, Any] = {"sinks": sinks, "store": "all", "metrics_port": 0}
-    changed = {name: value for name, value in ours.items() if told[name] != "environment"}
+    changed = {name: value for name, value in ours.items() if told[name] in {ENV_FILE, "default"}}
     if not changed.get("metrics_port", settings.metrics_port):
         changed["metrics_port"] = free_port()
     return changed | {

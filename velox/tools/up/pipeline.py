@@ -1,6 +1,7 @@
 """Producer and consumer as processes around an embedded broker: started, watched, counted."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Final, TextIO
@@ -25,8 +26,10 @@ _READ_S: Final = 20.0
 class Pipeline:
     """What ``velox up`` runs. One thread, the main one, uses it; ``look`` is to be called several times a second."""
 
-    def __init__(self, settings: Settings, environment: dict[str, str], log_file: TextIO) -> None:
-        """Plan it all by the settings its processes get."""
+    def __init__(
+        self, settings: Settings, topics: Sequence[str], environment: dict[str, str], log_file: TextIO
+    ) -> None:
+        """Plan it all by the settings its processes get, and the topics that its records are in."""
         self.state = "starting the consumer"
         self.is_ready = False
         self.first_detection_s: float | None = None
@@ -34,7 +37,7 @@ class Pipeline:
         self.producer = Child("produce", environment, log_file, _trouble)
         self.consumer = Child("consume", environment, log_file, _trouble)
         self._settings = settings
-        self._topic = settings.kafka_topic
+        self._topics = topics
         self._observer = Observer(settings)
         self._scraper = Scraper(settings.metrics_port)
         self._stored = StoredResults(settings.sqlite_path) if "sqlite" in settings.sinks else None
@@ -55,7 +58,7 @@ class Pipeline:
         if scrape:
             self._lives.saw(scrape)
         self.is_ready = self.is_ready or self.unready_because() is None
-        extents = self._observer.extents(self._topic)
+        extents = self._observer.extents(*self._topics)
         committed = self._observer.committed(list(extents))
         self._report(lost(extents, committed))
         total = self._lives.total
@@ -97,7 +100,7 @@ class Pipeline:
         Raises:
             BrokerUnavailableError: the broker does not answer any more.
         """
-        extents = self._observer.extents(self._topic)
+        extents = self._observer.extents(*self._topics)
         committed = self._observer.committed(list(extents))
         total = self._lives.total
         everything_is_stored = self._stored is not None and self._settings.store == "all"

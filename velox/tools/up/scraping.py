@@ -16,9 +16,10 @@ _TIMEOUT_S: Final = 1.0
 
 Buckets = Mapping[float, float]
 """A histogram: for each upper bound in seconds the number of observations up to it, as Prometheus counts."""
-Page = Mapping[str, Mapping[str, float]]
-"""Samples by name, and by their labels' values, joined with commas: of all topics and models together."""
-_SUMMED: Final = frozenset({"topic", "model"})
+Labels = frozenset[tuple[str, str]]
+"""The labels of a sample, by name and value."""
+Page = Mapping[str, Mapping[Labels, float]]
+"""Samples by name, and by their labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +78,27 @@ class Scraper:
 
 
 def read(text: str) -> Page:
-    """Take all samples out of a page of metrics, those added up that differ in topic or model alone."""
-    page: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+    """Take all samples out of a page of metrics."""
+    page: defaultdict[str, dict[Labels, float]] = defaultdict(dict)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            page[sample.name][",".join(value for name, value in sample.labels.items() if name not in _SUMMED)] += (
-                sample.value
-            )
+            page[sample.name][frozenset(sample.labels.items())] = sample.value
     return page
+
+
+def by(label: str, samples: Mapping[Labels, float]) -> dict[str, float]:
+    """Add samples up by the value of one label, whatever others they have."""
+    sums: defaultdict[str, float] = defaultdict(float)
+    for labels, value in samples.items():
+        sums[dict(labels).get(label, "")] += value
+    return sums
 
 
 def parse(text: str) -> Scrape:
     """Take the numbers that count here out of a page of metrics."""
     page = read(text)
-    outcomes = page.get(ConsumerMetrics.records.name, {})
+    outcomes = by("outcome", page.get(ConsumerMetrics.records.name, {}))
+    buckets = by("le", page.get(f"{ConsumerMetrics.end_to_end.name}_bucket", {}))
     detections, processes, restarts = (
         int(sum(page.get(spec.name, {}).values()))
         for spec in (ConsumerMetrics.detections, ConsumerMetrics.processes, ConsumerMetrics.restarts)
@@ -101,7 +109,7 @@ def parse(text: str) -> Scrape:
         detections=detections,
         inference_processes=processes,
         inference_restarts=restarts,
-        end_to_end={float(bound): n for bound, n in page.get(f"{ConsumerMetrics.end_to_end.name}_bucket", {}).items()},
+        end_to_end={float(bound): count for bound, count in buckets.items()},
     )
 
 

@@ -7,12 +7,11 @@ from typing import Final, TextIO
 
 from velox import logs
 from velox.core.deadline import Deadline
-from velox.errors import VeloxError
-from velox.kafka.dead_letters import dead_letter_topic
+from velox.core.subscription import Subscription, expand
+from velox.errors import SettingsError, VeloxError
 from velox.kafka.embedded import EmbeddedBroker
 from velox.settings import Settings
 from velox.signals import StopRequest
-from velox.sinks.kafka import results_topic
 from velox.tools.up import view
 from velox.tools.up.environment import as_environment, changes
 from velox.tools.up.picture import Recorded
@@ -33,10 +32,16 @@ class _Urgent(Exception):  # noqa: N818 - not an error: somebody asked for it
     """A second signal: stop at once."""
 
 
-def run(settings: Settings, *, for_s: float | None = None, record: Path | None = None) -> int:
+def run(
+    settings: Settings, *, for_s: float | None = None, topics: str | None = None, record: Path | None = None
+) -> int:
     """Run until a signal comes, the source ends, or ``for_s`` seconds after the first record is done; then drain.
 
-    With ``record`` the view as it was at last while the pipeline ran becomes that SVG file.
+    Args:
+        settings: the user's; those that an embedded broker asks for are changed.
+        for_s: None = until the source ends.
+        topics: names of the topics that the broker begins with, where KAFKA_TOPIC is a pattern.
+        record: an SVG file: the view as it was at last while the pipeline ran; None = none is written.
 
     Returns:
         0 when every process ended well and the counts add up, else 1.
@@ -44,15 +49,16 @@ def run(settings: Settings, *, for_s: float | None = None, record: Path | None =
     Raises:
         VeloxError: the pipeline cannot run; the message says which part, and what it said.
     """
+    records = _records(settings.subscription, topics)
     logs.configure(level=settings.log_level, form=settings.log_format)
-    topics = (settings.kafka_topic, dead_letter_topic(settings), results_topic(settings))
-    with StopRequest() as stop, _open_log() as log_file, EmbeddedBroker(topics) as broker:
+    all_topics = [*records, *(name for setting, name in settings.topics.items() if setting != "KAFKA_TOPIC")]
+    with StopRequest() as stop, _open_log() as log_file, EmbeddedBroker(all_topics) as broker:
         train_if_missing(settings, stop)
         if stop.is_made():
             return 1
         changed = changes(settings, bootstrap=broker.start())
         settings = settings.model_copy(update=changed)
-        pipeline = Pipeline(settings, as_environment(changed), log_file)
+        pipeline = Pipeline(settings, records, as_environment(changed), log_file)
         log.info("Embedded broker on %s; processes log to %s", settings.kafka_bootstrap_server, LOG_PATH)
         try:
             with _choose(settings, record) as shown:
@@ -69,6 +75,28 @@ def _choose(settings: Settings, record: Path | None) -> view.View:
     places = _places(settings)
     chosen = view.choose(settings, places)
     return Recorded(chosen, record, places) if record else chosen
+
+
+def _records(subscription: Subscription, topics: str | None) -> tuple[str, ...]:
+    """Name the topics of the records: those that are to be there match the pattern."""
+    if subscription.names:
+        if topics:
+            msg = f"--topics {topics}: KAFKA_TOPIC={subscription} names its topics itself; leave --topics out"
+            raise SettingsError(msg)
+        return subscription.names
+    if not topics:
+        remedy = "say which it begins with, as in --topics 'camera_{1..20}'"
+        msg = f"KAFKA_TOPIC={subscription} is a pattern, and the embedded broker has no topics yet: {remedy}"
+        raise SettingsError(msg)
+    try:
+        names = expand(topics)
+    except ValueError as error:
+        msg = f"--topics {topics}: {error}"
+        raise SettingsError(msg) from None
+    if other := next((name for name in names if not subscription.takes(name)), None):
+        msg = f"--topics {topics}: {other} does not match KAFKA_TOPIC={subscription}, and would never be read"
+        raise SettingsError(msg)
+    return names
 
 
 def _open_log() -> TextIO:

@@ -99,7 +99,7 @@ def _dead_letters(
     premises: Premises, load: Load, observer: Observer, since: Mapping[Partition, int]
 ) -> Iterator[DeadLetter]:
     """Read the run's letters; on a topic of the run's own whatever else is there too, as a stranger."""
-    topic, letters_topic = premises.topics
+    letters_topic, is_ours = premises.letters_topic, premises.settings.subscription.takes
     records, acknowledged = load.records, load.acknowledged
     held = observer.extents(letters_topic)
     extents = {p: Extent(max(extent.low, since.get(p, 0)), extent.high) for p, extent in held.items()}
@@ -109,7 +109,7 @@ def _dead_letters(
             content = Content(message.key(), message.value(), headers_of(message))
         except BadRecordError:
             content = Content(message.key(), message.value(), ())
-        letter = read_letter(position, 0.0, content.headers, topic=topic)
+        letter = read_letter(position, 0.0, content.headers, of=is_ours)
         if letter is None or not letter.id.startswith(records.prefix):
             if premises.own:
                 yield DeadLetter(str(position) if letter is None else letter.id, "")

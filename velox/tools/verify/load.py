@@ -1,6 +1,6 @@
 """Publishes the numbered records, and knows what became of each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -30,19 +30,29 @@ _HEADERS_BYTES: Final = 200
 class Load:
     """One run's records, published in order of their numbers. Used by one thread."""
 
-    def __init__(self, settings: Settings, plan: Plan, records: Records, committed: Callable[[], Offsets]) -> None:
-        """Ask ``committed`` how far the group is, for holding back."""
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        records: Records,
+        committed: Callable[[], Offsets],
+        topics: Sequence[str],
+    ) -> None:
+        """Publish to these topics; ask ``committed`` how far the group is, for holding back."""
         self.records = records
         self.published = 0
-        self.acknowledged = Places(settings.kafka_topic)
+        self._topics = topics
+        self.acknowledged = Places()
         """Where each record lies that the broker has: only its answer counts, not that it was sent."""
         self.ends: dict[Partition, int] = {}
         """The offset after the last acknowledged record, per partition."""
-        limit_bytes = _limit_bytes(settings, plan, record_bytes=records.usual_bytes() + _HEADERS_BYTES)
+        limit_bytes = _limit_bytes(
+            settings, plan, record_bytes=records.usual_bytes() + _HEADERS_BYTES, topics=len(topics)
+        )
         backlog = Backlog() if limit_bytes else None
         self._limit = LagLimit(limit_bytes, backlog, lambda _: committed()) if backlog else None
         self._schedule = Schedule(1 / plan.rate if plan.rate else 0)
-        self.publisher = Publisher(settings, backlog=backlog)
+        self.publisher = Publisher(settings, topics, backlog=backlog)
 
     def publish(self, until: int) -> None:
         """Publish what is due, for a short time, up to and without the number ``until``; hear from the broker."""
@@ -60,14 +70,15 @@ class Load:
     def _publish(self, number: int) -> None:
         value, headers = self.records.build(number)
         acknowledged = partial(self._acknowledged, number)
-        self.publisher.publish(value, key=self.records.key(number), headers=headers, acknowledged=acknowledged)
+        key, topic = self.records.key(number), self._topics[self.records.series(number) % len(self._topics)]
+        self.publisher.publish(value, key=key, headers=headers, acknowledged=acknowledged, topic=topic)
 
     def _acknowledged(self, number: int, partition: Partition, offset: int) -> None:
-        self.acknowledged.put(number, partition.number, offset)
+        self.acknowledged.put(number, partition, offset)
         self.ends[partition] = max(offset + 1, self.ends.get(partition, 0))
 
 
-def _limit_bytes(settings: Settings, plan: Plan, *, record_bytes: int) -> int:
+def _limit_bytes(settings: Settings, plan: Plan, *, record_bytes: int, topics: int) -> int:
     """Say how far the group may be behind in one partition; 0 = any amount.
 
     Without a rate the consumers set the pace. The next fault must not find all its records published before the last
@@ -77,5 +88,5 @@ def _limit_bytes(settings: Settings, plan: Plan, *, record_bytes: int) -> int:
     if not plan.rate:
         between = plan.count // (len(plan.faults()) + 1)
         ahead = max(1, min(_AHEAD, between // 2, _AHEAD_BYTES // record_bytes))
-        limits.append(max(1, ahead // settings.kafka_partitions) * record_bytes)
+        limits.append(max(1, ahead // (settings.kafka_partitions * topics)) * record_bytes)
     return min(limits, default=0)

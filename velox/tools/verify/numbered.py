@@ -66,9 +66,13 @@ class Records:
         digits = identity.removeprefix(self.prefix)
         return int(digits) if _DIGITS.fullmatch(digits) and identity.startswith(self.prefix) else None
 
+    def series(self, number: int) -> int:
+        """Tell in which of KEYS series a record is; those of one share a key, a topic and a partition."""
+        return number % KEYS
+
     def key(self, number: int) -> bytes:
         """Choose the key, and so the partition."""
-        return b"key %d" % (number % KEYS)
+        return b"key %d" % self.series(number)
 
     def label(self, number: int) -> str | None:
         """Say what has to be stored as its label; None when only the model knows."""

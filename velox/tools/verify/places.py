@@ -3,7 +3,7 @@
 from array import array
 from typing import Final
 
-from velox.records import Position
+from velox.records import Partition, Position
 
 _NOWHERE: Final = -1
 
@@ -11,9 +11,11 @@ _NOWHERE: Final = -1
 class Places:
     """The partition and offset of each acknowledged record, by its number: 12 bytes a record."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self) -> None:
         """Start with nothing acknowledged."""
-        self._topic = topic
+        self._numbers: dict[Partition, int] = {}
+        """A short number for each partition met, and under it the partition."""
+        self._met: list[Partition] = []
         self._partitions = array("i")
         self._offsets = array("q")
         self._count = 0
@@ -26,17 +28,21 @@ class Places:
         """Say whether the broker has acknowledged the record with this number."""
         return number < len(self._offsets) and self._offsets[number] != _NOWHERE
 
-    def put(self, number: int, partition: int, offset: int) -> None:
+    def put(self, number: int, partition: Partition, offset: int) -> None:
         """Note where a record lies; once for each, in any order."""
         unknown = number + 1 - len(self._offsets)
         if unknown > 0:
             self._partitions.extend([_NOWHERE] * unknown)
             self._offsets.extend([_NOWHERE] * unknown)
-        self._partitions[number], self._offsets[number] = partition, offset
+        if partition not in self._numbers:
+            self._numbers[partition] = len(self._met)
+            self._met.append(partition)
+        self._partitions[number], self._offsets[number] = self._numbers[partition], offset
         self._count += 1
 
     def get(self, number: int) -> Position | None:
         """Answer where a record lies; None while it is not acknowledged."""
         if number not in self:
             return None
-        return Position(self._topic, self._partitions[number], self._offsets[number])
+        partition = self._met[self._partitions[number]]
+        return Position(partition.topic, partition.number, self._offsets[number])

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from velox.core.envelope import Codec
 from velox.errors import SettingsError
 from velox.settings import Settings
+from velox.tools.verify.numbered import KEYS
 
 MAX_COUNT: Final = 10_000_000
 MAX_FAULTS: Final = 1000
@@ -48,6 +49,8 @@ class Plan:
     """Records a second; 0 = as fast as the consumers keep up."""
     consumers: int = 1
     """How many are started; 0 = none, those that run already are checked."""
+    topics: int = 0
+    """How many topics of its own the run has; 0 = as many as KAFKA_TOPIC names."""
     kill_consumer: int = 0
     kill_inference: int = 0
     rebalance: int = 0
@@ -73,6 +76,7 @@ class Plan:
             "--count": (self.count, 1, MAX_COUNT),
             "--rate": (self.rate, 0, MAX_RATE),
             "--consumers": (self.consumers, 0, MAX_CONSUMERS),
+            "--topics": (self.topics, 0, KEYS),
             "--kill-consumer": (self.kill_consumer, 0, MAX_FAULTS),
             "--kill-inference": (self.kill_inference, 0, MAX_FAULTS),
             "--rebalance": (self.rebalance, 0, MAX_FAULTS),
@@ -113,6 +117,8 @@ class Plan:
     def _check_others_consumers(self, settings: Settings) -> None:
         if self.embedded:
             raise SettingsError("--embedded and --no-consumer: nobody else consumes from the embedded broker")
+        if self.topics:
+            raise SettingsError(f"--topics {self.topics} and --no-consumer: records go to KAFKA_TOPIC as it is")
         if settings.store != "all":
             raise SettingsError(
                 f"--no-consumer with STORE={settings.store}: a record that is no detection leaves no trace to check; "

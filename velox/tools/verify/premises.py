@@ -1,26 +1,31 @@
-"""Where a run takes place: a topic, a group and stores of its own, apart from the user's."""
+"""Where a run takes place: topics, a group and stores of its own, apart from the user's."""
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from velox.core.envelope import Codec
+from velox.core.subscription import Subscription
 from velox.errors import SystemUnavailableError
 from velox.kafka.dead_letters import dead_letter_topic
-from velox.kafka.topics import HEADROOM_BYTES, ensure_topic, remove_topics
+from velox.kafka.topics import HEADROOM_BYTES, ensure_topic, remove_topics, topics_now
 from velox.loading import load_class
 from velox.models.numbered import LABELS, NumberedModel
 from velox.settings import Settings
 from velox.sinks import PATHS, paths
 from velox.sinks.sink import Readable
 from velox.tools.up import environment
+from velox.tools.verify.numbered import KEYS
 from velox.tools.verify.plan import Plan
 
 log = logging.getLogger(__name__)
 
 _TOPIC_LENGTH: Final = 220
 """Kafka allows 249; the suffixes of the run and of the dead letters come on top."""
+_PATTERN_BASE: Final = "velox"
+_TOPICS_OF_A_PATTERN: Final = 4
 _COLLECTION_LENGTH: Final = 90
 _MODEL: Final = f"{NumberedModel.__module__}:{NumberedModel.__qualname__}"
 
@@ -33,13 +38,15 @@ class Premises:
     settings: Settings
     changed: dict[str, Any]
     """What differs from the user's settings, for the consumers."""
+    topics: tuple[str, ...]
+    """Those that records go to."""
     own: bool
     """Whether all of it is the run's own, and can be removed."""
 
     @property
-    def topics(self) -> tuple[str, str]:
-        """The topic and its dead-letter topic."""
-        return self.settings.kafka_topic, dead_letter_topic(self.settings)
+    def letters_topic(self) -> str:
+        """The topic of the dead letters."""
+        return dead_letter_topic(self.settings)
 
     @property
     def bootstrap(self) -> str:
@@ -74,7 +81,7 @@ class Premises:
         Raises:
             BrokerUnavailableError: no broker answers, or it refuses.
         """
-        for topic, extra_bytes in zip(self.topics, (0, HEADROOM_BYTES), strict=True):
+        for topic, extra_bytes in {**dict.fromkeys(self.topics, 0), self.letters_topic: HEADROOM_BYTES}.items():
             ensure_topic(self.settings, topic, headroom_bytes=extra_bytes)
 
     def clear(self, prefix: str) -> None:
@@ -85,23 +92,25 @@ class Premises:
             else:
                 log.warning("What %s has stored stays there, under ids that begin with %s", name, prefix)
         if self.own and not self.plan.embedded:
-            _try(lambda: remove_topics(self.settings, self.topics))
+            _try(lambda: remove_topics(self.settings, [*self.topics, self.letters_topic]))
 
 
 def establish(settings: Settings, plan: Plan, run: str, bootstrap: str | None) -> Premises:
-    """Derive a run's settings from the user's; ``bootstrap`` is the embedded broker, if it is to be that one."""
+    """Derive a run's settings from the user's; ``bootstrap`` is the embedded broker, if it is to be that one.
+
+    Raises:
+        BrokerUnavailableError: records are to go to the user's topics, and no broker says which a pattern matches.
+    """
     if not plan.consumers:
-        return Premises(plan, settings, {}, own=False)
+        return Premises(plan, settings, {}, topics_now(settings), own=False)
+    topics, changed_topics = _topics(settings.subscription, plan, run)
     changed: dict[str, Any] = environment.changes(settings, bootstrap=bootstrap) if bootstrap else {}
     sinks: Sequence[str] = changed.get("sinks", settings.sinks)
-    changed |= {
-        "kafka_topic": f"{settings.kafka_topic[:_TOPIC_LENGTH]}.verify-{run}",
+    changed |= changed_topics | {
         "kafka_consumer_group": f"{settings.kafka_consumer_group}.verify-{run}",
         "mongo_collection": f"{settings.mongo_collection[:_COLLECTION_LENGTH]}_verify_{run}",
         "sqlite_path": settings.sqlite_path.with_stem(f"{settings.sqlite_path.stem}.verify-{run}"),
         "storage_path": settings.storage_path / f"verify-{run}",
-        "dead_letter_topic": "auto",
-        "results_topic": "auto",
         "max_stored_files": 0,
         "store": "all",
         "auto_offset_reset": "earliest",
@@ -115,7 +124,22 @@ def establish(settings: Settings, plan: Plan, run: str, bootstrap: str | None) -
             changed["json_payload"] = "base64"
     if set(sinks) <= {"disk"}:
         changed |= {"target_labels": ("*",), "confidence_threshold": 0.0}
-    return Premises(plan, settings.model_copy(update=changed), changed, own=True)
+    return Premises(plan, settings.model_copy(update=changed), changed, topics, own=True)
+
+
+def _topics(subscription: Subscription, plan: Plan, run: str) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Name the run's own topics, and the settings by which its consumers read them: in the way of the user's."""
+    base = f"{subscription.names[0][:_TOPIC_LENGTH] if subscription.names else _PATTERN_BASE}.verify-{run}"
+    if subscription.is_one and not plan.topics:
+        return (base,), {"kafka_topic": base, "dead_letter_topic": "auto", "results_topic": "auto"}
+    count = plan.topics or min(len(subscription.names), KEYS) or _TOPICS_OF_A_PATTERN
+    topics = tuple(f"{base}.{number}" for number in range(1, count + 1))
+    written = ",".join(topics) if subscription.names else rf"^{re.escape(base)}\.\d+$"
+    return topics, {
+        "kafka_topic": written,
+        "dead_letter_topic": f"{base}.dlq",
+        "results_topic": f"{base}.results",
+    }
 
 
 def _try(step: Any) -> None:  # noqa: ANN401 - a lambda

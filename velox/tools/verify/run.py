@@ -11,7 +11,6 @@ from typing import Final, TextIO
 from velox import logs
 from velox.core.deadline import Deadline
 from velox.errors import BrokerUnavailableError, VeloxError
-from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.embedded import EmbeddedBroker
 from velox.kafka.lag import Observer
 from velox.progress import Progress
@@ -61,8 +60,8 @@ def run(settings: Settings, plan: Plan) -> int:
         log_file = stack.enter_context(_open_log(plan.log_path))
         bootstrap = None
         if plan.embedded:
-            own = establish(settings, plan, run_id, "none").settings
-            topics = (own.kafka_topic, dead_letter_topic(own), results_topic(own))
+            own = establish(settings, plan, run_id, "none")
+            topics = [*own.topics, own.letters_topic, results_topic(own.settings)]
             bootstrap = stack.enter_context(EmbeddedBroker(topics)).start()
         premises = establish(settings, plan, run_id, bootstrap)
         source = None if premises.is_built_in else open_source(premises.settings, premises.settings.source)
@@ -78,7 +77,7 @@ def run(settings: Settings, plan: Plan) -> int:
             return 130
         finally:
             if plan.keep:
-                log.info("Kept: topic %s, ids that begin with %s", premises.topics[0], records.prefix)
+                log.info("Kept: topic %s, ids that begin with %s", premises.settings.kafka_topic, records.prefix)
             else:
                 premises.clear(records.prefix)
         report.show()
@@ -104,7 +103,7 @@ class _Run:
         self._settings = settings
         self._stop = stop
         self._watch = Watch()
-        self._load = Load(settings, self._plan, records, lambda: self._watch.committed)
+        self._load = Load(settings, self._plan, records, lambda: self._watch.committed, premises.topics)
         self._members = Members(premises.changed, log_file)
         self._faults = Faults(
             self._plan.faults(), self._members, self._watch, commit_interval_s=settings.commit_interval_s
@@ -212,7 +211,7 @@ class _Run:
             return {}
 
     def _ends_of_dead_letters(self) -> dict[Partition, int]:
-        extents = self._observer.extents(self._premises.topics[1])
+        extents = self._observer.extents(self._premises.letters_topic)
         return {partition: extent.high for partition, extent in extents.items()}
 
     def _reconcile(self, letters_since: Mapping[Partition, int]) -> Report:
@@ -229,7 +228,7 @@ class _Run:
         outcomes = ledger.acknowledged - self._watch.unread
         circumstances = {
             "run": self._load.records.run,
-            "topic": self._premises.topics[0],
+            "topic": self._settings.kafka_topic,
             "model": self._premises.model,
             "consumers": self._plan.consumers or "not ours",
             "faults": self._faults.injected,
