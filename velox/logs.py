@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from velox.core.text import printable
@@ -89,13 +90,17 @@ def _told(record: logging.LogRecord) -> str:
 
 def _bound() -> Mapping[str, object]:
     """Return what `bound` has bound for this thread or task."""
-    # Where it is not loaded, nobody has bound anything.
-    contextvars = sys.modules.get("structlog.contextvars")
-    return contextvars.get_contextvars() if contextvars else {}
+    # Where it is not loaded, or not yet, nobody has bound anything.
+    ask = getattr(sys.modules.get("structlog.contextvars"), "get_contextvars", dict)
+    fields: Mapping[str, object] = ask()
+    return fields
 
 
 def _plain(value: object) -> object:
-    return value if value is None or isinstance(value, int | float) else printable(str(value))
+    """Leave what JSON knows, which NaN and infinity are not among; write all else as text."""
+    if value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
+        return value
+    return printable(str(value))
 
 
 def _printable_lines(text: str, *, indent: str = "") -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,6 +216,20 @@ def test_a_line_of_json_carries_what_is_bound_while_it_is(configure: Configure) 
     assert [line.get("attempt") for line in lines] == [2, 2, None]
     assert "topic" in lines[1]
     assert "topic" not in lines[2]
+
+
+def test_what_json_does_not_know_is_bound_as_text(configure: Configure) -> None:
+    console = configure(form="json")
+    with logs.bound(share=0.5, ratio=float("nan"), most=float("inf"), where=AT, path=Path("a/b"), ok=True):
+        log.warning("here")
+    (line,) = console.lines
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is no JSON")
+
+    said = json.loads(line, parse_constant=refuse)
+    shown = [said[name] for name in ("share", "ratio", "most", "where", "path", "ok")]
+    assert shown == [0.5, "nan", "inf", AT, "a/b", True]
 
 
 def test_what_is_bound_does_not_show_in_a_human_line(configure: Configure) -> None:
