@@ -74,13 +74,14 @@ def up(small_model: Path, tmp_path: Path) -> Iterator[Up]:
 
 
 def test_it_ends_by_itself_with_counts_that_add_up(up: Up, tmp_path: Path) -> None:
-    program = up("--for", "5s")
+    program = up("--for", "5s", "--record", "up.svg")
     assert program.wait() == 0, program.output
     produced, predicted, dead_letters = program.summary()
     assert produced == predicted == program.rows() == len(list(tmp_path.glob("discoveries/hit_*.jpg")))
     assert produced >= 80, "20 a second for 5 s"
     assert dead_letters == 0
     assert program.says("First detection after")
+    assert "velox&#160;up&#160;·&#160;running" in (tmp_path / "up.svg").read_text()
 
 
 def test_a_second_run_counts_only_its_own(up: Up) -> None:
