@@ -1,13 +1,14 @@
 """One suite over sinks that take outcomes: what the writer may rely on, and what they may rely on."""
 
-import json
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from examples.failure_report import FailureReport
+from examples.outcomes_table import PATH, OutcomesTable
 from tests.fakes import FakeOutcomeSink, make_record
 from tests.results import make_results
 from velox.errors import Reason, SinkUnavailableError
@@ -25,15 +26,15 @@ class Rig(Protocol):
         """By id: the label, or the reason of the failure; the last counts."""
 
 
-class ReportRig:
+class TableRig:
     """The example for users."""
 
     def __init__(self) -> None:
-        self.sink: OutcomeSink = FailureReport(Settings())
+        self.sink: OutcomeSink = OutcomesTable(Settings())
 
     def heard(self) -> dict[str, str]:
-        said = [json.loads(line) for line in Path("outcomes.jsonl").read_text().splitlines()]
-        return {each["id"]: each.get("failed") or each["label"] for each in said}
+        with closing(sqlite3.connect(PATH)) as connection:
+            return dict(connection.execute("SELECT id, coalesce(failed, label) FROM outcomes"))
 
 
 class FakeRig:
@@ -51,13 +52,15 @@ class FakeRig:
         }
 
 
-RIGS: dict[str, Callable[[], Rig]] = {"failure_report": ReportRig, "fake": FakeRig}
+RIGS: dict[str, Callable[[], Rig]] = {"outcomes_table": TableRig, "fake": FakeRig}
 
 
 @pytest.fixture(params=RIGS)
-def rig(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+def rig(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     monkeypatch.chdir(tmp_path)
-    return RIGS[request.param]()
+    made = RIGS[request.param]()
+    yield made
+    made.sink.close()
 
 
 def failure(offset: int, reason: Reason = Reason.UNDECODABLE) -> Failure:
@@ -109,12 +112,19 @@ def test_it_may_be_closed_twice_and_opened_again(rig: Rig) -> None:
     assert rig.heard() == expected(batch())
 
 
-def test_the_example_says_when_it_cannot_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_says_when_it_cannot_write_and_goes_on_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    sink = FailureReport(Settings())
+    sink = OutcomesTable(Settings(sink_timeout_s=0.1))
     assert list(tmp_path.iterdir()) == [], "making it touches nothing"
-    (tmp_path / "outcomes.jsonl").mkdir()
-    with pytest.raises(SinkUnavailableError, match="free space"):
-        sink.open()
-    with pytest.raises(SinkUnavailableError, match=r"outcomes\.jsonl"):
-        sink.write(batch())
+    sink.open()
+    with closing(sqlite3.connect(PATH, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for _ in range(2):
+            with pytest.raises(SinkUnavailableError, match=r"outcomes\.db: database is locked; check its folder"):
+                sink.write(batch())
+    sink.write(batch())
+    with closing(sqlite3.connect(PATH)) as connection:
+        assert connection.execute("SELECT count(*), count(failed) FROM outcomes").fetchone() == (6, 3)
+    sink.close()

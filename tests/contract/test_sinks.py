@@ -6,6 +6,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from tests.servers.process import HOST
 from tests.servers.proxy import TcpProxy
 from velox.errors import SinkUnavailableError
 from velox.loading import load_class
+from velox.records import Box, Prediction, Timings
 from velox.settings import Settings
 from velox.sinks import PATHS
 from velox.sinks.sink import Readable, Sink
@@ -262,6 +264,16 @@ def test_whatever_a_producer_wrote_is_stored(sink: Sink, rig: Rig) -> None:
     sink.open()
     sink.write(hostile)
     assert rig.stored_ids() == sorted(result.id for result in hostile)
+
+
+def test_a_result_with_all_that_a_model_and_the_settings_can_add_is_stored(name: str, rig: Rig) -> None:
+    full = Prediction("cat", 0.75, (("cat", 0.75), ("dog", 0.25)), (Box("cat", 0.5, 0.1, 0.2, 0.3, 0.4),))
+    more = {"store_timings": True, "store_text": 50}
+    sink: Sink = load_class(PATHS[name])(rig.settings.model_copy(update=more))
+    sink.open()
+    sink.write([replace(each, prediction=full, timings=Timings(0.1, 0.2, 0.3, 8)) for each in make_results(3)])
+    sink.close()
+    assert rig.stored_ids() == ids(3)
 
 
 def test_closing_is_safe_twice_and_without_opening(sink: Sink) -> None:

@@ -1,21 +1,23 @@
 """A sink that takes outcomes hears of every record, whatever happens to the consumer."""
 
-import json
+import sqlite3
+from contextlib import closing, suppress
 
 import pytest
 
+from examples.outcomes_table import PATH
 from tests.e2e.conftest import PipelineFactory
 from tests.e2e.pipeline import Pipeline, wait_until
 
-REPORT = "examples.failure_report:FailureReport"
-TESTING = {"VELOX_TESTING": "1", "SINKS": f"mongo,{REPORT}", "QUEUE_SIZE": "20"}
+TABLE = "examples.outcomes_table:OutcomesTable"
+TESTING = {"VELOX_TESTING": "1", "SINKS": f"mongo,{TABLE}", "QUEUE_SIZE": "20"}
 
 
 def heard(pipeline: Pipeline) -> dict[str, str]:
-    """By id, the last thing that was said of it."""
-    path = pipeline.folder / "outcomes.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {said["id"]: said.get("failed") or said["label"] for said in map(json.loads, lines)}
+    """By id, what became of it."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(pipeline.folder / PATH)) as connection:
+        return dict(connection.execute("SELECT id, coalesce(failed, label) FROM outcomes"))
+    return {}
 
 
 def publish(pipeline: Pipeline) -> dict[str, str]:
@@ -52,13 +54,13 @@ def test_a_consumer_killed_after_its_dead_letters_tells_of_them_when_it_is_start
 
 def test_nothing_is_committed_that_has_not_been_told(pipeline: PipelineFactory) -> None:
     waiting = pipeline(partitions=1, **TESTING)
-    report = waiting.folder / "outcomes.jsonl"
-    report.mkdir()
+    in_the_way = waiting.folder / PATH
+    in_the_way.mkdir()
     waiting.publish(b"good", b"bad")
     consumer = waiting.consume()
-    consumer.wait_until_it_says("failure_report: cannot write outcomes.jsonl")
+    consumer.wait_until_it_says("outcomes_table: cannot use outcomes.db")
     assert waiting.uncommitted() == 2
-    report.rmdir()
+    in_the_way.rmdir()
     wait_until(lambda: waiting.uncommitted() == 0, what="all committed")
     assert consumer.stop() == 0, consumer.output
     assert sorted(heard(waiting).values()) == ["good", "undecodable"]

@@ -72,7 +72,7 @@ def _in_sink(name: str, sink: Readable, premises: Premises, load: Load) -> InSin
         load.records,
         load.acknowledged,
         load.published,
-        takes_all=sink.takes == "all" or premises.everything_is_a_detection,
+        takes_all=sink.takes != "detections" or premises.everything_is_a_detection,
         tells_detections=name in PATHS,
     )
     rows = sink.stored("" if premises.own else load.records.prefix)
