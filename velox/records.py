@@ -67,9 +67,11 @@ class Record:
     """During which ownership of its partition it was fetched: what comes of it later than that counts for nothing."""
     key: bytes | None = None
     head: bytes = b""
-    """The raw value up to the payload; all of it when there is no payload."""
+    """The raw value up to the payload; all of it when there is no payload, or when that is apart."""
     payload: bytes = b""
     """What the model reads: JPEG bytes, text; empty until it has been downloaded, where there is a pointer."""
+    is_apart: bool = False
+    """The payload is no part of the raw value: it was written in another way there, or is kept elsewhere."""
     pointer: Pointer | None = None
     """Where the payload is, when not in the record itself."""
     headers: Headers = ()
@@ -87,7 +89,7 @@ class Record:
     @property
     def value(self) -> bytes:
         """Put the raw value together as it was in Kafka: what a dead letter carries."""
-        return self.head if self.pointer or not self.payload else self.head + self.payload
+        return self.head + self.payload if self.payload and not self.is_apart else self.head
 
 
 class Box(NamedTuple):

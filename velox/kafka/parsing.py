@@ -31,6 +31,7 @@ class _Parts(NamedTuple):
     payload: bytes = b""
     ground_truth: str = UNLABELLED
     timestamp: object = None
+    is_apart: bool = False
     pointer: Pointer | None = None
 
 
@@ -76,6 +77,7 @@ def parse(message: Message, *, codec: Codec, max_bytes: int, epoch: int = 0) -> 
         key=key,
         head=parts.head,
         payload=parts.payload,
+        is_apart=parts.is_apart,
         pointer=parts.pointer,
         headers=headers,
         ground_truth=parts.ground_truth,
@@ -151,7 +153,7 @@ def _take_apart(value: bytes, headers: Headers, codec: Codec, max_bytes: int) ->
         raise BadRecordError(Reason.EMPTY, "the record has no value")
     verify(value, headers)
     if codec is Codec.KEY:
-        return _Parts(value, pointer=read_pointer(value))
+        return _Parts(value, is_apart=True, pointer=read_pointer(value))
     metadata, payload = PARSERS[codec](value)
     if not payload:
         raise BadRecordError(Reason.EMPTY, "the record has no payload")
