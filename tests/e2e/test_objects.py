@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -113,6 +114,41 @@ def test_a_folder_that_goes_away_pauses_the_consumer_and_its_return_resumes_it(
     assert consumer.probe("/readyz")[0] == 200
     assert not one.dead_letters()
     assert consumer.stop() == 0
+
+
+def test_a_slow_object_holds_up_no_other_and_only_its_partitions_commit(keys: PipelineFactory, photos: Path) -> None:
+    """A pipe in the folder: whoever opens it waits until somebody writes."""
+    put(photos, {f"{number}": b"good" for number in range(300)})
+    os.mkfifo(photos / "slow")
+    one = keys(partitions=1)
+    one.publish(b"slow", *(b"%d" % number for number in range(300)))
+    consumer = one.consume(DOWNLOADS=2, QUEUE_SIZE=400)
+    one.wait_for_documents(300)
+    assert consumer.probe("/readyz")[0] == 200
+    assert one.uncommitted() == 301, "nothing behind it is lost if the consumer is killed now"
+    (photos / "slow").write_bytes(b"")
+    wait_until(lambda: one.uncommitted() == 0, what="all committed")
+    assert one.reasons() == {"empty": 1}, "a pipe has no size"
+    assert consumer.stop() == 0
+
+
+def test_reads_that_hang_are_an_outage_and_do_not_keep_a_consumer_from_ending(
+    keys: PipelineFactory, photos: Path
+) -> None:
+    put(photos, {"good": b"good"})
+    os.mkfifo(photos / "hangs")
+    one = keys(partitions=1)
+    one.publish(b"good", b"hangs")
+    consumer = one.consume(DOWNLOADS=1, OBJECT_TIMEOUT_S=0.5, DRAIN_S=1)
+    wait_until(
+        lambda: consumer.says("health on port") and consumer.not_ready_because() == "blocked by bucket photos",
+        what=lambda: f"not ready for the bucket:\n{consumer.output}",
+    )
+    one.wait_for_documents(1)
+    assert consumer.probe("/livez")[0] == 200
+    assert consumer.stop() == 1
+    assert "1 in flight left to be read again" in consumer.output
+    assert one.uncommitted() == 1
 
 
 def test_a_folder_that_is_missing_at_the_start_is_waited_for_and_stopping_meanwhile_takes_no_time(

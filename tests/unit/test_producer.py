@@ -193,6 +193,15 @@ def test_arguments_that_make_no_sense_stop_the_start(arguments: dict[str, float]
         producer.run(Settings(), **arguments)  # type: ignore[arg-type] # as the command line would
 
 
+def test_images_are_not_published_as_keys() -> None:
+    with pytest.raises(SettingsError, match="CODEC=key: SOURCE=shapes makes images"):
+        producer.run(Settings(codec="key", bucket_url="memory:///"))
+
+
+def test_a_key_is_the_payload_alone() -> None:
+    assert producer.encode(ITEM, Codec.KEY) == ITEM.payload
+
+
 def test_progress_is_a_line_every_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
     now, fake = 0.0, FakePublisher()
     with caplog.at_level(logging.INFO), Progress(None, clock=lambda: now) as progress:

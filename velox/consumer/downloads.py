@@ -154,7 +154,7 @@ class Downloads:
                 self._note_answer()
             self._refused(wanted, error)
         else:
-            self._metrics.stage.labels("download").observe(monotonic() - began)
+            self._metrics.stages["download", ""].observe(monotonic() - began)
             self._metrics.object_bytes.inc(len(payload))
             self._note_answer()
             self._pass_on(wanted.record, payload)
