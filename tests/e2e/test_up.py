@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.e2e.pipeline import Program, wait_until
+from tests.e2e.pipeline import REPOSITORY, Program, wait_until
 from tests.small_model import MODEL_FILES, SMALL_MODEL, install
 
 # Labels and confidences of a model trained in seconds prove nothing: here every prediction is a detection.
@@ -64,7 +64,8 @@ def up(small_model: Path, tmp_path: Path) -> Iterator[Up]:
     started: list[UpProgram] = []
 
     def start(*args: str, **settings: object) -> UpProgram:
-        env = {"PATH": os.environ["PATH"], **SETTINGS, **{name: str(value) for name, value in settings.items()}}
+        own = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
+        env = {**own, **SETTINGS, **{name: str(value) for name, value in settings.items()}}
         started.append(UpProgram(*args, folder=tmp_path, env=env))
         return started[-1]
 
