@@ -163,8 +163,7 @@ class Writer:
         refused: dict[str, str] = {}
         for sink in self._sinks:
             if sink.takes != "outcomes" and (chosen := list(results if sink.takes == "all" else detections)):
-                refused |= self._until_it_works(sink.name, partial(_written, sink, chosen))
-                failpoints.reach("after_sink")
+                refused |= self._hand_over(sink, chosen)
         return refused
 
     def _tell(self, bulk: Bulk) -> None:
@@ -174,8 +173,7 @@ class Writer:
         while outcomes:
             refused: dict[str, str] = {}
             for sink in sinks:
-                refused |= self._until_it_works(sink.name, partial(_written, sink, outcomes))
-                failpoints.reach("after_sink")
+                refused |= self._hand_over(sink, outcomes)
             letters = bulk.refuse(refused)
             self._bury(letters)
             for outcome in outcomes:
@@ -183,6 +181,11 @@ class Writer:
                     log.error("A sink does not take a failure, %s: %s", outcome.id, refused[outcome.id])
             # Those that have taken the result as well: the last outcome of a record counts.
             outcomes = failures(letters, time())
+
+    def _hand_over(self, sink: Sink, chosen: Sequence[Any]) -> Mapping[str, str]:
+        refused = self._until_it_works(sink.name, partial(_written, sink, chosen))
+        failpoints.reach("after_sink")
+        return refused
 
     def _bury(self, bad: Sequence[tuple[Record, BadRecordError]]) -> None:
         if not bad:
