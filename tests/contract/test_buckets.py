@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -194,6 +195,25 @@ def test_a_folder_that_goes_away_is_an_outage_and_comes_back_by_itself(tmp_path:
     assert not (tmp_path / "photos").exists(), "it is not made anew"
     (tmp_path / "elsewhere").rename(tmp_path / "photos")
     bucket.open()
+    assert read(bucket, "a") == b"payload"
+
+
+def test_a_folder_that_comes_back_just_then_makes_no_object_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gone when the object is read, back when the folder is looked at."""
+    bucket = opened(a_folder(tmp_path))
+    bucket.put("a", b"payload")
+    photos, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
+    photos.rename(elsewhere)
+    look = os.scandir
+
+    def return_first(path: str) -> object:
+        if elsewhere.exists():
+            elsewhere.rename(photos)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", return_first)
     assert read(bucket, "a") == b"payload"
 
 

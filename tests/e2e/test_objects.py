@@ -109,7 +109,7 @@ def test_a_folder_that_goes_away_pauses_the_consumer_and_its_return_resumes_it(
     assert one.count() == 300
 
     photos.with_name("unmounted").rename(photos)
-    one.wait_for_documents(600)
+    wait_until(lambda: one.count() >= 600, what=lambda: f"600, there are {one.count()}:\n{consumer.output}")
     wait_until(lambda: one.uncommitted() == 0, what="all committed")
     assert consumer.probe("/readyz")[0] == 200
     assert not one.dead_letters()

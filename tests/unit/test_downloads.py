@@ -298,6 +298,32 @@ def test_a_bucket_that_opens_and_fails_for_one_object_after_the_other_is_down(st
     assert bench.blocked_by() is None
 
 
+def test_an_outage_ends_also_with_an_object_that_is_forbidden_then(start: Start) -> None:
+    bucket = FakeBucket()
+    bench = start(bucket)
+    until(lambda: bench.blocked_by() is None)
+    bucket.problem = "no such folder"
+    bench.submit(wanting(0, "a"))
+    until(bench.blocked_by)
+    bucket.failures["a"] = [BadRecordError(Reason.FORBIDDEN_POINTER, "not ours")]
+    bucket.problem = ""
+    until(lambda: bench.failed)
+    assert bench.blocked_by() is None, "else nothing would be fetched that could end it"
+
+
+def test_a_forbidden_pointer_does_not_end_an_outage(start: Start) -> None:
+    bucket = FakeBucket(a=b"payload")
+    bench = start(bucket)
+    until(lambda: bench.blocked_by() is None)
+    bucket.problem = "no such folder"
+    bench.submit(wanting(0, "a"))
+    until(bench.blocked_by)
+    bucket.failures["b"] = [BadRecordError(Reason.FORBIDDEN_POINTER, "not in BUCKETS_ALLOWED")]
+    bench.submit(wanting(1, "b"))
+    until(lambda: bench.failed)
+    assert bench.blocked_by() == "bucket photos"
+
+
 def test_a_bucket_that_is_not_there_at_the_start_is_waited_for(start: Start) -> None:
     bucket = FakeBucket(a=b"payload")
     bucket.problem = "no such folder"

@@ -45,17 +45,13 @@ class Store:
     def get(self, pointer: Pointer, *, most_bytes: int) -> bytes:
         """Read an object whole, and compare it with what its pointer says."""
         check(pointer, bucket=self.name, allowed=self._allowed)
-        key = pointer.key
-        with self._translated(key):
-            found = self._opened.get(key)
-            size = found.meta["size"]
-            if size > most_bytes:
-                detail = f"{readable(key)} has {size} bytes, more than MAX_OBJECT_BYTES={most_bytes}"
-                raise BadRecordError(Reason.TOO_LARGE, detail)
-            payload = bytes(found.bytes())
-        if problem := _difference(payload, size, pointer):
-            raise BadRecordError(Reason.CHECKSUM_MISMATCH, f"{readable(key)}: {problem}")
-        return payload
+        try:
+            return self._read(pointer, most_bytes)
+        except BadRecordError as error:
+            if error.reason is not Reason.OBJECT_MISSING:
+                raise
+        # The folder may have been gone, and have come back before it was looked at.
+        return self._read(pointer, most_bytes)
 
     def put(self, key: str, payload: bytes) -> Pointer:
         """Write an object under another name first, then give it its own: nobody reads half of it."""
@@ -89,6 +85,19 @@ class Store:
     def close(self) -> None:
         """Let go; what memory held is gone."""
         self._store = None
+
+    def _read(self, pointer: Pointer, most_bytes: int) -> bytes:
+        key = pointer.key
+        with self._translated(key):
+            found = self._opened.get(key)
+            size = found.meta["size"]
+            if size > most_bytes:
+                detail = f"{readable(key)} has {size} bytes, more than MAX_OBJECT_BYTES={most_bytes}"
+                raise BadRecordError(Reason.TOO_LARGE, detail)
+            payload = bytes(found.bytes())
+        if problem := _difference(payload, size, pointer):
+            raise BadRecordError(Reason.CHECKSUM_MISMATCH, f"{readable(key)}: {problem}")
+        return payload
 
     @property
     def _opened(self) -> LocalStore | MemoryStore:

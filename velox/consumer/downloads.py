@@ -150,7 +150,8 @@ class Downloads:
             self._queue.again(wanted)
         except BadRecordError as error:
             self._metrics.object_errors.labels(error.reason.value).inc()
-            if error.reason is not Reason.FORBIDDEN_POINTER:  # for which the bucket may not have been asked
+            # A forbidden pointer is refused before the bucket is asked, unless it has been tried before.
+            if error.reason is not Reason.FORBIDDEN_POINTER or wanted.waits:
                 self._note_answer()
             self._refused(wanted, error)
         else:
