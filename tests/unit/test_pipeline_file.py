@@ -1,8 +1,10 @@
 """A pipeline's file lies over ``.env`` and under the environment, in every command and in what it starts."""
 
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ NAMES = ("BATCH_SIZE", "EPOCHS", "KAFKA_TOPIC", "SINKS", "STORE", "METRICS_PORT"
 
 
 @pytest.fixture(autouse=True)
-def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A folder with an `.env` and a pipeline file that is named, and an environment that says nothing."""
     secrets = [name.upper() + suffix for name in secret_fields(Settings) for suffix in ("", "_FILE")]
     for name in (*NAMES, *secrets):
@@ -28,6 +30,8 @@ def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "cameras.env").write_text("BATCH_SIZE=3\nKAFKA_TOPIC=camera_1\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(PIPELINE_FILE, "cameras.env")
+    yield
+    logging.disable(logging.NOTSET)  # `velox doctor` ends with its process, and other tests do not
 
 
 def refusal() -> str:
@@ -145,7 +149,7 @@ def test_the_scripts_take_it(script: str) -> None:
 def test_what_a_command_starts_reads_the_same_file() -> None:
     Path("other.env").write_text("KAFKA_TOPIC=other_topic\n")
     assert cli.main(["settings", "--env-file", "other.env"]) == 0
-    environment = as_environment({"batch_size": 7})
+    environment = {**as_environment({"batch_size": 7}), "PYTHONPATH": str(ROOT)}
     code = "from velox import settings; loaded = settings.load(); print(loaded.kafka_topic, loaded.batch_size)"
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
