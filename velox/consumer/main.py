@@ -97,7 +97,7 @@ def _describe(settings: Settings, metrics: ConsumerMetrics) -> None:
     metrics.in_flight_limit_records.set(settings.queue_size)
     metrics.in_flight_limit_bytes.set(settings.queue_bytes)
     metrics.batch_limit.set(settings.batch_size)
-    metrics.bucket_up.set(nan)
+    metrics.bucket_up.set(1)
     metrics.storage_free.set_function(partial(_free_bytes, settings.storage_path))
 
 

@@ -189,7 +189,7 @@ class ConsumerMetrics(Metrics):
     )
     bucket_up = gauge(
         "velox_bucket_up",
-        "1 when the bucket answered at the last try, else 0; NaN without BUCKET_URL.",
+        "1 when the bucket answered at the last try, or payloads are in the records; else 0.",
         "0: the log and /readyz name the cause; it goes on by itself.",
     )
     restarts = counter(
@@ -233,6 +233,7 @@ class ConsumerMetrics(Metrics):
         self._models: set[str] = set()
         for cause in Cause:
             self.idle.labels(cause.value)
+        self.object_errors.labels("unavailable")
         self.commits_refused.labels("REBALANCE_IN_PROGRESS")
 
     def reads(self, topics: Iterable[str]) -> None:
