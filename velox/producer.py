@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _SLICE_S = 0.1
 """Longest single wait: how soon a stop is noticed."""
-_IMAGES = {"folder", "shapes", "video"}
+_NO_KEYS = {"folder", "reviews", "shapes", "video"}
 """Sources whose payloads can be no keys."""
 
 
@@ -61,8 +61,8 @@ def run(
     """
     logs.configure(level=settings.log_level, form=settings.log_format)
     _check(count, rate)
-    if settings.codec is Codec.KEY and (name := source or settings.source).partition(":")[0] in _IMAGES:
-        msg = f"CODEC=key: SOURCE={name} makes images, and a record is to be a key; publish keys with any Kafka client"
+    if settings.codec is Codec.KEY and (name := source or settings.source).partition(":")[0] in _NO_KEYS:
+        msg = f"CODEC=key: SOURCE={name} makes payloads, and a record is to be a key; publish keys with any Kafka client"
         raise SettingsError(msg)
     beating = Heartbeat(heartbeat)
     with StopRequest() as stop:
