@@ -62,7 +62,7 @@ def run(
     logs.configure(level=settings.log_level, form=settings.log_format)
     _check(count, rate)
     if settings.codec is Codec.KEY and (name := source or settings.source).partition(":")[0] in _NO_KEYS:
-        msg = f"CODEC=key: SOURCE={name} makes payloads, and a record is to be a key; publish keys with any Kafka client"
+        msg = f"CODEC=key: SOURCE={name} makes no keys, which records are to be; publish keys with any Kafka client"
         raise SettingsError(msg)
     beating = Heartbeat(heartbeat)
     with StopRequest() as stop:
