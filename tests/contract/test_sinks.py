@@ -31,8 +31,8 @@ REMOTE_TIMEOUT_S = 1.0
 """Drivers look for a server that failed twice a second: with less, a server that is back may not be seen in time."""
 KAFKA_TIMEOUT_S = 3.0
 """A new producer first asks for its id, and for the leaders of a topic that was made a moment ago."""
-SLACK_S = 1.0
-"""What a busy machine may add."""
+SLACK_S = 3.0
+"""What a busy machine may add; with their own time-outs, drivers would wait for 5 s or more."""
 
 
 class Rig(Protocol):

@@ -299,7 +299,7 @@ def test_out_of_reach_weights_cost_seconds_at_most(tmp_path: Path, monkeypatch: 
     architecture = ARCHITECTURES["squeezenet1_1"]
     started = time.monotonic()
     assert not pretrained.start_from_imagenet(architecture.build(4), architecture)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_cached_weights_are_used_for_all_but_the_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,12 +320,11 @@ def test_cached_weights_are_used_for_all_but_the_classifier(tmp_path: Path, monk
         assert is_classifier or np.array_equal(tensor, imagenet.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("architecture", ["mobilenet_v2", "squeezenet1_1"])
-def test_the_large_architectures_run_through_every_step(tmp_path: Path, architecture: str) -> None:
-    """What a full training reaches takes minutes and is measured, not tested."""
-    settings = settings_in(tmp_path, model_arch=architecture, samples_per_class=4, epochs=1)
+def test_the_other_large_architecture_runs_through_every_step_too(tmp_path: Path) -> None:
+    """The default, mobilenet_v2, does in e2e/test_default_model.py; what a full training reaches is measured."""
+    settings = settings_in(tmp_path, model_arch="squeezenet1_1", samples_per_class=4, epochs=1)
     card = training.train(settings, pretrained=False)
-    assert card.architecture == architecture
+    assert card.architecture == "squeezenet1_1"
     model = ImageClassifier(settings)
     model.load("cpu")
     assert model.version == card.version
