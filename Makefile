@@ -1,7 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install run test faults compose-test check format lock lock-peers train bench bench-check bench-latency \
-	bench-scale bench-peers picture clean
+.PHONY: help install run test faults compose-test check types fast-tests format lock lock-peers train \
+	bench bench-check bench-latency bench-scale bench-peers picture clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -17,8 +17,13 @@ COMPILE := $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 
 # An index with CPU-only torch wheels (make install TORCH_INDEX=...): same versions, without 3 GB of CUDA libraries.
 TORCH_INDEX ?=
 # How many processes run tests side by side, each with servers of its own; WORKERS=0 (for --pdb) runs them in pytest's.
-WORKERS ?= 2
+# The fast tests compute, and two keep two cores busy; all others wait for each other most of the time.
+WORKERS ?= $(if $(filter check fast-tests,$(MAKECMDGOALS)),2,4)
 SIDE_BY_SIDE := -n $(WORKERS) --dist worksteal
+# Its folders, without those that are not run: each worker would import their tests, and torch with them.
+FAST_TESTS := tests/unit tests/contract $(wildcard tests/test_*.py)
+# Tests start hundreds of processes: what Python has compiled for one serves all.
+unexport PYTHONDONTWRITEBYTECODE
 # More arguments for pytest (make test ARGS='-k drain'), velox up (make run ARGS='--for 20s') or the benchmark.
 ARGS ?=
 
@@ -64,8 +69,13 @@ compose-test: install ## Build the image, run docker-compose.yml, break it and c
 check: install ## Format, lint, types and the fast tests
 	@echo 'check: format' && $(BIN)/ruff format -q --check .
 	@echo 'check: lint' && $(BIN)/ruff check -q .
+	@$(MAKE) --no-print-directory -j2 types fast-tests
+
+types: $(STAMP) ## Types alone
 	@echo 'check: types' && $(BIN)/mypy
-	@echo 'check: fast tests' && $(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'unit or contract' $(ARGS)
+
+fast-tests: $(STAMP) ## The fast tests alone
+	@echo 'check: fast tests' && $(BIN)/python -m pytest -q $(SIDE_BY_SIDE) $(FAST_TESTS) $(ARGS)
 
 format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .

@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from tests import small_model as small_model_files
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
+from tests.servers.process import PATIENCE
 from tests.servers.secure_kafka import SecureKafkaServer
 from velox.core.seldom import Seldom
 from velox.kafka import reachability
@@ -23,8 +24,11 @@ TIERS = {"unit", "contract", "integration", "e2e", "faults", "gpu"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark by folder; what lies directly in `tests/` reads files only, and so counts as unit."""
+    """Mark by folder, and grant patience; what lies directly in `tests/` reads files only, and so counts as unit."""
     for item in items:
+        if PATIENCE != 1:
+            bound = item.get_closest_marker("timeout")
+            item.add_marker(pytest.mark.timeout((bound.args[0] if bound else 120) * PATIENCE), append=False)
         tier = item.path.relative_to(TESTS).parts[0]
         item.add_marker(tier if tier in TIERS else "unit")
         if tier == "gpu" and not has_cuda():

@@ -1,5 +1,6 @@
 """Models without a training: random weights, for tests that ask for no particular answer."""
 
+import hashlib
 import io
 from collections.abc import Callable
 from functools import cache
@@ -18,6 +19,7 @@ from velox.settings import Settings
 
 Batch = npt.NDArray[np.uint8]
 State = dict[str, torch.Tensor]
+_EXPORTS: dict[tuple[str, str], bytes] = {}
 
 
 def untrained(architecture: str, classes: int, *, change: Callable[[State], None] = lambda _state: None) -> bytes:
@@ -59,6 +61,16 @@ def exported(weights: bytes, architecture: str, labels: tuple[str, ...]) -> byte
     """The export of these weights; made once, since it takes seconds."""
     network = load_network(ARCHITECTURES[architecture], weights, classes=len(labels), source="weights")
     return to_onnx(network, ARCHITECTURES[architecture], card.version_of(weights, labels))
+
+
+def export_of(network: nn.Module, architecture: str) -> bytes:
+    """The export of a network, as version 1; of equal ones it is made once, since it takes seconds."""
+    state = io.BytesIO()
+    torch.save(network.state_dict(), state)
+    key = (architecture, hashlib.sha256(state.getvalue()).hexdigest())
+    if key not in _EXPORTS:
+        _EXPORTS[key] = to_onnx(network, ARCHITECTURES[architecture], "1")
+    return _EXPORTS[key]
 
 
 def some_images(count: int, size: int) -> Batch:

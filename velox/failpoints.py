@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from velox.errors import SettingsError
-from velox.settings.environment import variables
+from velox.settings.environment import is_test, variables
 
 CATALOGUE: Final = {
     "after_fetch": "records fetched, nobody knows of them yet",
@@ -77,9 +77,8 @@ def arm() -> None:
         SettingsError: the failpoint is unknown, or this is no test.
     """
     global _armed  # noqa: PLW0603 - one per process, as the environment it comes from
-    given = variables()
-    text = given.get("VELOX_FAILPOINT")
-    if text and given.get("VELOX_TESTING") != "1":
+    text = variables().get("VELOX_FAILPOINT")
+    if text and not is_test():
         msg = f"VELOX_FAILPOINT={text}: breaks Velox on purpose; unset it, or say VELOX_TESTING=1 in a test of Velox"
         raise SettingsError(msg)
     _armed = _Failpoint(text) if text else None

@@ -19,7 +19,7 @@ from tests.e2e.pipeline import read_all
 from tests.results import make_result, make_results
 from tests.servers.kafka import KafkaServer
 from tests.servers.mongo import MongoServer
-from tests.servers.process import HOST
+from tests.servers.process import HOST, PATIENCE
 from tests.servers.proxy import TcpProxy
 from velox.errors import SinkUnavailableError
 from velox.loading import load_class
@@ -29,12 +29,12 @@ from velox.sinks import PATHS
 from velox.sinks.sink import Readable, Sink
 
 TIMEOUT_S = 0.2
-REMOTE_TIMEOUT_S = 1.0
+REMOTE_TIMEOUT_S = 2.0 * PATIENCE
 """Drivers look for a server that failed twice a second: with less, a server that is back may not be seen in time."""
-KAFKA_TIMEOUT_S = 3.0
+KAFKA_TIMEOUT_S = 3.0 * PATIENCE
 """A new producer first asks for its id, and for the leaders of a topic that was made a moment ago."""
-SLACK_S = 1.0
-"""What a busy machine may add."""
+SLACK_S = 3.0
+"""What a busy machine may add; with their own time-outs, drivers would wait for 5 s or more."""
 
 
 class Rig(Protocol):

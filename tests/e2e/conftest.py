@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from tests.e2e.pipeline import Pipeline, with_results
-from tests.servers.kafka import KafkaServer, TopicFactory
+from tests.servers.kafka import KafkaServer
 from tests.servers.mongo import MongoServer
 from tests.small_model import install
 
@@ -19,15 +20,14 @@ class PipelineFactory(Protocol):
     def __call__(self, *, partitions: int = 6, **settings: object) -> Pipeline: ...
 
 
-@pytest.fixture
-def pipeline(
-    tmp_path: Path, kafka: KafkaServer, mongo: MongoServer, topic: TopicFactory, database: str
-) -> Iterator[PipelineFactory]:
-    """Makes pipelines whose model answers with the payload's own text: quick, and fragile on demand."""
+@contextmanager
+def pipelines(folder: Path, kafka: KafkaServer, mongo: MongoServer, *, database: str) -> Iterator[PipelineFactory]:
+    """A factory of pipelines, each with a topic of its own; at the end, nothing of them runs any more."""
     made: list[Pipeline] = []
 
     def make(*, partitions: int = 6, **settings: object) -> Pipeline:
-        name = topic(partitions)
+        name = f"topic-{uuid.uuid4().hex[:12]}"
+        kafka.create_topic(name, partitions=partitions)
         env = {
             "KAFKA_BOOTSTRAP_SERVER": kafka.bootstrap,
             "KAFKA_TOPIC": name,
@@ -41,12 +41,19 @@ def pipeline(
             "MODEL": "tests.e2e.fragile:FragileModel",
             **{key: str(value) for key, value in settings.items()},
         }
-        made.append(Pipeline(tmp_path, kafka.bootstrap, name, mongo.uri, database, with_results(env)))
+        made.append(Pipeline(folder, kafka.bootstrap, name, mongo.uri, database, with_results(env)))
         return made[-1]
 
     yield make
     for each in made:
         each.end()
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, kafka: KafkaServer, mongo: MongoServer, database: str) -> Iterator[PipelineFactory]:
+    """Makes pipelines whose model answers with the payload's own text: quick, and fragile on demand."""
+    with pipelines(tmp_path, kafka, mongo, database=database) as make:
+        yield make
 
 
 @pytest.fixture

@@ -171,13 +171,22 @@ class GullibleModel(TextModel):
 
 
 class NervousModel(TextModel):
-    """Refuses the first payload that ends in ``one`` and takes all others; dies of each that ends in ``die``."""
+    """Refuses the first record that ends in ``one`` and takes all others; dies of each that ends in ``die``.
+
+    A refusal that dies with its batch is not heard of, and the record comes again: so the first one counts as refused
+    only when the batch after it is predicted, by whichever process.
+    """
 
     def decode(self, payload: bytes) -> bytes:
-        refused_before = Path("refused")
-        if payload.endswith(b"one") and not refused_before.exists():
-            refused_before.touch()
+        if payload.endswith(b"one") and not Path("refused").exists():
+            Path("refusing").touch()
             raise BadRecordError(Reason.UNDECODABLE, "for no reason")
         if payload.endswith(b"die"):
             os.kill(os.getpid(), signal.SIGKILL)
         return payload
+
+    def predict(self, inputs: Sequence[bytes]) -> list[Prediction]:
+        for before, after in (("answering", "refused"), ("refusing", "answering")):
+            if Path(before).exists():
+                Path(before).rename(after)
+        return super().predict(inputs)

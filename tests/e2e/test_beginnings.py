@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import BOTH_DELIVERIES, Pipeline, wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, QUICK_SESSION, Pipeline, wait_until
 
 
 def publish_to(pipeline: Pipeline, partition: int, count: int) -> None:
@@ -23,7 +23,7 @@ def publish_to(pipeline: Pipeline, partition: int, count: int) -> None:
 def test_what_came_before_the_first_commit_is_read_after_a_kill(
     pipeline: PipelineFactory, reset: str, delivery: str
 ) -> None:
-    group = pipeline(partitions=1, AUTO_OFFSET_RESET=reset, INFERENCE_TIMEOUT_S=120, DELIVERY=delivery)
+    group = pipeline(partitions=1, AUTO_OFFSET_RESET=reset, INFERENCE_TIMEOUT_S=120, DELIVERY=delivery, **QUICK_SESSION)
     group.publish(b"r before")
     consumer = group.consume()
     consumer.wait_until_ready()

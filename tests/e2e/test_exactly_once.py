@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import PATIENCE_S, Pipeline, wait_until
+from tests.e2e.pipeline import PATIENCE_S, QUICK_SESSION, Pipeline, wait_until
 
 ONCE: dict[str, Any] = {
+    **QUICK_SESSION,
     "SINKS": "kafka",
     "DELIVERY": "exactly_once",
     "COMMIT_INTERVAL_S": 0.05,  # most of the time a transaction is open
@@ -62,7 +63,7 @@ def test_results_become_visible_with_their_offsets(pipeline: PipelineFactory) ->
 def test_a_consumer_killed_in_the_middle_of_a_transaction_leaves_nothing_of_it_visible(
     pipeline: PipelineFactory, where: str
 ) -> None:
-    once = pipeline(**ONCE, VELOX_TESTING=1)
+    once = pipeline(**ONCE)
     publish(once, labels(200))
     killed = once.consume(VELOX_FAILPOINT=f"{where}:3:kill")
     assert killed.process.wait(PATIENCE_S) == -signal.SIGKILL
@@ -76,7 +77,7 @@ def test_a_consumer_killed_in_the_middle_of_a_transaction_leaves_nothing_of_it_v
 def test_a_consumer_stopped_in_the_middle_of_a_transaction_and_woken_too_late_adds_nothing(
     pipeline: PipelineFactory,
 ) -> None:
-    once = pipeline(**ONCE, VELOX_TESTING=1)
+    once = pipeline(**ONCE)
     publish(once, labels(200))
     zombie = once.consume(VELOX_FAILPOINT="before_transaction_commit:3:stop")
     wait_until((once.folder / "failpoint-before_transaction_commit").exists, what="it stopped")

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import BOTH_DELIVERIES, Pipeline, wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, PATIENCE_S, Pipeline, wait_until
 from tests.servers.kafka import KafkaServer
 from tests.servers.mongo import MongoServer
 from tests.servers.proxy import TcpProxy
@@ -119,7 +119,7 @@ def test_a_broker_that_is_down_at_start_is_waited_for_by_producer_and_consumer(
         assert consumer.probe("/livez")[0] == 200
         assert consumer.not_ready_because()
         broker.start()
-        assert producer.process.wait(60) == 0
+        assert producer.process.wait(PATIENCE_S) == 0
         one.wait_for_documents(30)
         assert consumer.stop() == 0
         assert "30 predicted" in consumer.output
@@ -162,7 +162,7 @@ def test_a_broker_killed_in_the_middle_and_started_again_costs_no_record(
 def test_a_model_that_cannot_be_loaded_is_one_clear_line(shapes: Pipeline) -> None:
     (shapes.folder / "model.pth").write_bytes(b"no model")
     consumer = shapes.consume()
-    assert consumer.process.wait(60) == 2
+    assert consumer.process.wait(PATIENCE_S) == 2
     last = consumer.output.strip().splitlines()[-1]
     assert last.startswith("velox consume: ")
     assert "model.pth" in last
@@ -173,7 +173,7 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_line(shapes: Pipeline) -> No
 def test_inference_processes_that_keep_dying_end_the_consumer(pipeline: PipelineFactory, delivery: str) -> None:
     one = pipeline(DELIVERY=delivery, MODEL="tests.e2e.fragile:StillbornModel", INFERENCE_RESTARTS=2)
     consumer = one.consume()
-    assert consumer.process.wait(60) == 2
+    assert consumer.process.wait(PATIENCE_S) == 2
     assert "INFERENCE_RESTARTS=2" in consumer.output.strip().splitlines()[-1]
 
 
@@ -184,7 +184,7 @@ def test_a_model_that_fails_for_everything_ends_the_consumer_and_dead_letters_no
     one = pipeline(DELIVERY=delivery, MODEL="tests.e2e.fragile:BrokenModel", INFERENCE_RESTARTS=2)
     one.publish(*(f"good {i}".encode() for i in range(40)))
     consumer = one.consume()
-    assert consumer.process.wait(60) == 2
+    assert consumer.process.wait(PATIENCE_S) == 2
     assert "INFERENCE_RESTARTS=2" in consumer.output.strip().splitlines()[-1]
     assert not one.dead_letters()
     assert one.uncommitted() == 40

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import ConsumerProgram, Pipeline, headers, wait_until
+from tests.e2e.pipeline import PATIENCE_S, QUICK_SESSION, ConsumerProgram, Pipeline, headers, wait_until
 
 RECORDS = 300
 
@@ -112,25 +112,25 @@ def test_sigterm_under_load_finishes_what_is_in_flight_and_no_more(pipeline: Pip
 def test_a_second_sigterm_stops_at_once_and_commits_nothing_undone(pipeline: PipelineFactory) -> None:
     loaded = pipeline()
     loaded.publish(b"hang")
-    consumer = loaded.consume()
+    consumer = loaded.consume(DRAIN_S=300)
     consumer.wait_until_ready()
     wait_until(lambda: consumer.metric("velox_in_flight_records") == 1, what="the record is in flight")
     consumer.process.send_signal(signal.SIGTERM)
     consumer.wait_until_it_says("Paused: draining")
-    assert consumer.stop(signal.SIGTERM, timeout_s=10) == 1
+    assert consumer.stop(signal.SIGTERM) == 1
     assert " 1 in flight left" in consumer.output
     assert loaded.uncommitted() == 1
 
 
 def test_a_consumer_killed_outright_loses_nothing_and_leaves_no_process(pipeline: PipelineFactory) -> None:
-    killed = pipeline()
+    killed = pipeline(**QUICK_SESSION)
     killed.publish(*(f"slow {i}".encode() for i in range(200)))
     consumer = killed.consume()
     killed.wait_for_documents(20)
     orphans = consumer.inference_processes()
     assert orphans
     consumer.stop(signal.SIGKILL)
-    psutil.wait_procs(orphans, timeout=10)
+    psutil.wait_procs(orphans, timeout=PATIENCE_S)
     assert not any(orphan.is_running() for orphan in orphans)
     killed.consume()
     killed.wait_for_documents(200)

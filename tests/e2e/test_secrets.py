@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import ConsumerProgram, Pipeline, wait_until
+from tests.e2e.pipeline import PATIENCE_S, ConsumerProgram, Pipeline, wait_until
 from tests.e2e.test_security import secured
 from tests.servers.mongo import MongoServer
 from tests.servers.secure_kafka import KEY_PASSWORD, PASSWORD, SecureKafkaServer
@@ -72,7 +72,7 @@ def test_a_login_that_fails_shows_no_secret(marked: Pipeline, mongo: MongoServer
     shown = pages(consumer)
     assert consumer.stop() in {0, 1}, consumer.output  # as the record had been fetched or not
     refused = marked.consume(KAFKA_SASL_PASSWORD=WRONG_PASSWORD)
-    assert refused.process.wait(20) == 2
+    assert refused.process.wait(PATIENCE_S) == 2
     assert "KAFKA_SASL_PASSWORD" in refused.output
     shown += command(marked, "settings", MONGO_URI=with_user) + command(marked, "doctor", MONGO_URI=with_user)
     assert "mongodb://velox:*****@" in shown
@@ -92,7 +92,7 @@ def test_a_login_that_fails_shows_no_secret(marked: Pipeline, mongo: MongoServer
 )
 def test_settings_that_are_wrong_are_refused_without_the_secret(marked: Pipeline, wrong: dict[str, str]) -> None:
     refused = marked.consume(**wrong)
-    assert refused.process.wait(20) == 2
+    assert refused.process.wait(PATIENCE_S) == 2
     assert refused.output.splitlines()[-1].startswith("velox consume: ")
     assert MARK not in refused.output
 

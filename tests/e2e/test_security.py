@@ -9,11 +9,11 @@ import pytest
 from confluent_kafka.admin import AclOperation, ResourceType  # type: ignore[attr-defined] # not in its __all__
 
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import Pipeline, wait_until
+from tests.e2e.pipeline import PATIENCE_S, Pipeline, wait_until
 from tests.servers.certificates import Authority
 from tests.servers.secure_kafka import KEY_PASSWORD, PASSWORD, STRANGER, SecureKafkaServer
 
-REFUSED_WITHIN_S = 20
+REFUSED_WITHIN_S = PATIENCE_S
 """A bound, not a speed: what would wait for a broker waits for ever."""
 
 

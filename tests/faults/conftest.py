@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.e2e.pipeline import Pipeline, with_results
+from tests.e2e.pipeline import QUICK_SESSION, Pipeline, with_results
 from tests.faults import table
 from tests.faults.ledger import Ledger
 from tests.servers.kafka import KafkaServer
@@ -49,6 +49,8 @@ def ledger(
 ) -> Iterator[LedgerFactory]:
     """Makes ledgers, and leaves nothing of them behind."""
     made: list[Ledger] = []
+    recorded = bool(request.config.getoption("--record"))
+    """Then the times to recover are those of a user's time-outs."""
 
     def make(*, partitions: int = 3, broker: Broker | None = None, **settings: object) -> Ledger:
         name = uuid.uuid4().hex[:8]
@@ -64,6 +66,7 @@ def ledger(
             "MONGO_URI": mongo_uri,
             "DB_NAME": f"db_{name}",
             **SETTINGS,
+            **({} if recorded else QUICK_SESSION),
             **{key: str(value) for key, value in settings.items()},
         }
         env = with_results(given)

@@ -142,7 +142,7 @@ class Ledger:
                         found.append(process)
             return found
 
-        wait_until(lambda: not left(), what="no process left behind", timeout_s=10)
+        wait_until(lambda: not left(), what="no process left behind")
 
     def duplicates(self) -> int:
         """Count what was written again: results that sinks absorbed, and dead letters."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.pipeline import BOTH_DELIVERIES, wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, PATIENCE_S, wait_until
 from tests.faults.conftest import LedgerFactory
 
 HAND_OVERS = ("after_fetch:5", "after_dispatch:5", "after_dead_letters:1", "after_sink:4", "after_sinks:4")
@@ -25,7 +25,7 @@ def test_a_consumer_killed_at_a_hand_over_loses_and_doubles_nothing(
     one = ledger(DELIVERY=delivery)
     one.load.begin()
     first = one.consume(f"{line}:kill")
-    assert first.process.wait(60) == -9
+    assert first.process.wait(PATIENCE_S) == -9
     one.fault()
     one.check_committed()
     second = one.consume()
@@ -44,7 +44,7 @@ def test_a_consumer_killed_while_it_gives_partitions_up_costs_nothing(
     first = one.consume("in_revoke:1:kill")
     one.wait_until_stored(50)
     second = one.consume()
-    assert first.process.wait(60) == -9
+    assert first.process.wait(PATIENCE_S) == -9
     one.fault()
     one.check_committed()
     one.wait_for_more()

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.pipeline import REPOSITORY
+from tests.e2e.pipeline import PATIENCE_S, REPOSITORY
 from tests.faults.conftest import LedgerFactory
 
 FAULTY = "tests.faults.models:FaultyModel"
@@ -75,7 +75,7 @@ def test_a_model_that_cannot_be_loaded_again_ends_the_consumer(ledger: LedgerFac
     spoiled = one.pipeline.folder / "spoiled"
     spoiled.touch()
     first.inference_processes()[0].kill()
-    assert first.process.wait(60) == 2
+    assert first.process.wait(PATIENCE_S) == 2
     assert first.output.strip().splitlines()[-1] == (
         "velox consume: MODEL_PATH: the file is spoiled; train the model again"
     )
@@ -149,7 +149,7 @@ def test_a_spoiled_model_ends_the_start_with_one_clear_line(
     SPOIL[how](tmp_path)
     one = ledger(CODEC="framed", MODEL="velox.models.image_classifier:ImageClassifier", MODEL_ARCH="tiny_cnn")
     consumer = one.consume()
-    assert consumer.process.wait(60) == 2, consumer.output
+    assert consumer.process.wait(PATIENCE_S) == 2, consumer.output
     last = consumer.output.strip().splitlines()[-1]
     assert last.startswith("velox consume: ")
     assert "model.pth" in last or "classes.json" in last

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.e2e.pipeline import BOTH_DELIVERIES, ConsumerProgram, wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, PATIENCE_S, ConsumerProgram, wait_until
 from tests.faults.conftest import LedgerFactory
 from tests.faults.ledger import Ledger
 
@@ -88,7 +88,7 @@ def test_more_members_than_partitions_come_and_go(ledger: LedgerFactory, protoco
     for member in others:
         member.process.terminate()
     for member in others:
-        assert member.process.wait(60) == 0, member.output
+        assert member.process.wait(PATIENCE_S) == 0, member.output
     every_partition_is_read(one, first, 6)
     one.finish(first)
     assert one.duplicates() == 0

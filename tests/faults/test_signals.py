@@ -102,11 +102,11 @@ def take_over_of_one(one: Ledger) -> None:
 def test_a_second_stop_is_at_once_and_commits_nothing_undone(ledger: LedgerFactory, delivery: str) -> None:
     one = ledger(DELIVERY=delivery)
     one.load.begin()
-    first = one.consume("mid_batch:10:stop")  # what is in flight never ends
+    first = one.consume("mid_batch:10:stop", DRAIN_S=300)  # what is in flight never ends
     one.wait_for_failpoint("mid_batch")
     first.process.terminate()
     wait_until(lambda: first.not_ready_because() == "draining", what="draining")
-    assert first.stop(timeout_s=10) == 1
+    assert first.stop() == 1
     one.check_no_orphans()
     take_over(one)
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from tests.e2e.pipeline import wait_until
-from tests.models import lively, save_exported, save_untrained
+from tests.models import export_of, lively, save_exported, save_untrained
 from velox.errors import ModelError
 from velox.models import card, held_out, quantisation
 from velox.models.agreement import Agreement, way
@@ -24,7 +24,6 @@ from velox.models.architectures import ARCHITECTURES
 from velox.models.backends import preparing, selection, speed
 from velox.models.backends.backend import Backend, Precision, UnsupportedPrecisionError
 from velox.models.card import ModelCard, ModelFiles
-from velox.models.export import to_onnx
 from velox.models.held_out import HeldOut
 from velox.models.measuring import Measurement
 from velox.settings import Settings
@@ -58,7 +57,7 @@ def save(settings: Settings) -> Save:
     """Measures a network on all backends that run an export, and writes its files; the weights stand for no network."""
 
     def write(network: nn.Module) -> ModelCard:
-        export = to_onnx(network, TINY, "1")
+        export = export_of(network, "tiny_cnn")
         made = ModelCard("tiny_cnn", settings.labels, 64, "1")
         card.write(made, b"", export=export, model_path=settings.model_path, classes_path=settings.classes_path)
         settings.model_path.unlink()

@@ -65,7 +65,7 @@ def test_mongo_that_accepts_and_never_answers_fails_in_time_and_recovers(
     started = monotonic()
     with pytest.raises(SinkUnavailableError):
         sink.write(make_results(10))
-    assert monotonic() - started < 2 * TIMEOUT_S
+    assert monotonic() - started < TIMEOUT_S + 5, "the driver itself waits for 30 s"
     proxy.unblock()
     sink.write(make_results(10))
     assert collection.count_documents({}) == 10

@@ -16,6 +16,8 @@ from typing import ClassVar, Self
 from velox.tether import tethered
 
 HOST = "127.0.0.1"
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
+"""How many times as long as usual to wait before something counts as failed: for a machine that is very busy."""
 POLL_S = 0.05
 _PORTS = range(20_000, 32_000)
 _WORKERS = 12
@@ -56,8 +58,8 @@ class LocalServer(ABC):
     """
 
     name: ClassVar[str]
-    start_timeout_s: ClassVar[float] = 60.0
-    stop_timeout_s: ClassVar[float] = 20.0
+    start_timeout_s: ClassVar[float] = 60.0 * PATIENCE
+    stop_timeout_s: ClassVar[float] = 20.0 * PATIENCE
 
     def __init__(self) -> None:
         self.port = free_port()

@@ -116,16 +116,22 @@ def test_bad_arguments_are_one_line_and_exit_code_2(
     assert said.err.count("\n") == 1
 
 
+def refusal(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command says, in this process, before it ends with exit code 2."""
+    assert cli.main([command]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    return said.err
+
+
 @pytest.mark.parametrize("command", ["produce", "consume", "train", "up", "verify", "settings"])
 def test_an_invalid_setting_is_one_line_and_exit_code_2(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BATCH_SIZE", "0")
-    result = run("-m", "velox", command, cwd=tmp_path)
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert result.stderr.startswith(f"velox {command}: BATCH_SIZE=0: ")
-    assert result.stderr.count("\n") == 1
+    assert refusal(command, capsys).startswith(f"velox {command}: BATCH_SIZE=0: ")
 
 
 UNREADABLE = {
@@ -138,20 +144,29 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize(
-    ("program", "trouble"),
-    [
-        *(("consumer.py", trouble) for trouble in UNREADABLE),
-        *((program, "UTF-16") for program in ("producer.py", "train.py", "settings")),
-    ],
+    ("command", "trouble"), [*(("consume", trouble) for trouble in UNREADABLE), ("settings", "UTF-16")]
 )
 def test_an_env_file_that_cannot_be_read_is_one_line_and_exit_code_2(
-    program: str, trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str,
+    trouble: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KAFKA_TOPIC", raising=False)
     content, said = UNREADABLE[trouble]
     (tmp_path / ".env").write_bytes(content)
-    result = run(*([str(ROOT / program)] if program.endswith(".py") else ["-m", "velox", program]), cwd=tmp_path)
-    command = {"producer.py": "produce", "consumer.py": "consume", "train.py": "train"}.get(program, program)
+    assert refusal(command, capsys).startswith(f"velox {command}: {said}")
+
+
+@pytest.mark.parametrize(
+    ("program", "command"), [("consumer.py", "consume"), ("producer.py", "produce"), ("train.py", "train")]
+)
+def test_a_script_ends_with_that_line_and_that_code(program: str, command: str, tmp_path: Path) -> None:
+    content, said = UNREADABLE["UTF-16"]
+    (tmp_path / ".env").write_bytes(content)
+    result = run(str(ROOT / program), cwd=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith(f"velox {command}: {said}")
     assert result.stderr.count("\n") == 1
@@ -199,9 +214,13 @@ def test_the_settings_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "camera_7" in result.stdout
 
 
-def test_the_settings_page_is_printed_as_it_is_kept() -> None:
-    assert run("-m", "velox", "settings", "--markdown").stdout == (ROOT / "docs" / "settings.md").read_text()
-
-
-def test_the_metrics_page_is_printed_as_it_is_kept() -> None:
-    assert run("-m", "velox", "metrics").stdout == (ROOT / "docs" / "metrics.md").read_text()
+@pytest.mark.parametrize(
+    ("command", "page"),
+    [(["settings", "--markdown"], "settings.md"), (["metrics"], "metrics.md")],
+    ids=["settings", "metrics"],
+)
+def test_a_generated_page_is_printed_as_it_is_kept(
+    command: list[str], page: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out == (ROOT / "docs" / page).read_text()

@@ -505,6 +505,21 @@ def test_the_poll_loop_may_stand_still_no_less_than_the_session(monkeypatch: pyt
     assert refusal() == "MAX_POLL_INTERVAL_MS=8000 is less than SESSION_TIMEOUT_MS=9000"
 
 
+@pytest.mark.parametrize(("told", "shortest"), [({}, 6000), ({"VELOX_TESTING": "1"}, 1000)], ids=["user", "test"])
+def test_only_tests_of_velox_may_have_shorter_sessions_than_users(
+    told: dict[str, str], shortest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VELOX_TESTING", raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    for taken in (shortest, 6000, 300_000):
+        monkeypatch.setenv("SESSION_TIMEOUT_MS", str(taken))
+        assert settings.load().session_timeout_ms == taken
+    for refused in (shortest - 1, 300_001):
+        monkeypatch.setenv("SESSION_TIMEOUT_MS", str(refused))
+        assert refusal().startswith(f"SESSION_TIMEOUT_MS={refused}: Input should be ")
+
+
 @pytest.mark.parametrize("protocol", ["cooperative-sticky", "range", "consumer"])
 @pytest.mark.parametrize("name", ["none", "consumer-0"])
 def test_every_way_to_be_a_member_is_one_that_the_driver_takes(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from operator import methodcaller
 from typing import Final, NamedTuple, cast
 
 from confluent_kafka import Message
@@ -12,6 +13,12 @@ from velox.errors import BadRecordError, Reason
 from velox.kafka.topics import HEADROOM_BYTES
 from velox.records import UNLABELLED, Headers, Omitted, Pointer, Position, Record, record_id
 
+_HEADERS: Final = methodcaller("headers")
+"""As ``message.headers()``, whose errors Python no longer checks for once it has a fast path for the call.
+
+For a name that is not UTF-8 the driver raises and answers, at once, a list with a hole in it: reading that hole would
+end the process.
+"""
 _RECORD_BYTES: Final = 700
 """What Python needs for a record besides what it carries, measured and rounded up."""
 _HEADER_BYTES: Final = 150
@@ -103,7 +110,7 @@ def headers_of(message: Message) -> Headers:
     """
     try:
         # librdkafka gives a list of pairs, names possibly repeated and values possibly None.
-        return cast("Headers", message.headers() or ())
+        return cast("Headers", _HEADERS(message) or ())
     except (UnicodeDecodeError, SystemError) as error:
         # The driver answers and raises at once, of which Python makes a SystemError with the real one as its cause.
         cause = error.__cause__ or error

@@ -54,6 +54,11 @@ def variables() -> dict[str, str]:
     return {name: value for name, value in found.items() if not (name.startswith(ours) and service(name, value))}
 
 
+def is_test() -> bool:
+    """Tell whether the environment says that this is a test of Velox; ``.env`` cannot."""
+    return variables().get("VELOX_TESTING") == "1"
+
+
 def given() -> dict[str, str]:
     """Read all places; the strongest wins."""
     found: dict[str, str] = {}
