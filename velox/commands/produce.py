@@ -1,4 +1,4 @@
-"""``velox produce``: publishing images."""
+"""``velox produce``: publishing records."""
 
 import argparse
 from pathlib import Path
@@ -10,12 +10,14 @@ def add(commands: Commands) -> None:
     """Add the parser."""
     produce = commands.add_parser(
         "produce",
-        help="publish images to Kafka",
-        description="Publishes images to KAFKA_TOPIC until the source ends, --count is reached or a signal comes. "
+        help="publish records to Kafka",
+        description="Publishes what a source gives to KAFKA_TOPIC until it ends, --count is reached or a signal comes. "
         "Several topics take their turns; of a pattern, those that match when it starts.",
     )
     produce.add_argument(
-        "--source", metavar="SOURCE", help="shapes, folder:PATH or video:PATH (default: the setting SOURCE)"
+        "--source",
+        metavar="SOURCE",
+        help="shapes, folder:PATH, video:PATH, reviews or lines:FILE (default: the setting SOURCE)",
     )
     produce.add_argument("--count", type=int, metavar="N", help="stop after N records")
     produce.add_argument("--rate", type=float, metavar="R", help="records a second, instead of PRODUCER_INTERVAL")
