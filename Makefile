@@ -18,7 +18,7 @@ COMPILE := $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 
 TORCH_INDEX ?=
 # How many processes run tests side by side, each with servers of its own; WORKERS=0 (for --pdb) runs them in pytest's.
 # The fast tests compute, and two keep two cores busy; all others wait for each other most of the time.
-WORKERS ?= $(if $(filter check fast-tests,$(MAKECMDGOALS)),2,4)
+WORKERS ?= $(if $(filter check fast-tests,$(MAKECMDGOALS)),2,3)
 SIDE_BY_SIDE := -n $(WORKERS) --dist worksteal
 # Its folders, without those that are not run: each worker would import their tests, and torch with them.
 FAST_TESTS := tests/unit tests/contract $(wildcard tests/test_*.py)

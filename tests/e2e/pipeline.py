@@ -28,8 +28,8 @@ PATIENCE_S = 60.0 * PATIENCE
 
 Document = dict[str, Any]
 
-QUICK_SESSION: Mapping[str, Any] = {"VELOX_TESTING": "1", "SESSION_TIMEOUT_MS": "2000"}
-"""For tests that wait until a dead member's partitions are free: 2 s, which only the tests' own brokers allow."""
+QUICK_SESSION: Mapping[str, Any] = {"VELOX_TESTING": "1", "SESSION_TIMEOUT_MS": "3000"}
+"""For tests that wait until a dead member's partitions are free: 3 s, which only the tests' own brokers allow."""
 
 BOTH_DELIVERIES = pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 

@@ -29,7 +29,8 @@ def admin(one: Ledger) -> AdminClient:
 )
 def test_a_broker_that_comes_back_costs_no_record(ledger: LedgerFactory, away: str, delivery: str) -> None:
     with KafkaServer() as broker:
-        one = ledger(broker=broker, DELIVERY=delivery)
+        # As users have it: a restarted broker needs some of that time to be the group's coordinator again.
+        one = ledger(broker=broker, DELIVERY=delivery, SESSION_TIMEOUT_MS=6000)
         one.load.begin()
         consumer = one.consume()
         one.wait_until_stored(50)

@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from pymongo import MongoClient, UpdateOne
 from pymongo.errors import PyMongoError
 
+from tests.e2e.pipeline import wait_until
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
 from tests.servers.process import LocalServer, ServerError, accepts_connections
@@ -59,9 +60,14 @@ def test_the_broker_returns_what_it_was_given_up_to_the_size_limit(kafka: KafkaS
 def test_topics_have_the_partitions_asked_for_and_names_of_their_own(kafka: KafkaServer, topic: TopicFactory) -> None:
     first, second = topic(), topic(partitions=3)
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "counter"})
-    topics = consumer.list_topics(timeout=10).topics
+
+    def partitions() -> list[int]:
+        topics = consumer.list_topics(timeout=10).topics
+        return [len(topics[name].partitions) for name in (first, second) if name in topics]
+
+    wait_until(lambda: len(partitions()) == 2, what="the broker's answers know both topics")
+    assert partitions() == [6, 3]
     consumer.close()
-    assert (len(topics[first].partitions), len(topics[second].partitions)) == (6, 3)
 
 
 def test_a_killed_broker_comes_back_with_every_acknowledged_record() -> None:
