@@ -140,8 +140,12 @@ def test_of_two_members_with_one_name_one_ends(ledger: LedgerFactory, protocol: 
 @BOTH_DELIVERIES
 def test_what_is_done_is_committed_before_a_partition_goes(ledger: LedgerFactory, protocol: str, delivery: str) -> None:
     one = ledger(
-        DELIVERY=delivery, partitions=6, GROUP_PROTOCOL=protocol, COMMIT_INTERVAL_S=60
-    )  # no other commit comes in between
+        DELIVERY=delivery,
+        partitions=6,
+        GROUP_PROTOCOL=protocol,
+        COMMIT_INTERVAL_S=60,  # no other commit comes in between
+        SESSION_TIMEOUT_MS=6000,  # nobody is to be taken for dead on a busy machine
+    )
     one.load.begin()
     first = one.consume()
     one.wait_until_stored(100)
