@@ -60,7 +60,7 @@ class LetterTopic:
         handled: dict[Position, Letter] = {}
         foreign = 0
         for number, message in enumerate(self._letters.read(extents), 1):
-            at, headers = _position(message), _headers(message)
+            at, headers = _position(message), letter_headers(message)
             if any(name == HANDLED for name, _ in headers):
                 low = extents[Partition(at.topic, at.partition)].low
                 for offset in read_ranges(message.value(), low=low, high=at.offset):
@@ -93,7 +93,7 @@ class LetterTopic:
         """Read the letter's own headers."""
         topic, number, offset = letter.position
         messages = self._letters.read({Partition(topic, number): Extent(offset, offset + 1)})
-        return next((_headers(message) for message in messages if message.offset() == offset), ())
+        return next((letter_headers(message) for message in messages if message.offset() == offset), ())
 
     def _at_source(self, letter: Letter) -> Content | None:
         topic, number, offset = letter.source
@@ -116,10 +116,11 @@ def _position(message: Message) -> Position:
 
 
 def _content(message: Message) -> Content:
-    return Content(message.key(), message.value(), _headers(message))
+    return Content(message.key(), message.value(), letter_headers(message))
 
 
-def _headers(message: Message) -> Headers:
+def letter_headers(message: Message) -> Headers:
+    """Return a message's headers; none where the name of one cannot be read."""
     try:
         return headers_of(message)
     except BadRecordError:  # as in the consumer: without names that can be read there are no headers

@@ -8,6 +8,7 @@ from typing import Final, TextIO
 
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.lag import Observer
+from velox.kafka.letter_topic import letter_headers
 from velox.settings import Settings
 from velox.tools.up.processes import Child
 from velox.tools.up.results import StoredResults
@@ -141,7 +142,7 @@ class Pipeline:
         """Count the records on the dead-letter topic; one that a killed consumer wrote twice counts once."""
         topic = dead_letter_topic(self._settings)
         dropped = sum(extent.low for extent in self._observer.extents(topic).values())
-        ids = {dict(m.headers() or []).get("velox-dlq-id") for m in self._observer.read_all(topic, within_s=_READ_S)}
+        ids = {dict(letter_headers(m)).get("velox-dlq-id") for m in self._observer.read_all(topic, within_s=_READ_S)}
         return dropped + len(ids - {None})  # what `velox dlq` adds has no id
 
     def _images(self, paths: list[str]) -> int | None:
