@@ -8,6 +8,8 @@ from pathlib import Path
 
 MODEL_FILES = ("model.pth", "classes.json", "model.json", "model.onnx", "model.int8.onnx")
 """What a training writes."""
+LOG = "training.log"
+"""What it said, beside them."""
 SMALL_MODEL = {"MODEL_ARCH": "tiny_cnn", "SAMPLES_PER_CLASS": "100", "EPOCHS": "6"}
 _ROOT = Path(__file__).parents[1]
 
@@ -16,8 +18,11 @@ def train(folder: Path) -> None:
     """Train it, as a user does."""
     env = {**os.environ, **SMALL_MODEL, "PYTHONPATH": str(_ROOT)}
     command = [sys.executable, str(_ROOT / "train.py")]
-    trained = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    assert trained.returncode == 0, trained.stdout + trained.stderr
+    trained = subprocess.run(
+        command, cwd=folder, env=env, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert trained.returncode == 0, trained.stdout
+    (folder / LOG).write_text(trained.stdout)
 
 
 def install(model: Path, folder: Path) -> None:

@@ -62,7 +62,8 @@ def make(kind: str, tmp_path: Path) -> Maker:
     """Builds the model; a network has random weights, but for ImageNet: the contract asks for no particular answer."""
     name, _, backend = kind.partition(" ")
     paths = {"model_path": tmp_path / "model.pth", "classes_path": tmp_path / "classes.json"}
-    settings = Settings.model_validate({"colors": COLORS, "batch_size": 4, "backend": backend or "auto", **paths})
+    given = {"colors": COLORS, "batch_size": 4, "backend": backend or "auto", "precision": "fp32"}
+    settings = Settings.model_validate({**given, **paths})
     if kind in TEXT_MODELS:
         return lambda: LexiconSentiment(settings)
     if not backend:
@@ -177,7 +178,7 @@ def test_the_example_names_the_colour(tmp_path: Path) -> None:
 @pytest.mark.parametrize("backend", ["torch", "openvino", "onnxruntime"])
 def test_a_network_that_answers_nan_gives_an_error_for_that_item(backend: str, tmp_path: Path) -> None:
     paths = {"model_path": tmp_path / "model.pth", "classes_path": tmp_path / "classes.json"}
-    settings = Settings.model_validate({"backend": backend, **paths})
+    settings = Settings.model_validate({"backend": backend, "precision": "fp32", **paths})
 
     def poison(state: dict[str, torch.Tensor]) -> None:
         state["14.weight"].fill_(torch.nan)

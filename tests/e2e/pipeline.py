@@ -258,50 +258,36 @@ def headers(message: Message) -> dict[str, str]:
 
 
 def read_all(bootstrap: str, topic: str, security: Mapping[str, str] | None = None) -> list[Message]:
-    """Read a topic from its beginning to its present end."""
-    return list(read(bootstrap, topic, security))
-
-
-def read(bootstrap: str, topic: str, security: Mapping[str, str] | None = None) -> Iterator[Message]:
-    """Yield what is in a topic, from its beginning to its present end."""
-    config = {"bootstrap.servers": bootstrap, "group.id": "reader", "enable.auto.commit": False}
-    consumer = Consumer({**config, **(security or {})})
-    try:
-        for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
-            consumer.assign([TopicPartition(topic, number, low)])
-            while low < high:
-                message = consumer.poll(5)
-                assert message is not None and message.error() is None
-                yield message
-                low = (message.offset() or 0) + 1
-    finally:
-        consumer.close()
+    """Read a topic from its beginning to its present end, one partition after the other."""
+    return sorted(read(bootstrap, topic, security), key=lambda message: message.partition() or 0)
 
 
 def read_committed(bootstrap: str, topic: str) -> list[Message]:
     """Read what a topic shows to a reader with read_committed, up to the first transaction that is open."""
-    config = {
+    return list(read(bootstrap, topic, {"isolation.level": "read_committed"}))
+
+
+def read(bootstrap: str, topic: str, more: Mapping[str, str] | None = None) -> Iterator[Message]:
+    """Yield what is in a topic, from its beginning to its present end; ``more`` configures the reader."""
+    config: dict[str, Any] = {
         "bootstrap.servers": bootstrap,
         "group.id": "reader",
-        "isolation.level": "read_committed",
+        "isolation.level": "read_uncommitted",
         "enable.auto.commit": False,
         "enable.partition.eof": True,
+        "fetch.wait.max.ms": 10,  # the end of a partition is told when a fetch has found nothing
     }
-    consumer = Consumer(config)
-    messages: list[Message] = []
+    consumer = Consumer({**config, **(more or {})})
     try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
-        unread = set(partitions)
+        unread = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in unread])
         while unread:
             message = consumer.poll(PATIENCE_S)
             assert message is not None
-            if (error := message.error()) is None:
-                messages.append(message)
-            else:
-                assert error.code() == KafkaError._PARTITION_EOF
+            if (error := message.error()) is not None:
+                assert error.code() == KafkaError._PARTITION_EOF, error
                 unread.discard(message.partition() or 0)
+            elif message.partition() in unread:
+                yield message
     finally:
         consumer.close()
-    return messages

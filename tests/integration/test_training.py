@@ -13,6 +13,7 @@ import cv2
 import pytest
 import torch
 
+from tests.small_model import LOG
 from velox.errors import BadRecordError, ModelError, SettingsError
 from velox.models import card, held_out, training, trial
 from velox.models.agreement import way
@@ -177,28 +178,28 @@ def test_what_is_not_installed_measures_nothing_and_the_model_is_written(
     assert settings.model_path.exists()
 
 
-def test_three_shapes_in_three_colours_need_settings_only(tmp_path: Path) -> None:
+def test_three_shapes_in_three_colours_need_settings_only_in_the_exact_profile_too(tmp_path: Path) -> None:
     settings = settings_in(
         tmp_path,
         shapes=("circle", "square", "triangle"),
         colors={"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0)},
+        preprocessing="exact",
+        img_height=128,
+        img_width=160,
     )
     card = training.train(settings)
+    assert card.preprocessing == "exact"
     assert len(card.labels) == 9
     assert card.accuracy is not None
     assert card.accuracy >= 0.95
     assert len(right_and_sure(settings)) == 9
 
 
-def test_the_exact_profile_trains_and_serves(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path, preprocessing="exact", img_height=128, img_width=160)
-    assert training.train(settings).preprocessing == "exact"
-    assert len(right_and_sure(settings)) == 4
-
-
 def test_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
     def version(name: str, seed: int) -> str:
-        return training.train(settings_in(tmp_path / name, samples_per_class=8, epochs=1, training_seed=seed)).version
+        return training.train(
+            settings_in(tmp_path / name, samples_per_class=8, epochs=1, precision="fp32", training_seed=seed)
+        ).version
 
     first = version("first", 1)
     assert version("again", 1) == first
@@ -226,7 +227,8 @@ def test_a_stopped_training_leaves_the_old_model(trained: tuple[Settings, ModelC
 def test_a_signal_ends_the_command_and_leaves_the_old_model(tmp_path: Path, number: int, code: int) -> None:
     for name in ("model.pth", "classes.json"):
         (tmp_path / name).write_text("old")
-    env = {**os.environ, "MODEL_ARCH": "tiny_cnn", "EPOCHS": "1000", "PYTHONPATH": str(REPOSITORY)}
+    small = {"MODEL_ARCH": "tiny_cnn", "EPOCHS": "1000", "SAMPLES_PER_CLASS": "8"}
+    env = {**os.environ, **small, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(
         [sys.executable, str(REPOSITORY / "train.py")], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
     ) as command:
@@ -240,28 +242,23 @@ def test_a_signal_ends_the_command_and_leaves_the_old_model(tmp_path: Path, numb
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"model.pth": "old", "classes.json": "old"}
 
 
-def log_of_a_training(folder: Path, **settings: str) -> list[str]:
-    """All lines that `train.py` writes on either stream, with everything measured."""
+def test_in_json_every_line_of_a_training_is_an_object_and_our_own(tmp_path: Path) -> None:
     small = {"MODEL_ARCH": "tiny_cnn", "EPOCHS": "1", "SAMPLES_PER_CLASS": "8", "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
         [sys.executable, str(REPOSITORY / "train.py"), "--all-precisions"],
-        cwd=folder, env={**os.environ, **small, **settings}, text=True, check=False,
+        cwd=tmp_path, env={**os.environ, **small, "LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}, text=True, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    assert "Exporting" in done.stdout
-    assert "openvino int8" in done.stdout
-    return done.stdout.splitlines()
-
-
-def test_in_json_every_line_of_a_training_is_an_object_and_our_own(tmp_path: Path) -> None:
-    lines = [json.loads(line) for line in log_of_a_training(tmp_path, LOG_FORMAT="json", LOG_LEVEL="DEBUG")]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {line["logger"].partition(".")[0] for line in lines} == {"velox"}
     assert any("Held-out images right: red_circle " in line["message"] for line in lines), "in the place of the table"
 
 
-def test_every_line_of_a_training_is_our_own_or_of_the_table(tmp_path: Path) -> None:
-    lines = log_of_a_training(tmp_path)
+def test_every_line_of_a_training_is_our_own_or_of_the_table(small_model: Path) -> None:
+    lines = (small_model / LOG).read_text().splitlines()
+    assert any("Exporting" in line for line in lines)
+    assert any("openvino int8" in line for line in lines)
     table = [line for line in lines if "Held-out images" in line or line[0] in "┏┃┡│└"]
     assert len(table) == 1 + 3 + 4 + 1, "title, head, a row of each label, foot"
     others = [line for line in lines if line not in table]
