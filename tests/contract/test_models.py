@@ -43,10 +43,10 @@ IMAGE_MODELS = (
 )
 TEXT_MODELS = ("lexicon_sentiment",)
 
-each_image_model = pytest.mark.parametrize("kind", IMAGE_MODELS)
+each_image_model = pytest.mark.parametrize("kind", IMAGE_MODELS, scope="module")
 
 
-@pytest.fixture(params=[*IMAGE_MODELS, *TEXT_MODELS])
+@pytest.fixture(params=[*IMAGE_MODELS, *TEXT_MODELS], scope="module")
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -57,11 +57,12 @@ def payload(kind: str) -> Payload:
     return (lambda color: TEXTS[color].encode()) if kind in TEXT_MODELS else image
 
 
-@pytest.fixture
-def make(kind: str, tmp_path: Path) -> Maker:
+@pytest.fixture(scope="module")
+def make(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Maker:
     """Builds the model; a network has random weights, but for ImageNet: the contract asks for no particular answer."""
     name, _, backend = kind.partition(" ")
-    paths = {"model_path": tmp_path / "model.pth", "classes_path": tmp_path / "classes.json"}
+    folder = tmp_path_factory.mktemp("model")
+    paths = {"model_path": folder / "model.pth", "classes_path": folder / "classes.json"}
     given = {"colors": COLORS, "batch_size": 4, "backend": backend or "auto", "precision": "fp32"}
     settings = Settings.model_validate({**given, **paths})
     if kind in TEXT_MODELS:
@@ -83,9 +84,9 @@ def make(kind: str, tmp_path: Path) -> Maker:
     return classifier
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(make: Maker) -> Model:
-    """The model, loaded."""
+    """The model, loaded once: what it has predicted changes nothing."""
     made = make()
     made.load("cpu")
     return made
