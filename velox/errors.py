@@ -8,7 +8,8 @@ VeloxError
 ├── SystemUnavailableError   a system is failing: wait and try again, never dead-letter
 │   ├── BrokerUnavailableError
 │   ├── BucketUnavailableError
-│   └── SinkUnavailableError
+│   ├── SinkUnavailableError
+│   └── StoreUnavailableError
 ├── RefusedResultsError      a sink will never take some results: their records are dead-lettered
 ├── RewoundError             a partition began anew while its records were in flight
 └── InferenceFailedError     inference processes keep dying: the consumer gives up and exits
@@ -81,6 +82,10 @@ class BucketUnavailableError(SystemUnavailableError):
 
 class SinkUnavailableError(SystemUnavailableError):
     """A sink cannot take predictions for now."""
+
+
+class StoreUnavailableError(SystemUnavailableError):
+    """The gateway's store of requests cannot be reached for now."""
 
 
 class RefusedResultsError(VeloxError):

@@ -7,6 +7,7 @@ from pydantic import model_validator
 from velox.core.envelope import Codec
 from velox.core.subscription import TOPIC_CHARACTERS
 from velox.settings.buckets import BucketSettings
+from velox.settings.gateway import GatewaySettings, RequestSettings, WebhookSettings
 from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings, SecuritySettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
@@ -34,6 +35,9 @@ class Settings(
     InferenceSettings,
     DeadLetterSettings,
     SinkSettings,
+    RequestSettings,
+    GatewaySettings,
+    WebhookSettings,
 ):
     """All that a Velox process can be told."""
 
@@ -128,6 +132,9 @@ SECTIONS = (
     DeadLetterSettings,
     DetectionSettings,
     SinkSettings,
+    RequestSettings,
+    GatewaySettings,
+    WebhookSettings,
     OperationsSettings,
 )
 """In the order of the documents."""
