@@ -36,19 +36,12 @@ class Downloads:
     A bad pointer or object costs its own record. One that cannot be read now is tried again, with back-off, until it
     can. While the bucket is down, ``blocked_by`` keeps more from being fetched; see BucketHealth for what that means.
 
-    ``submit`` may be called by any thread; ``onward`` and ``failed`` are called by any of the threads here.
+    ``submit`` may be called by any thread once this is started.
     """
 
-    def __init__(
-        self,
-        settings: BucketSettings,
-        bucket: Bucket,
-        flight: Flight,
-        metrics: ConsumerMetrics,
-        *,
-        onward: Callable[[Sequence[Record]], None],
-        failed: Callable[[list[Answered]], None],
-    ) -> None:
+    def __init__(self, settings: BucketSettings, bucket: Bucket, flight: Flight, metrics: ConsumerMetrics) -> None:
+        self._onward: Callable[[Sequence[Record]], None]
+        self._failed: Callable[[list[Answered]], None]
         self.failure: Exception | None = None
         """Why no more can be read, once that is so: a defect, not an outage."""
         self._settings = settings
@@ -56,8 +49,6 @@ class Downloads:
         self._health = BucketHealth(bucket, metrics, most=settings.downloads)
         self._flight = flight
         self._metrics = metrics
-        self._onward = onward
-        self._failed = failed
         self._queue = WantedQueue()
         self._reading: dict[int, float] = {}
         """By thread, since when."""
@@ -85,8 +76,14 @@ class Downloads:
         hangs = len(begun) == self._settings.downloads and max(begun) < monotonic() - self._settings.object_timeout_s
         return self._health.name if hangs else None
 
-    def start(self) -> None:
-        """Open the bucket and begin to read."""
+    def start(self, *, onward: Callable[[Sequence[Record]], None], failed: Callable[[list[Answered]], None]) -> None:
+        """Open the bucket and begin to read.
+
+        Args:
+            onward: takes records that have their payload; called by any of the threads here, and by ``submit``.
+            failed: takes records that cannot get one, and why; called by any of the threads here.
+        """
+        self._onward, self._failed = onward, failed
         self._metrics.bucket_up.set(0)
         for thread in self._threads:
             thread.start()

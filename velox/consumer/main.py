@@ -72,13 +72,13 @@ def _consume(
 ) -> tuple[float, Ending]:
     """Build the parts, turn until told to stop, drain; answer when draining began, and what was left."""
     pipeline = build(settings, devices, metrics)
-    kafka, fetcher, stages = pipeline.kafka, pipeline.fetcher, pipeline.stages
+    fetcher, stages = pipeline.fetcher, pipeline.stages
     deadline = Deadline(0)
     try:
         probes.serve(live=Liveness(fetcher.live, stages.dispatcher.stuck), ready=fetcher.ready)
-        stages.start()
-        _ensure_topics(settings, kafka, stop)
-        kafka.subscribe(fetcher, stages.flight.offsets.committed, is_stopping=stop.is_made)
+        pipeline.start()
+        _ensure_topics(settings, pipeline.kafka, stop)
+        pipeline.join_group(is_stopping=stop.is_made)
         while not stop.is_made():
             fetcher.step()
         deadline = Deadline(settings.drain_s)
