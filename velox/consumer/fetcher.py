@@ -17,7 +17,7 @@ from velox.kafka.membership import REQUEST_S
 from velox.kafka.parsing import parse_all
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Answered, Partition, Position, Record
-from velox.settings import Settings
+from velox.settings import FetcherSettings
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _TICK_S = 1.0
 class Fetcher:
     """One loop over Kafka. ``step`` is one turn of it; the other parts work on threads and processes of their own."""
 
-    def __init__(self, settings: Settings, metrics: ConsumerMetrics, kafka: KafkaClient, stages: Stages) -> None:
+    def __init__(self, settings: FetcherSettings, metrics: ConsumerMetrics, kafka: KafkaClient, stages: Stages) -> None:
         """Fetch from ``kafka`` as fast as the stages take it; nothing is fetched before ``start`` and ``step``."""
         self._onward: Callable[[Sequence[Record]], None]
         self._failed: Callable[[list[Answered]], None]
@@ -257,7 +257,7 @@ class Fetcher:
         self._metrics.lag.clear()
 
 
-def _longest_turn_s(settings: Settings) -> float:
+def _longest_turn_s(settings: FetcherSettings) -> float:
     """Add up what a turn may wait for: records of revoked partitions, then their commit, then anything else."""
     commit_s = settings.session_timeout_ms / 1000 if settings.delivery == "exactly_once" else REQUEST_S
     return settings.revoke_wait_s + commit_s + _LIVE_MARGIN_S

@@ -12,7 +12,6 @@ from velox.consumer.flight import Flight
 from velox.consumer.stages import Stages
 from velox.consumer.writer import Writer
 from velox.core.circuit import Circuit
-from velox.core.envelope import Codec
 from velox.kafka.client import KafkaClient
 from velox.kafka.dead_letters import DeadLetters
 from velox.loading import load_class
@@ -63,7 +62,7 @@ def build(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) 
         ),
     )
     kafka = KafkaClient(settings)
-    objects = bucket(settings) if settings.codec is Codec.KEY else None
+    objects = bucket(settings)
     exactly_once = (
         ExactlyOnce(settings, metrics, flight.offsets, kafka) if settings.delivery == "exactly_once" else None
     )

@@ -19,7 +19,7 @@ from velox.errors import BadRecordError, RefusedResultsError, SystemUnavailableE
 from velox.kafka.dead_letters import DeadLetters
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Answered, Failure, ModelInfo, Outcome, Prediction, Record, Result
-from velox.settings import Settings
+from velox.settings import WriterSettings
 from velox.sinks.disk import image_path
 from velox.sinks.sink import Sink
 
@@ -51,7 +51,7 @@ class Writer:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: WriterSettings,
         sinks: Sequence[Sink],
         dead_letters: DeadLetters,
         metrics: ConsumerMetrics,

@@ -4,7 +4,7 @@ from typing import Final
 
 from velox.errors import SettingsError
 from velox.loading import load_class
-from velox.settings import Settings
+from velox.settings import SourceSettings
 from velox.sources.source import Source
 
 PATHS: Final = {
@@ -16,7 +16,7 @@ PATHS: Final = {
 }
 
 
-def open_source(settings: Settings, name: str) -> Source:
+def open_source(settings: SourceSettings, name: str) -> Source:
     """Build the source that ``name`` or ``name:path`` means.
 
     Raises:
