@@ -23,15 +23,13 @@ from velox.progress import Progress
 from velox.records import ID_HEADER
 from velox.settings import ProductionSettings
 from velox.signals import StopRequest
-from velox.sources import open_source
+from velox.sources import check_codec, open_source
 from velox.sources.source import Item, Source
 
 log = logging.getLogger(__name__)
 
 _SLICE_S = 0.1
 """Longest single wait: how soon a stop is noticed."""
-_NO_KEYS = {"folder", "reviews", "shapes", "video"}
-"""Sources whose payloads can be no keys."""
 
 
 def run(
@@ -61,8 +59,7 @@ def run(
     """
     logs.configure(level=settings.log_level, form=settings.log_format)
     _check(count, rate)
-    if (name := source or settings.source).partition(":")[0] in _NO_KEYS:
-        settings.refuse_pointers(f"SOURCE={name}")
+    check_codec(settings, source or settings.source)
     beating = Heartbeat(heartbeat)
     with StopRequest() as stop:
         origin = open_source(settings, source or settings.source)

@@ -14,6 +14,18 @@ PATHS: Final = {
     "shapes": "velox.sources.shapes:ShapesSource",
     "video": "velox.sources.video:VideoSource",
 }
+_PAYLOADS: Final = {"folder", "reviews", "shapes", "video"}
+"""What these make can be no keys of objects; the lines of a file can."""
+
+
+def check_codec(settings: SourceSettings, name: str) -> None:
+    """See whether what ``name`` or ``name:path`` means can be published with this CODEC.
+
+    Raises:
+        SettingsError: records are to be keys of objects, and the source makes payloads.
+    """
+    if name.partition(":")[0] in _PAYLOADS:
+        settings.refuse_pointers(f"SOURCE={name}")
 
 
 def open_source(settings: SourceSettings, name: str) -> Source:
