@@ -41,9 +41,10 @@ class Bench:
         self.flight = Flight(max_records=1000, max_bytes=queue_bytes, circuit=circuit)
         self.passed: list[Record] = []
         self.failed: list[tuple[Record, BadRecordError]] = []
-        self.downloads = Downloads(
-            self.settings, bucket, self.flight, self.metrics, onward=self.passed.extend, failed=self._fail
-        )
+        self.downloads = Downloads(self.settings, bucket, self.flight, self.metrics)
+
+    def start(self) -> None:
+        self.downloads.start(onward=self.passed.extend, failed=self._fail)
 
     def submit(self, *records: Record) -> None:
         for record in records:
@@ -91,7 +92,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     def make(bucket: FakeBucket, **settings: Any) -> Bench:  # noqa: ANN401 - any setting
         bench = Bench(bucket, **settings)
         begun.append(bench)
-        bench.downloads.start()
+        bench.start()
         return bench
 
     yield make

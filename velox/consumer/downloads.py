@@ -38,19 +38,12 @@ class Downloads:
     can. One that hangs keeps its thread, and the log names it. While the bucket is down, ``blocked_by`` keeps more from
     being fetched; see BucketHealth for what that means.
 
-    ``submit`` may be called by any thread; ``onward`` and ``failed`` are called by any of the threads here.
+    ``submit`` may be called by any thread once this is started.
     """
 
-    def __init__(
-        self,
-        settings: BucketSettings,
-        bucket: Bucket,
-        flight: Flight,
-        metrics: ConsumerMetrics,
-        *,
-        onward: Callable[[Sequence[Record]], None],
-        failed: Callable[[list[Answered]], None],
-    ) -> None:
+    def __init__(self, settings: BucketSettings, bucket: Bucket, flight: Flight, metrics: ConsumerMetrics) -> None:
+        self._onward: Callable[[Sequence[Record]], None]
+        self._failed: Callable[[list[Answered]], None]
         self.failure: Exception | None = None
         """Why no more can be read, once that is so: a defect, not an outage."""
         self._settings = settings
@@ -58,8 +51,6 @@ class Downloads:
         self._health = BucketHealth(bucket, metrics, most=settings.downloads, late_after_s=settings.object_timeout_s)
         self._flight = flight
         self._metrics = metrics
-        self._onward = onward
-        self._failed = failed
         self._queue = WantedQueue()
         self._reads = Reads(most=settings.downloads, late_after_s=settings.object_timeout_s)
         self._is_open = False
@@ -83,8 +74,14 @@ class Downloads:
         is_well = self._is_open and not self._health.is_down and not self._reads.all_hang
         return None if is_well else self._health.name
 
-    def start(self) -> None:
-        """Open the bucket and begin to read."""
+    def start(self, *, onward: Callable[[Sequence[Record]], None], failed: Callable[[list[Answered]], None]) -> None:
+        """Open the bucket and begin to read.
+
+        Args:
+            onward: takes records that have their payload; called by any of the threads here, and by ``submit``.
+            failed: takes records that cannot get one, and why; called by any of the threads here.
+        """
+        self._onward, self._failed = onward, failed
         self._metrics.bucket_up.set(0)
         for thread in self._threads:
             thread.start()
