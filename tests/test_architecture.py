@@ -109,6 +109,25 @@ ENVIRONMENT = {
     "velox.tools.up.environment": "hands the environment on to the processes of `velox up`",
 }
 
+WHOLE_SETTINGS = {
+    "velox.consumer.main": "starts a consumer",
+    "velox.consumer.pipeline": "makes all parts of a consumer",
+    "velox.sinks.sink": "the contract: a user's sink may read any setting",
+    "velox.tools.bench.run": "measures a model, with payloads that the producer would make",
+    "velox.tools.doctor.checkup": "runs all checks",
+    "velox.tools.doctor.findings": "says what a check is, which may read any setting",
+    "velox.tools.doctor.machine": "compares the machine with all that settings ask of it",
+    "velox.tools.doctor.sinks": "opens the sinks, also a user's",
+    "velox.tools.doctor.timing": "compares settings with each other",
+    "velox.tools.up.environment": "changes settings for an embedded broker",
+    "velox.tools.up.pipeline": "watches over producer, consumer and sinks",
+    "velox.tools.up.supervisor": "starts all of them",
+    "velox.tools.verify.plan": "refuses what does not fit the settings",
+    "velox.tools.verify.premises": "makes the settings of a run from the user's",
+    "velox.tools.verify.run": "runs producer and consumers, and looks into the sinks",
+}
+"""Who may take settings as a whole: everybody else takes the class of what it reads, see velox.settings.readers."""
+
 IMPURE = {
     *("asyncio", "http", "io", "multiprocessing", "os", "pathlib", "shutil", "signal", "socket", "subprocess"),
     *("tempfile", "threading", "urllib", "logging"),
@@ -235,6 +254,17 @@ def test_only_the_settings_read_the_environment() -> None:
         or (isinstance(node, ast.ImportFrom) and node.module == "os")
     }
     assert touching == set(ENVIRONMENT)
+
+
+def test_a_part_takes_the_settings_that_it_reads_and_not_all_of_them() -> None:
+    taking = {
+        module.name
+        for module in MODULES
+        if not covers("velox.settings", module.name)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ImportFrom) and "Settings" in {alias.name for alias in node.names}
+    }
+    assert taking == set(WHOLE_SETTINGS)
 
 
 def test_a_module_is_no_longer_than_can_be_read() -> None:
