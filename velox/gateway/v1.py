@@ -4,16 +4,18 @@ import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from velox.core.states import FINAL, State
+from velox.errors import StoreUnavailableError
 from velox.gateway import questions
 from velox.gateway.costs import tell_costs
 from velox.gateway.parts import Gateway, Here, Owner, until_disconnected
 from velox.gateway.problems import PROBLEM, not_found, unprocessable
 from velox.gateway.removing import remove
 from velox.gateway.schemas import ModelList, NewRequest, ProblemDetails, RequestBody, RequestList
+from velox.requests import rows
 from velox.requests.bodies import request_body
 
 router = APIRouter(prefix="/v1", tags=["v1"])
@@ -68,21 +70,31 @@ async def look(
     return request_body(found)
 
 
+async def _present(request_id: str, gateway: Here, owner: Owner) -> rows.Request:
+    """Look for a request before anything of the answer is sent."""
+    request = await gateway.owned(request_id, owner)
+    if request is None:
+        raise not_found(request_id)
+    return request
+
+
 @router.get("/requests/{request_id}/events", response_class=EventSourceResponse, responses=problems(404, 503))
-async def events(request_id: str, gateway: Here, owner: Owner) -> AsyncIterator[ServerSentEvent]:
+async def events(
+    present: Annotated[rows.Request, Depends(_present)], gateway: Here, owner: Owner
+) -> AsyncIterator[ServerSentEvent]:
     """Stream a request's states as server-sent events: the present one and, when it comes, the final one.
 
     The stream ends then, or after WAIT_MAX_S; a client that goes on waiting connects again.
     """
-    request = await gateway.owned(request_id, owner)
-    if request is None:
-        raise not_found(request_id)
-    yield ServerSentEvent(event=request.state.value, data=request_body(request))
-    if request.state in FINAL:
+    yield ServerSentEvent(event=present.state.value, data=request_body(present))
+    if present.state in FINAL:
         return
-    request = await gateway.owned(request_id, owner, gateway.settings.wait_max_s)
-    if request is not None and request.state in FINAL:
-        yield ServerSentEvent(event=request.state.value, data=request_body(request))
+    try:
+        later = await gateway.owned(present.id, owner, gateway.settings.wait_max_s)
+    except StoreUnavailableError:  # whoever waits on connects again, and is told then
+        return
+    if later is not None and later.state in FINAL:
+        yield ServerSentEvent(event=later.state.value, data=request_body(later))
 
 
 @router.get("/requests", response_model=RequestList, responses=problems(422, 503))

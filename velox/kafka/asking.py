@@ -46,6 +46,8 @@ class Asker:
         self._config = _config(settings, accept_timeout_s, self._on_client_error)
         self._accept_timeout_s = accept_timeout_s
         self._producer = Producer(self._config)
+        self._changing = threading.Lock()
+        """Held while the client is used or replaced: nothing may be given to one that nobody listens to any more."""
         self._has_failed = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="answers", daemon=True)
@@ -65,7 +67,8 @@ class Asker:
         """
         report = partial(self._on_delivery, answered)
         try:
-            self._producer.produce(topic, value, key=key, headers=list(headers), on_delivery=report)
+            with self._changing:
+                self._producer.produce(topic, value, key=key, headers=list(headers), on_delivery=report)
         except BufferError as full:
             msg = f"{self.waiting} records wait for Kafka already; {self._why()}"
             raise BrokerUnavailableError(msg) from full
@@ -105,8 +108,9 @@ class Asker:
 
     def _replace(self) -> None:
         log.error("The Kafka client has failed for good; another takes its place")
-        failed, self._producer = self._producer, Producer(self._config)
-        self._has_failed.clear()
+        with self._changing:
+            failed, self._producer = self._producer, Producer(self._config)
+            self._has_failed.clear()
         failed.purge()
         failed.flush(1)
 
