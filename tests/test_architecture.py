@@ -25,6 +25,7 @@ LAYERS = {
     "velox.heartbeat": FOUNDATION,
     "velox.logs": FOUNDATION,
     "velox.loading": FOUNDATION,
+    "velox.probes": FOUNDATION,
     "velox.processor": FOUNDATION,
     "velox.signals": FOUNDATION,
     "velox.tether": FOUNDATION,
@@ -89,8 +90,8 @@ DRIVERS = {
     "onnxruntime": {"velox.models.backends.onnxruntime_backend", "velox.models.quantisation"},
     "vaderSentiment": {"velox.models.lexicon_sentiment"},
     "simplejpeg": {"velox.images.jpeg", "velox.models.image_classifier"},
-    "prometheus_client": {"velox.metrics", "velox.consumer.probes", "velox.tools.up.scraping"},
-    "pydantic": {"velox.settings"},
+    "prometheus_client": {"velox.metrics", "velox.gateway.watching", "velox.probes", "velox.tools.up.scraping"},
+    "pydantic": {"velox.settings", "velox.gateway"},
     "pydantic_settings": {"velox.settings"},
     "structlog": {"velox.logs"},
 }

@@ -25,6 +25,8 @@ CATALOGUE: Final = {
     "before_transaction_commit": "results and offsets are in a transaction, which is open",
     "in_revoke": "partitions go, what is done in them is not committed",
     "while_draining": "asked to stop, records in flight",
+    "after_enter": "the gateway has entered a request in the store, its record is not in Kafka",
+    "after_ack": "Kafka has acknowledged a request's record, the client has no answer",
 }
 """What has happened where, and what has not."""
 

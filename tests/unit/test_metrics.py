@@ -10,9 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from velox.commands.metrics import markdown
 from velox.metrics.consumer import ConsumerMetrics
-from velox.metrics.metric import Metric
+from velox.metrics.gateway import GatewayMetrics
+from velox.metrics.metric import Metric, Metrics
 
-CATALOGUE = ConsumerMetrics.catalogue()
+PROCESSES = (ConsumerMetrics, GatewayMetrics)
+CATALOGUE = tuple(spec for process in PROCESSES for spec in process.catalogue())
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -26,7 +28,7 @@ def metrics() -> ConsumerMetrics:
     return ConsumerMetrics()
 
 
-def families(metrics: ConsumerMetrics) -> dict[str, tuple[str, str]]:
+def families(metrics: Metrics) -> dict[str, tuple[str, str]]:
     """Read the exposition as Prometheus does: kind and help by name, counters with their ``_total``."""
     text = generate_latest(metrics.registry).decode()
     found = {}
@@ -37,8 +39,9 @@ def families(metrics: ConsumerMetrics) -> dict[str, tuple[str, str]]:
     return found
 
 
-def test_the_catalogue_and_the_exposition_agree(metrics: ConsumerMetrics) -> None:
-    assert families(metrics) == {spec.name: (spec.kind, spec.meaning) for spec in CATALOGUE}
+@pytest.mark.parametrize("process", PROCESSES)
+def test_the_catalogue_and_the_exposition_agree(process: type[Metrics]) -> None:
+    assert families(process()) == {spec.name: (spec.kind, spec.meaning) for spec in process.catalogue()}
 
 
 def test_every_name_is_in_the_catalogue_once() -> None:
@@ -46,10 +49,11 @@ def test_every_name_is_in_the_catalogue_once() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-def test_labels_are_those_of_the_catalogue(metrics: ConsumerMetrics) -> None:
+def test_labels_are_those_of_the_catalogue() -> None:
     exported = {
         spec.name: set(getattr(collector, "_labelnames", ()))
-        for spec in CATALOGUE
+        for metrics in [process() for process in PROCESSES]
+        for spec in metrics.catalogue()
         for collector in [metrics.registry._names_to_collectors[spec.name]]
     }
     assert exported == {spec.name: set(spec.labels) for spec in CATALOGUE}

@@ -55,6 +55,8 @@ class Request:
     label: str | None
     score: float | None
     scores: tuple[tuple[str, float], ...]
+    class_ids: tuple[int, ...] = ()
+    """The numbers of those labels in the model's own list; empty when nobody knows them."""
     error_reason: str | None
     error_detail: str | None
     timings: Mapping[str, Any] | None
