@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from velox.core.states import State
 from velox.records import Outcome
-from velox.requests.rows import Claim, Entered, NewRequest, Request, Tried
+from velox.requests.rows import Claim, Due, Entered, NewRequest, Postponed, Request, Tried
 
 
 class Page(NamedTuple):
@@ -81,6 +81,14 @@ class RequestStore:
 
     def tried(self, deliveries: Sequence[Tried]) -> None:
         """Note what came of attempts, in the request and in its delivery log; of a request that is gone, nothing."""
+        raise NotImplementedError
+
+    def postpone(self, deliveries: Sequence[Postponed]) -> None:
+        """Give claimed deliveries back without an attempt; who claims them later makes the one with the same number."""
+        raise NotImplementedError
+
+    def due(self, now: float) -> Due:
+        """Count the deliveries that are due, without those that somebody has claimed."""
         raise NotImplementedError
 
     def deliveries(self, request_id: str) -> list[Tried]:
