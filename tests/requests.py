@@ -59,9 +59,9 @@ class MemoryOutbox:
                 claims.append(Claim(request, request.webhook_attempts + 1, now + lease_s))
             return claims
 
-    def tried(self, deliveries: Sequence[Tried]) -> None:
+    def tried(self, attempts: Sequence[Tried]) -> None:
         with self._called("tried"):
-            for each in deliveries:
+            for each in attempts:
                 self.log.append(each)
                 self.rows[each.id] = replace(
                     self.rows[each.id],
@@ -70,9 +70,9 @@ class MemoryOutbox:
                     webhook_due_at=each.due_at,
                 )
 
-    def postpone(self, deliveries: Sequence[Postponed]) -> None:
+    def postpone(self, postponed: Sequence[Postponed]) -> None:
         with self._called("postpone"):
-            for each in deliveries:
+            for each in postponed:
                 self.rows[each.id] = replace(self.rows[each.id], webhook_due_at=each.due_at)
 
     def due(self, now: float) -> Due:

@@ -74,9 +74,10 @@ NEIGHBOURS = {
 DRIVERS = {
     "confluent_kafka": {"velox.kafka"},
     "pymongo": {"velox.sinks.mongo"},
-    "sqlite3": {"velox.sinks.sqlite", "velox.tools.up.results"},
+    "sqlite3": {"velox.requests.database", "velox.sinks.sqlite", "velox.tools.up.results"},
     "obstore": {"velox.buckets.store"},
     "sqlalchemy": {"velox.requests"},
+    "psycopg": {"velox.requests.postgres"},
     "fastapi": {"velox.gateway"},
     "starlette": {"velox.gateway"},
     "uvicorn": {"velox.gateway"},

@@ -113,6 +113,8 @@ class Postponed(NamedTuple):
 
     id: str
     """Of the request."""
+    leased_until: float
+    """As its claim says."""
     due_at: float
 
 

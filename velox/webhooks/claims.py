@@ -44,11 +44,11 @@ class Outbox(Protocol):
         """Lease deliveries that are due."""
         ...
 
-    def tried(self, deliveries: Sequence[Tried]) -> None:
+    def tried(self, attempts: Sequence[Tried]) -> None:
         """Note what came of attempts."""
         ...
 
-    def postpone(self, deliveries: Sequence[Postponed]) -> None:
+    def postpone(self, postponed: Sequence[Postponed]) -> None:
         """Give leased deliveries back without an attempt."""
         ...
 
@@ -158,7 +158,7 @@ class Claims:
         name = _destination(claim.request)
         until = self._destinations.begin(name, monotonic())
         if until is not None:
-            self._postponed.append(Postponed(claim.request.id, time() + max(0.0, until - monotonic())))
+            self._postponed.append(_postponed(claim, until - monotonic()))
             return
         attempt = asyncio.create_task(self._attempt(claim, name))
         self._attempts.add(attempt)
@@ -171,7 +171,7 @@ class Claims:
         try:
             answer = await self._post(claim.request)
         except asyncio.CancelledError:
-            self._postponed.append(Postponed(claim.request.id, time()))
+            self._postponed.append(_postponed(claim, 0.0))
             raise
         except Exception as error:  # one delivery must not end all others
             log.exception("A webhook could not be attempted")
@@ -248,6 +248,10 @@ class Claims:
         self.cause = None
         self._metrics.store_up.set(1)
         log.info("Delivering what is due")
+
+
+def _postponed(claim: Claim, wait_s: float) -> Postponed:
+    return Postponed(claim.request.id, claim.leased_until, time() + max(0.0, wait_s))
 
 
 def _destination(request: Request) -> str:
