@@ -7,7 +7,7 @@ from pydantic import model_validator
 from velox.core.envelope import Codec
 from velox.core.subscription import TOPIC_CHARACTERS
 from velox.settings.buckets import BucketSettings
-from velox.settings.gateway import GatewaySettings, RequestSettings, WebhookSettings
+from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
 from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings, SecuritySettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
@@ -36,6 +36,7 @@ class Settings(
     DeadLetterSettings,
     SinkSettings,
     RequestSettings,
+    CatalogueSettings,
     GatewaySettings,
     WebhookSettings,
 ):
@@ -133,6 +134,7 @@ SECTIONS = (
     DetectionSettings,
     SinkSettings,
     RequestSettings,
+    CatalogueSettings,
     GatewaySettings,
     WebhookSettings,
     OperationsSettings,
