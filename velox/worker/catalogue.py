@@ -95,7 +95,10 @@ def remove_entry(path: Path, name: str) -> None:
         msg = f"{path}: {', '.join(others)} is the same as {name}: unload it first"
         raise SettingsError(msg)
     head, old, tail = _around(path.read_text(), name)
-    new = "\n".join([*head, *tail]).rstrip() + "\n"
+    kept = len(head)
+    while kept > 1 and head[kept - 1].lstrip().startswith("#"):
+        kept -= 1  # what is said above a header goes with its section
+    new = "\n".join([*head[:kept], *tail]).rstrip() + "\n"
     if not old or parse_models(new, path).keys() != entries.keys() - {name}:
         msg = f"{path}: [{name}] is not written as a section of its own; remove it by hand"
         raise SettingsError(msg)
