@@ -22,8 +22,10 @@ LAYERS = {
     "velox.settings": FOUNDATION,
     "velox.metrics": FOUNDATION,
     "velox.allocator": FOUNDATION,
+    "velox.children": FOUNDATION,
     "velox.heartbeat": FOUNDATION,
     "velox.logs": FOUNDATION,
+    "velox.model_reports": FOUNDATION,
     "velox.loading": FOUNDATION,
     "velox.probes": FOUNDATION,
     "velox.processor": FOUNDATION,
@@ -88,6 +90,9 @@ DRIVERS = {
     "torchvision": {"velox.models"},
     "openvino": {"velox.models.backends.openvino_backend"},
     "onnxruntime": {"velox.models.backends.onnxruntime_backend", "velox.models.quantisation"},
+    "tokenizers": {"velox.models.transformer.tokens"},
+    "transformers": {"velox.models.transformer.torch_network", "velox.models.transformer.exporting"},
+    "huggingface_hub": {"velox.models.transformer.folder"},
     "vaderSentiment": {"velox.models.lexicon_sentiment"},
     "simplejpeg": {"velox.images.jpeg", "velox.models.image_classifier"},
     "prometheus_client": {"velox.metrics", "velox.gateway.watching", "velox.probes", "velox.tools.up.scraping"},
@@ -318,10 +323,11 @@ def loaded_by(name: str) -> frozenset[str]:
         "velox.tools.doctor",
         "velox.tools.top",
         "velox.tools.bench",
+        "velox.worker.supervisor",
         "velox.cli",
     ],
 )
-@pytest.mark.parametrize("library", ["torch", "torchvision", "simplejpeg", "vaderSentiment"])
+@pytest.mark.parametrize("library", ["torch", "torchvision", "simplejpeg", "vaderSentiment", "tokenizers"])
 def test_the_fetcher_the_producer_and_the_cli_never_load_a_model_framework(entry: str, library: str) -> None:
     assert library not in loaded_by(entry)
 
@@ -349,7 +355,7 @@ def test_an_inference_process_loads_no_driver_and_no_server(library: str) -> Non
     assert library not in loaded_by("velox.consumer.inference")
 
 
-@pytest.mark.parametrize("library", ["torch", "torchvision", "cv2", "numpy", "vaderSentiment"])
+@pytest.mark.parametrize("library", ["torch", "torchvision", "cv2", "numpy", "vaderSentiment", "tokenizers"])
 def test_a_model_framework_is_loaded_by_the_model_that_needs_it(library: str) -> None:
     assert library not in loaded_by("velox.consumer.inference")
 

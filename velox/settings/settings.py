@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import model_validator
 
 from velox.settings.buckets import BucketSettings
-from velox.settings.gateway import GatewaySettings, RequestSettings, WebhookSettings
+from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
 from velox.settings.kafka import GroupSettings, KafkaSettings, SecuritySettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
@@ -31,6 +31,7 @@ class Settings(
     WriterSettings,
     SinkSettings,
     RequestSettings,
+    CatalogueSettings,
     GatewaySettings,
     WebhookSettings,
 ):
@@ -67,6 +68,7 @@ SECTIONS = (
     DetectionSettings,
     SinkSettings,
     RequestSettings,
+    CatalogueSettings,
     GatewaySettings,
     WebhookSettings,
     OperationsSettings,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from velox import logs
+from velox.children import Child
 from velox.core.deadline import Deadline
 from velox.core.subscription import Subscription, expand
 from velox.errors import SettingsError, VeloxError
@@ -17,7 +18,6 @@ from velox.tools.up import view
 from velox.tools.up.environment import as_environment, changes
 from velox.tools.up.picture import Recorded
 from velox.tools.up.pipeline import Pipeline
-from velox.tools.up.processes import Child
 from velox.tools.up.training import train_if_missing
 
 log = logging.getLogger(__name__)

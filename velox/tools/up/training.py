@@ -4,11 +4,11 @@ import logging
 import subprocess
 from typing import Final
 
+from velox.children import tethered_command
 from velox.errors import ModelError
 from velox.models.backends.selection import lacks_model
 from velox.settings import InferenceSettings
 from velox.signals import StopRequest
-from velox.tools.up.processes import tethered_command
 
 log = logging.getLogger(__name__)
 
