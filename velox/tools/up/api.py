@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -25,7 +25,7 @@ from velox.tools.up.training import train_if_missing
 log = logging.getLogger(__name__)
 
 _TICK_S: Final = 0.25
-_TELL_EVERY_S: Final = 10.0
+_TELL_EVERY_S: Final = 5.0
 _READY_WITHIN_S: Final = 60.0
 _EXIT_MARGIN_S: Final = 20.0
 
@@ -76,8 +76,8 @@ class _Served:
         self._scraper = Scraper(settings.gateway_port, settings.gateway_host)
         self._store = RequestStore(settings.requests_url.get_secret_value())
         self._accepted = 0
+        self._told = ""
         self._tell_at = 0.0
-        self._told = -1
 
     def go(self, stop: StopRequest, for_s: float | None) -> bool:
         """Start, serve, drain; say whether all ended well and all is answered."""
@@ -127,22 +127,20 @@ class _Served:
         if page is not None:
             outcomes = by("outcome", page.get(GatewayMetrics.requests.name, {}))
             self._accepted = int(outcomes.get("accepted", 0))
-        if self._accepted == self._told or time.monotonic() < self._tell_at:
-            return
-        self._told, self._tell_at = self._accepted, time.monotonic() + _TELL_EVERY_S
         states = {name: reports[0].state for name, reports in read_reports(self._settings.models_path).items()}
-        log.info("%d requests accepted; models: %s", self._accepted, _listed(states))
+        now = f"{self._accepted} requests accepted; models: {_listed(states)}"
+        if states and now != self._told and time.monotonic() >= self._tell_at:
+            self._told, self._tell_at = now, time.monotonic() + _TELL_EVERY_S
+            log.info("%s", now)
 
     def _drain(self, stop: StopRequest, left_over: int) -> bool:
         """Stop accepting, have all answered, then stop who answers and who delivers."""
         self._tell()
-        ended = [self._stop(self._gateway, stop)]
+        ended = self._stop([self._gateway], stop)
         pending = self._wait_for_answers(stop, left_over)
-        self._models.terminate()
-        self._webhooks.terminate()
-        ended += [self._stop(self._models, stop), self._stop(self._webhooks, stop)]
+        ended = self._stop([self._models, self._webhooks], stop) and ended
         log.info("Accepted %d = answered %d + pending %d", self._accepted, self._accepted - pending, pending)
-        return all(ended) and not pending
+        return ended and not pending
 
     def _wait_for_answers(self, stop: StopRequest, left_over: int) -> int:
         """Wait as long as there is progress; answer how many are missing."""
@@ -162,21 +160,25 @@ class _Served:
             log.warning("%s", error)
             return 1
 
-    def _stop(self, child: Child, stop: StopRequest) -> bool:
-        child.terminate()
+    def _stop(self, children: Sequence[Child], stop: StopRequest) -> bool:
+        """Ask them to finish, once: a second time would mean at once."""
+        for child in children:
+            child.terminate()
         deadline = Deadline(self._settings.drain_s + _EXIT_MARGIN_S)
-        while child.exit_code is None:
+        while any(child.exit_code is None for child in children):
             if deadline.has_passed() or stop.is_urgent():
-                log.error("`velox %s` did not end in time", child.name)
-                return False
+                break
             time.sleep(_TICK_S)
-        if child.exit_code:
-            log.error("`velox %s` ended with exit code %s; see %s", child.name, child.exit_code, LOG_PATH)
-        return child.exit_code == 0
+        for child in children:
+            if child.exit_code is None:
+                log.error("`velox %s` did not end in time", child.name)
+            elif child.exit_code:
+                log.error("`velox %s` ended with exit code %s; see %s", child.name, child.exit_code, LOG_PATH)
+        return not any(child.exit_code != 0 for child in children)
 
 
 def _listed(states: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {state}" for name, state in states.items()) or "starting"
+    return ", ".join(f"{name} {state}" for name, state in states.items())
 
 
 def _trouble(name: str, message: str) -> None:
