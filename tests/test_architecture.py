@@ -22,6 +22,7 @@ LAYERS = {
     "velox.settings": FOUNDATION,
     "velox.metrics": FOUNDATION,
     "velox.allocator": FOUNDATION,
+    "velox.folders": FOUNDATION,
     "velox.heartbeat": FOUNDATION,
     "velox.logs": FOUNDATION,
     "velox.loading": FOUNDATION,
@@ -296,7 +297,9 @@ def test_the_fetcher_the_producer_and_the_cli_never_load_a_model_framework(entry
     assert library not in loaded_by(entry)
 
 
-@pytest.mark.parametrize("library", ["cv2", "numpy", "rich", "structlog", "pymongo", "sqlite3", "obstore"])
+@pytest.mark.parametrize(
+    "library", ["cv2", "numpy", "rich", "structlog", "pymongo", "sqlite3", "sqlalchemy", "obstore"]
+)
 def test_the_fetcher_loads_a_sinks_driver_with_the_sink_and_no_images_at_all(library: str) -> None:
     assert library not in loaded_by("velox.consumer.main")
 
@@ -332,6 +335,7 @@ def test_what_is_looked_for_would_be_found(entry: str) -> None:
 def test_the_sinks_are_what_loads_their_drivers() -> None:
     assert "pymongo" in loaded_by("velox.sinks.mongo")
     assert "sqlite3" in loaded_by("velox.sinks.sqlite")
+    assert "sqlalchemy" in loaded_by("velox.sinks.requests")
 
 
 def test_the_bucket_is_what_loads_its_library() -> None:
