@@ -15,6 +15,7 @@ from tests import small_model as small_model_files
 from tests import tiny_text_model as tiny_text_model_files
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
+from tests.servers.postgres import PostgresServer
 from tests.servers.process import PATIENCE
 from tests.servers.secure_kafka import SecureKafkaServer
 from velox.core.seldom import Seldom
@@ -97,6 +98,13 @@ def secure_kafka() -> Iterator[SecureKafkaServer]:
 def mongo() -> Iterator[MongoServer]:
     """The session's MongoDB-protocol server: never stop it; a test of outages starts its own `MongoServer`."""
     with MongoServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The session's PostgreSQL: never stop it; a test of outages starts its own `PostgresServer`."""
+    with PostgresServer() as server:
         yield server
 
 

@@ -27,6 +27,7 @@ LAYERS = {
     "velox.logs": FOUNDATION,
     "velox.model_reports": FOUNDATION,
     "velox.loading": FOUNDATION,
+    "velox.probes": FOUNDATION,
     "velox.processor": FOUNDATION,
     "velox.signals": FOUNDATION,
     "velox.tether": FOUNDATION,
@@ -75,9 +76,10 @@ NEIGHBOURS = {
 DRIVERS = {
     "confluent_kafka": {"velox.kafka"},
     "pymongo": {"velox.sinks.mongo"},
-    "sqlite3": {"velox.sinks.sqlite", "velox.tools.up.results"},
+    "sqlite3": {"velox.requests.database", "velox.sinks.sqlite", "velox.tools.up.results"},
     "obstore": {"velox.buckets.store"},
     "sqlalchemy": {"velox.requests"},
+    "psycopg": {"velox.requests.postgres"},
     "fastapi": {"velox.gateway"},
     "starlette": {"velox.gateway"},
     "uvicorn": {"velox.gateway"},
@@ -93,8 +95,8 @@ DRIVERS = {
     "huggingface_hub": {"velox.models.transformer.folder"},
     "vaderSentiment": {"velox.models.lexicon_sentiment"},
     "simplejpeg": {"velox.images.jpeg", "velox.models.image_classifier"},
-    "prometheus_client": {"velox.metrics", "velox.consumer.probes", "velox.tools.up.scraping"},
-    "pydantic": {"velox.settings"},
+    "prometheus_client": {"velox.metrics", "velox.gateway.watching", "velox.probes", "velox.tools.up.scraping"},
+    "pydantic": {"velox.settings", "velox.gateway"},
     "pydantic_settings": {"velox.settings"},
     "structlog": {"velox.logs"},
 }
@@ -113,6 +115,25 @@ ENVIRONMENT = {
     "velox.sources.video": "silences FFmpeg, which has no other switch",
     "velox.tools.up.environment": "hands the environment on to the processes of `velox up`",
 }
+
+WHOLE_SETTINGS = {
+    "velox.consumer.main": "starts a consumer",
+    "velox.consumer.pipeline": "makes all parts of a consumer",
+    "velox.sinks.sink": "the contract: a user's sink may read any setting",
+    "velox.tools.bench.run": "measures a model, with payloads that the producer would make",
+    "velox.tools.doctor.checkup": "runs all checks",
+    "velox.tools.doctor.findings": "says what a check is, which may read any setting",
+    "velox.tools.doctor.machine": "compares the machine with all that settings ask of it",
+    "velox.tools.doctor.sinks": "opens the sinks, also a user's",
+    "velox.tools.doctor.timing": "compares settings with each other",
+    "velox.tools.up.environment": "changes settings for an embedded broker",
+    "velox.tools.up.pipeline": "watches over producer, consumer and sinks",
+    "velox.tools.up.supervisor": "starts all of them",
+    "velox.tools.verify.plan": "refuses what does not fit the settings",
+    "velox.tools.verify.premises": "makes the settings of a run from the user's",
+    "velox.tools.verify.run": "runs producer and consumers, and looks into the sinks",
+}
+"""Who may take settings as a whole: everybody else takes the class of what it reads, see velox.settings.readers."""
 
 IMPURE = {
     *("asyncio", "http", "io", "multiprocessing", "os", "pathlib", "shutil", "signal", "socket", "subprocess"),
@@ -240,6 +261,17 @@ def test_only_the_settings_read_the_environment() -> None:
         or (isinstance(node, ast.ImportFrom) and node.module == "os")
     }
     assert touching == set(ENVIRONMENT)
+
+
+def test_a_part_takes_the_settings_that_it_reads_and_not_all_of_them() -> None:
+    taking = {
+        module.name
+        for module in MODULES
+        if not covers("velox.settings", module.name)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ImportFrom) and "Settings" in {alias.name for alias in node.names}
+    }
+    assert taking == set(WHOLE_SETTINGS)
 
 
 def test_a_module_is_no_longer_than_can_be_read() -> None:

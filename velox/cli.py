@@ -11,6 +11,7 @@ from velox.commands import (
     consume,
     dlq,
     doctor,
+    gateway,
     metrics,
     model,
     produce,
@@ -19,6 +20,7 @@ from velox.commands import (
     train,
     up,
     verify,
+    webhooks,
 )
 from velox.core.text import printable
 from velox.errors import VeloxError
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "`velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (up, produce, consume, model, train, top, bench, doctor, verify, dlq, settings, metrics):
+    pipeline = (up, produce, consume, gateway, webhooks, model, train)
+    for command in (*pipeline, top, bench, doctor, verify, dlq, settings, metrics):
         command.add(commands)
     return parser

@@ -13,6 +13,7 @@ from velox.errors import SettingsError, VeloxError
 from velox.kafka.embedded import EmbeddedBroker
 from velox.settings import Settings
 from velox.signals import StopRequest
+from velox.sources import check_codec
 from velox.tools.up import view
 from velox.tools.up.environment import as_environment, changes
 from velox.tools.up.picture import Recorded
@@ -49,6 +50,7 @@ def run(
     Raises:
         VeloxError: the pipeline cannot run; the message says which part, and what it said.
     """
+    check_codec(settings, settings.source)
     records = _records(settings.subscription, topics)
     logs.configure(level=settings.log_level, form=settings.log_format)
     all_topics = [*records, *(name for setting, name in settings.topics.items() if setting != "KAFKA_TOPIC")]

@@ -1,0 +1,197 @@
+"""The database behind the store: its address, its connections, its transactions, and what its errors mean."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from velox.errors import SettingsError, StoreUnavailableError
+from velox.requests.tables import VERSION, meta, metadata
+
+_EXAMPLES: Final = "sqlite:///velox-requests.db, or postgresql://USER:PASSWORD@HOST/NAME"
+Insert = sqlite.Insert | postgresql.Insert
+
+_SCHEMA: Final = "schema"
+_LOCK: Final = text("SELECT pg_advisory_xact_lock(5062163817)")
+"""Held while tables are created: PostgreSQL's IF NOT EXISTS is no help when two do so at once."""
+_POOL: Final = 5
+"""Connections that are kept; twice as many can be in use."""
+
+
+class Database:
+    """PostgreSQL or SQLite by one address. Thread-safe; a transaction belongs to the thread that began it."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        """Read the address; connect to nothing yet.
+
+        Raises:
+            SettingsError: it is none, or its driver is not installed.
+        """
+        address = _parsed(url)
+        self.address = address.set(query={}).render_as_string(hide_password=True)
+        """For people: without its password."""
+        self.is_sqlite = address.get_backend_name() == "sqlite"
+        self._file = Path(address.database or "") if self.is_sqlite else None
+        self._inode: tuple[int, int] | None = None
+        self._opening = threading.RLock()
+        self._timeout_s = timeout_s
+        self._engine = _of_sqlite(address, timeout_s) if self.is_sqlite else _of_postgres(address, timeout_s)
+
+    def open(self) -> None:
+        """Create what is missing, and write to it.
+
+        Raises:
+            StoreUnavailableError: not now.
+            SettingsError: its tables are those of another version of Velox.
+        """
+        with self._opening, self._translated():
+            if self._file is not None:
+                self._engine.dispose()
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+            with self._begun(writes=True) as transaction:
+                if not self.is_sqlite:
+                    transaction.execute(_LOCK)
+                metadata.create_all(transaction)
+                there = self._version(transaction)
+            if self._file is not None:
+                self._inode = _inode(self._file)
+        if there != VERSION:
+            self.close()
+            msg = (
+                f"REQUESTS_URL: the tables in {self.address} are of version {there}, and this Velox knows version "
+                f"{VERSION}; run the Velox that made them, or name another database"
+            )
+            raise SettingsError(msg)
+
+    def close(self) -> None:
+        """Close all connections that are not in use. Safe twice; the next transaction connects again."""
+        self._engine.dispose()
+
+    def insert(self, table: Table) -> Insert:
+        """Begin the database's own INSERT, which knows what to do about a row that is there."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Begin a transaction that writes nothing.
+
+        Raises:
+            StoreUnavailableError: the database is down, or too slow.
+        """
+        with self._translated():
+            self._find_file()
+            with self._begun(writes=False) as transaction:
+                yield transaction
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Begin a transaction that is committed at the end, and rolled back after an error.
+
+        Raises:
+            StoreUnavailableError: the database is down, or too slow; it may have been committed all the same.
+        """
+        with self._translated():
+            self._find_file()
+            with self._begun(writes=True) as transaction:
+                yield transaction
+
+    @contextmanager
+    def _begun(self, *, writes: bool) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(velox_writes=writes) as connection, connection.begin():
+            yield connection
+
+    def _version(self, transaction: Connection) -> str:
+        """Answer of which version the tables are; the new ones are of ours. Proves that they can be written."""
+        insert = self.insert(meta).on_conflict_do_update(index_elements=["name"], set_={"value": meta.c.value})
+        transaction.execute(insert.values(name=_SCHEMA, value=VERSION))
+        return str(transaction.execute(select(meta.c.value).where(meta.c.name == _SCHEMA)).scalar_one())
+
+    def _find_file(self) -> None:
+        """Begin a new file when the old one has lost its name: what is written to that would be lost with it."""
+        if self._file is not None and _inode(self._file) != self._inode:
+            with self._opening:
+                if _inode(self._file) != self._inode:
+                    self.open()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            why = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+            msg = f"cannot use {self.address}: {' '.join(why.split())}; {self._remedy(error)}"
+            raise StoreUnavailableError(msg) from error
+
+    def _remedy(self, error: Exception) -> str:
+        code = getattr(getattr(error, "orig", error), "sqlite_errorname", "")
+        if code.startswith("SQLITE_BUSY"):
+            return f"another process has held its write lock for {self._timeout_s:g} s"
+        if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            return "the file is damaged or no SQLite database: move it away, or restore it, and it goes on"
+        if self.is_sqlite:
+            return "check REQUESTS_URL, its folder's permissions and free space"
+        return "check REQUESTS_URL, and that the server runs and lets this user in"
+
+
+def _parsed(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        # Without what was given: it may hold a password.
+        msg = f"REQUESTS_URL is no address of a database; write {_EXAMPLES}"
+        raise SettingsError(msg) from error
+    kind = address.drivername.partition("+")[0]
+    if kind in {"postgresql", "postgres"}:
+        return address.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        msg = f"REQUESTS_URL: {kind} is no database that requests can be kept in; write {_EXAMPLES}"
+        raise SettingsError(msg)
+    if not address.database or address.database.startswith((":memory:", "file:")):
+        msg = "REQUESTS_URL: requests that are to survive need a file; write sqlite:///velox-requests.db"
+        raise SettingsError(msg)
+    return address.set(drivername="sqlite+pysqlite")
+
+
+def _of_sqlite(address: URL, timeout_s: float) -> Engine:
+    engine = create_engine(
+        address, connect_args={"timeout": timeout_s}, pool_size=_POOL, max_overflow=_POOL, pool_timeout=timeout_s
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # transactions are begun below, for writing at once
+        connection.execute("PRAGMA journal_mode = WAL")
+        # Flush the log at every commit: an id is given out, or an offset committed, right after that.
+        connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads first and then wants to write is refused when another has written meanwhile.
+        is_writing = connection.get_execution_options().get("velox_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+    return engine
+
+
+def _of_postgres(address: URL, timeout_s: float) -> Engine:
+    try:
+        from velox.requests.postgres import engine  # noqa: PLC0415 - SQLite does without its driver
+    except ImportError as error:
+        msg = f"REQUESTS_URL: {address.get_backend_name()} needs psycopg ({error}); run: pip install 'velox[gateway]'"
+        raise SettingsError(msg) from error
+    return engine(address, timeout_s)
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
