@@ -306,7 +306,7 @@ def test_requests_are_listed_newest_first_in_pages(running: Running) -> None:
     assert [each["id"] for each in done["requests"]] == ["r3"]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1000", "state=done", "model=no_such"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=1000", "state=done", "model=no_such", "after=no page"])
 def test_a_list_of_what_there_cannot_be_is_a_problem(running: Running, query: str) -> None:
     is_problem(running.get(f"/v1/requests?{query}"), 422, "")
 
@@ -317,6 +317,12 @@ def test_a_request_is_cancelled_and_shows_it(running: Running) -> None:
     assert (answer.status_code, answer.json()["state"]) == (200, "pending")
     assert running.get(f"/v1/requests/{identity}").json()["state"] == "cancelled"
     assert running.request("DELETE", f"/v1/requests/{identity}").json()["state"] == "cancelled"
+
+
+def test_a_request_that_has_ended_is_removed(running: Running) -> None:
+    identity = submitted(running)
+    running.store.answer(identity)
+    assert running.request("DELETE", f"/v1/requests/{identity}").json()["state"] == "completed"
     assert running.get(f"/v1/requests/{identity}").status_code == 404
 
 

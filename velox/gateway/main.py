@@ -49,6 +49,7 @@ def run(settings: Settings) -> int:
         VeloxError: it cannot go on: a setting, Kafka or the store refuses.
     """
     logs.configure(level=settings.log_level, form=settings.log_format, pipeline=settings.pipeline or "gateway")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of starting and stopping, we say
     access.check(settings)
     failpoints.arm()
     # First: a port that is taken ends the start before there is anything to end with it.

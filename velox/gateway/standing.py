@@ -7,6 +7,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
+from velox.core.deadline import Deadline
 from velox.core.retries import backoff_s
 from velox.core.seldom import Seldom
 from velox.errors import SystemUnavailableError
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 _EVERY_S: Final = 1.0
 _ANSWER_S: Final = 2.0
 _TELL_EVERY_S: Final = 15.0
+_EXPIRE_EVERY_S: Final = 30.0
 _EXPIRE_MOST: Final = 1000
 _STARTING: Final = "starting"
 
@@ -41,6 +43,7 @@ class Standing:
         self._pressure = pressure
         self._stopping = threading.Event()
         self._seldom = Seldom(_TELL_EVERY_S)
+        self._expiring = Deadline(0)
         self._causes: dict[str, str | None] = {"store": _STARTING, "Kafka": _STARTING}
         self._thread = threading.Thread(target=self._run, name="standing", daemon=True)
         self.failure: Exception | None = None
@@ -102,7 +105,7 @@ class Standing:
 
     def _look(self) -> None:
         try:
-            self._store.expire(time.time(), most=_EXPIRE_MOST)
+            self._expire()
             pending = self._store.pending()
         except SystemUnavailableError as error:
             self._note("store", str(error))
@@ -118,6 +121,12 @@ class Standing:
         else:
             self._note("Kafka", None)
         self._metrics.ready.set(self.cause is None)
+
+    def _expire(self) -> None:
+        """Remove what has had its time, now and then; at once again while there is more of it."""
+        if self._expiring.has_passed():
+            removed = self._store.expire(time.time(), most=_EXPIRE_MOST)
+            self._expiring = Deadline(0 if removed == _EXPIRE_MOST else _EXPIRE_EVERY_S)
 
     def _note(self, what: str, cause: str | None) -> None:
         before, self._causes[what] = self._causes[what], cause

@@ -54,8 +54,8 @@ class Question:
     webhook_form: WebhookForm = "v1"
 
     def fingerprint(self) -> str:
-        """Sum it up: the same question of the same owner has the same. A deadline does not make it another."""
-        parts = (self.owner, self.model.name, self.version, self.webhook_url or "", self.webhook_form)
+        """Sum it up: the same question has the same. A deadline does not make it another."""
+        parts = (self.model.name, self.version, self.webhook_url or "", self.webhook_form)
         digest = hashlib.sha256("\0".join(parts).encode())
         digest.update(b"\0" + self.payload)
         return digest.hexdigest()

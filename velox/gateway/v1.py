@@ -109,9 +109,12 @@ async def search(
 ) -> dict[str, Any]:
     """List requests, newest first; `after` is what the page before answered."""
     found = gateway.model(model).name if model is not None else None
-    page = await gateway.on_store(
-        lambda: gateway.store.search(owner, model=found, state=state, after=after, most=limit)
-    )
+    try:
+        page = await gateway.on_store(
+            lambda: gateway.store.search(owner, model=found, state=state, after=after, most=limit)
+        )
+    except ValueError as error:
+        raise unprocessable("after is what a page answered, and this is none; leave it out for the first") from error
     return {"requests": [request_body(request) for request in page.requests], "after": page.after}
 
 
