@@ -26,7 +26,7 @@ class FakeStore(RequestStore):
     """Requests in memory; away when told so. What only workers and webhooks need is not there."""
 
     def __init__(self) -> None:
-        super().__init__("sqlite:///:memory:")
+        super().__init__("sqlite:///never-opened.db")
         self.rows: dict[str, Request] = {}
         self.is_away = False
         self.calls: list[tuple[str, int]] = []
@@ -57,10 +57,10 @@ class FakeStore(RequestStore):
         before = self.rows.get(request_id)
         if before is None or before.owner != owner:
             return None
-        if before.state in FINAL:
-            del self.rows[request_id]
-        else:
+        if before.state is State.PENDING:
             self.change(request_id, state=State.CANCELLED, completed_at=at)
+        elif before.state is not State.CANCELLED:
+            del self.rows[request_id]
         return before
 
     def search(
@@ -73,6 +73,9 @@ class FakeStore(RequestStore):
         most: int = 50,
     ) -> Page:
         self._called("search", most)
+        if after == "no page":
+            msg = "no page said this"
+            raise ValueError(msg)
         found = sorted((row for row in self.rows.values() if row.owner == owner), key=lambda row: row.id, reverse=True)
         found = [row for row in found if model in {None, row.model} and state in {None, row.state}]
         found = [row for row in found if after is None or row.id < after]

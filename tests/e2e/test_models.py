@@ -142,6 +142,7 @@ def test_a_model_that_cannot_be_loaded_disables_only_itself(models: Models) -> N
     models.wait_for_answers("bad", models.publish("bad", 5))
     assert consumer.stop() == 0, consumer.output
     assert models.report("good") is None, "nobody reports any more"
+    assert "[good] " in consumer.output, "each line says whose it is"
 
 
 def test_models_come_change_and_go_while_no_record_is_lost(models: Models) -> None:

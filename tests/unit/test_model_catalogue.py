@@ -135,3 +135,12 @@ def test_a_mistake_is_one_line(path: Path, capsys: pytest.CaptureFixture[str]) -
     assert cli.main(["consume", "--models", "first,third"]) == 2
     assert "--models third: no such model" in capsys.readouterr().err
     assert path.read_text() == TEXT
+
+
+def test_members_cannot_share_a_static_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GROUP_INSTANCE_ID", "mine")
+    assert path.exists()
+    assert cli.main(["consume", "--models", "all"]) == 2
+    assert "GROUP_INSTANCE_ID=mine: several models cannot share it" in capsys.readouterr().err

@@ -78,7 +78,7 @@ def test_a_folder_without_config_says_what_is_expected(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["/no/such/folder", "../weights", "a/b/c", "spaces in it"])
+@pytest.mark.parametrize("name", ["/no/such/folder", "../weights", "a/b/c", "spaces in it", "model.pth"])
 def test_what_is_no_name_on_the_hub_is_not_looked_for_there(name: str) -> None:
     with pytest.raises(ModelError, match="not a folder"):
         find(Path(name))

@@ -306,7 +306,7 @@ def test_requests_are_listed_newest_first_in_pages(running: Running) -> None:
     assert [each["id"] for each in done["requests"]] == ["r3"]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1000", "state=done", "model=no_such"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=1000", "state=done", "model=no_such", "after=no page"])
 def test_a_list_of_what_there_cannot_be_is_a_problem(running: Running, query: str) -> None:
     is_problem(running.get(f"/v1/requests?{query}"), 422, "")
 
@@ -317,13 +317,26 @@ def test_a_request_is_cancelled_and_shows_it(running: Running) -> None:
     assert (answer.status_code, answer.json()["state"]) == (200, "pending")
     assert running.get(f"/v1/requests/{identity}").json()["state"] == "cancelled"
     assert running.request("DELETE", f"/v1/requests/{identity}").json()["state"] == "cancelled"
+
+
+def test_a_request_that_has_ended_is_removed(running: Running) -> None:
+    identity = submitted(running)
+    running.store.answer(identity)
+    assert running.request("DELETE", f"/v1/requests/{identity}").json()["state"] == "completed"
     assert running.get(f"/v1/requests/{identity}").status_code == 404
 
 
 def test_models_are_listed_with_what_they_read(running: Running) -> None:
     submitted(running)
     told = {each["name"]: each for each in running.get("/v1/models").json()["models"]}
-    assert told["sentiment"] == {"name": "sentiment", "kind": "text", "topic": "ml.prediction.requests", "pending": 1}
+    assert told["sentiment"] == {
+        "name": "sentiment",
+        "kind": "text",
+        "topic": "ml.prediction.requests",
+        "pending": 1,
+        "state": None,
+        "cause": None,
+    }
     assert told["image_classification"]["kind"] == "image"
     assert told.keys() == {"sentiment", "text_processing", "image_classification"}
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from http import HTTPStatus
 from time import perf_counter
 from typing import Final
 
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 NOT_ACCEPTED: Final = "not_accepted"
 """Why a request failed whose record Kafka did not take."""
+_RETRY_AFTER_S: Final = 10
+"""For a model that has to be mended first."""
 _TOGETHER: Final = 1000
 """Rows that are entered at once: a whole batch of a client."""
 
@@ -54,8 +57,8 @@ class Question:
     webhook_form: WebhookForm = "v1"
 
     def fingerprint(self) -> str:
-        """Sum it up: the same question of the same owner has the same. A deadline does not make it another."""
-        parts = (self.owner, self.model.name, self.version, self.webhook_url or "", self.webhook_form)
+        """Sum it up: the same question has the same. A deadline does not make it another."""
+        parts = (self.model.name, self.version, self.webhook_url or "", self.webhook_form)
         digest = hashlib.sha256("\0".join(parts).encode())
         digest.update(b"\0" + self.payload)
         return digest.hexdigest()
@@ -92,11 +95,15 @@ class Submitting:
         result yet, its record is sent again, under the same id.
 
         Raises:
-            Problem: 429: too many are pending; 422: the id or the key belongs to another question.
+            Problem: 429: too many are pending; 422: the id or the key belongs to another question; 503: the model
+                cannot be loaded where it runs.
             BadRecordError: the record is too large for Kafka.
             BrokerUnavailableError: Kafka has not taken it; its row is failed.
             StoreUnavailableError: nothing was accepted.
         """
+        if question.model.is_failing:
+            why = f"{question.model.name} cannot be loaded at present, and /v1/models says why; nothing was accepted"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, why, retry_after_s=_RETRY_AFTER_S)
         self._pressure.admit()
         now = time.time()
         request_id = question.id or str(time_ordered_uuid())

@@ -109,9 +109,12 @@ async def search(
 ) -> dict[str, Any]:
     """List requests, newest first; `after` is what the page before answered."""
     found = gateway.model(model).name if model is not None else None
-    page = await gateway.on_store(
-        lambda: gateway.store.search(owner, model=found, state=state, after=after, most=limit)
-    )
+    try:
+        page = await gateway.on_store(
+            lambda: gateway.store.search(owner, model=found, state=state, after=after, most=limit)
+        )
+    except ValueError as error:
+        raise unprocessable("after is what a page answered, and this is none; leave it out for the first") from error
     return {"requests": [request_body(request) for request in page.requests], "after": page.after}
 
 
@@ -128,11 +131,18 @@ async def delete(request_id: str, gateway: Here, owner: Owner) -> dict[str, Any]
 
 @router.get("/models", response_model=ModelList, responses=problems(503))
 async def models(gateway: Here) -> dict[str, Any]:
-    """List the models."""
+    """List the models, and how they are, as far as their consumers can tell this gateway."""
     pending = await gateway.on_store(gateway.store.pending)
     return {
         "models": [
-            {"name": each.name, "kind": each.kind, "topic": each.topic, "pending": pending.get(each.name, 0)}
+            {
+                "name": each.name,
+                "kind": each.kind,
+                "topic": each.topic,
+                "pending": pending.get(each.name, 0),
+                "state": each.state,
+                "cause": each.cause or None,
+            }
             for each in gateway.models.values()
         ]
     }

@@ -33,8 +33,14 @@ def run(settings: Settings, names: Collection[str] | None) -> int:
         0 when every member ended well, else 1.
 
     Raises:
-        SettingsError: ``models.toml`` cannot be read. Once this runs, that is only logged.
+        SettingsError: ``models.toml`` cannot be read, which is only logged once this runs; or GROUP_INSTANCE_ID is set.
     """
+    if settings.group_instance_id != "none":
+        msg = (
+            f"GROUP_INSTANCE_ID={settings.group_instance_id}: several models cannot share it, nor can a model and its "
+            "successor; leave it out"
+        )
+        raise SettingsError(msg)
     logs.configure(level=settings.log_level, form=settings.log_format, pipeline="models")
     fleet = Fleet(settings, Catalogue(settings.models_path, names), sys.stdout)
     with StopRequest() as stop:

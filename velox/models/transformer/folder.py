@@ -11,6 +11,7 @@ from velox.errors import ModelError
 from velox.loading import is_installed
 
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?")
+_OF_FILES: Final = frozenset({".pth", ".pt", ".bin", ".safetensors", ".onnx"})
 _WANTED: Final = ("*.json", "model*.safetensors", "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model")
 """What is downloaded: weights in the one format that holds nothing but numbers."""
 _HUB_ANSWERS_S: Final = 5.0
@@ -59,7 +60,7 @@ def find(model_path: Path) -> Path:
         return model_path
     name = str(model_path)
     where = "a folder with config.json, tokenizer.json and model.safetensors or model.onnx"
-    if model_path.exists() or not _HUB_NAME.fullmatch(name):
+    if model_path.exists() or model_path.suffix in _OF_FILES or not _HUB_NAME.fullmatch(name):
         msg = f"MODEL_PATH={name}: not a folder; this model needs {where}"
         raise ModelError(msg)
     if not is_installed("huggingface_hub"):
