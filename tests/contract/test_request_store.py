@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Barrier
 from typing import Protocol
 
+import psycopg
 import pytest
 
 from tests.results import make_result
@@ -638,6 +639,23 @@ def test_a_probe_says_what_is_there_and_leaves_nothing_behind(rig: Rig) -> None:
     assert store.probe() == f"2 requests in {store.address}, tables of version 1"
     assert store.address in first
     store.remove("")
+    store.close()
+
+
+def test_tables_of_a_schema_of_their_own_leave_none_behind_but_what_others_keep_there(
+    postgres: PostgresServer,
+) -> None:
+    """As those of `velox verify` are."""
+    rig = PostgresRig(postgres)
+    store = RequestStore(rig.url)
+    store.open()
+    rig.execute("CREATE TABLE theirs (id text)")
+    store.remove("")
+    rig.execute("DROP TABLE theirs")
+    store.open()
+    store.remove("")
+    with pytest.raises(psycopg.errors.InvalidSchemaName):
+        rig.execute("CREATE TABLE theirs (id text)")
     store.close()
 
 

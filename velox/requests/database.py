@@ -4,7 +4,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, func, se
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.schema import CreateSchema
+from sqlalchemy.schema import CreateSchema, DropSchema
 
 from velox.errors import SettingsError, StoreUnavailableError
 from velox.folders import prove_writable
@@ -22,6 +22,7 @@ _EXAMPLES: Final = "sqlite:///velox-requests.db, or postgresql://USER:PASSWORD@H
 Insert = sqlite.Insert | postgresql.Insert
 
 _SCHEMA: Final = "schema"
+_NAME: Final = r"[a-z_][a-z0-9_]*"
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(5062163817)")
 """Held while tables are created: PostgreSQL's IF NOT EXISTS is no help when two do so at once."""
@@ -89,7 +90,7 @@ class Database:
         return f"{count} requests in {self.address}, tables of version {there}"
 
     def remove(self) -> None:
-        """Remove all that ``open`` makes. Safe twice.
+        """Remove all that ``open`` makes, with the requests. Safe twice.
 
         Raises:
             StoreUnavailableError: not now.
@@ -102,6 +103,7 @@ class Database:
                 return
             with self._begun(writes=True) as transaction:
                 metadata.drop_all(transaction)
+                _drop_own_schema(transaction)
 
     def close(self) -> None:
         """Close all connections that are not in use. Safe twice; the next transaction connects again."""
@@ -188,8 +190,8 @@ def apart(url: str, name: str) -> str:
         file = Path(address.database or "")
         address = address.set(database=str(file.with_stem(f"{file.stem}.{name}")))
     else:
-        address = address.update_query_dict({"options": f"-csearch_path={name}"}).set(drivername="postgresql")
-    return address.render_as_string(hide_password=False)
+        address = address.update_query_dict({"options": f"-csearch_path={name}"})
+    return address.set(drivername=address.get_backend_name()).render_as_string(hide_password=False)
 
 
 def _missing_schema(transaction: Connection) -> str | None:
@@ -197,7 +199,15 @@ def _missing_schema(transaction: Connection) -> str | None:
     if transaction.execute(text("SELECT current_schema()")).scalar() is not None:
         return None
     named = str(transaction.execute(text("SHOW search_path")).scalar_one())
-    return named if re.fullmatch(r"[a-z_][a-z0-9_]*", named) else None
+    return named if re.fullmatch(_NAME, named) else None
+
+
+def _drop_own_schema(transaction: Connection) -> None:
+    """Drop the schema that the address names, if nothing is left in it."""
+    named = str(transaction.execute(text("SHOW search_path")).scalar_one())
+    if re.fullmatch(_NAME, named) and named != "public":
+        with suppress(SQLAlchemyError), transaction.begin_nested():
+            transaction.execute(DropSchema(named, if_exists=True))
 
 
 def _parsed(url: str) -> URL:
