@@ -1,6 +1,7 @@
 """One suite over the store's databases: what gateways, webhook workers and the sink may rely on."""
 
 import sqlite3
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -610,6 +611,14 @@ def every_call(store: RequestStore) -> Sequence[Callable[[], object]]:
         lambda: store.redeliver("one", "-", NOW),
         lambda: store.expire(NOW),
     )
+
+
+@pytest.mark.parametrize("url", ["postgresql://host/name", "postgres://host/name", "postgresql+psycopg://host/name"])
+def test_a_driver_that_is_missing_is_named_with_the_remedy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert RequestStore(url).address == "postgresql://host/name"
+    monkeypatch.setitem(sys.modules, "velox.requests.postgres", None)
+    with pytest.raises(SettingsError, match=r"REQUESTS_URL: postgresql needs psycopg .*pip install 'velox\[gateway\]'"):
+        RequestStore(url)
 
 
 def test_requests_are_read_and_removed_by_the_beginning_of_their_ids(store: RequestStore) -> None:
