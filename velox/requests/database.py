@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.schema import CreateSchema, DropSchema
 
+from velox.core.deadline import Deadline
 from velox.errors import SettingsError, StoreUnavailableError
 from velox.folders import prove_writable
 from velox.requests.tables import VERSION, meta, metadata, requests
@@ -22,6 +24,8 @@ _EXAMPLES: Final = "sqlite:///velox-requests.db, or postgresql://USER:PASSWORD@H
 Insert = sqlite.Insert | postgresql.Insert
 
 _SCHEMA: Final = "schema"
+_BUSY: Final = "SQLITE_BUSY"
+_AGAIN_S: Final = 0.01
 _NAME: Final = r"[a-z_][a-z0-9_]*"
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(5062163817)")
@@ -174,7 +178,7 @@ class Database:
 
     def _remedy(self, error: Exception) -> str:
         code = getattr(getattr(error, "orig", error), "sqlite_errorname", "")
-        if code.startswith("SQLITE_BUSY"):
+        if code.startswith(_BUSY):
             return f"another process has held its write lock for {self._timeout_s:g} s"
         if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
             return "the file is damaged or no SQLite database: move it away, or restore it, and it goes on"
@@ -237,7 +241,7 @@ def _of_sqlite(address: URL, timeout_s: float) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions are begun below, for writing at once
-        connection.execute("PRAGMA journal_mode = WAL")
+        _log_ahead(connection, timeout_s)
         # Flush the log at every commit: an id is given out, or an offset committed, right after that.
         connection.execute("PRAGMA synchronous = FULL")
 
@@ -248,6 +252,20 @@ def _of_sqlite(address: URL, timeout_s: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
     return engine
+
+
+def _log_ahead(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """Turn to WAL; SQLite refuses at once, instead of waiting, where another does so with the same new file."""
+    until = Deadline(timeout_s)
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if until.has_passed() or not error.sqlite_errorname.startswith(_BUSY):
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def _of_postgres(address: URL, timeout_s: float) -> Engine:
