@@ -12,7 +12,9 @@ Metadata = Mapping[str, Any]
 
 ID_HEADER = "velox-id"
 DEADLINE_HEADER = "velox-deadline"
-"""Unix milliseconds in decimal digits: who asks does not wait for an answer any longer."""
+"""Unix milliseconds, in decimal digits, after which nobody needs the record's prediction any more."""
+VERSION_HEADER = "velox-model-version"
+"""The version of the model that is asked for."""
 UNLABELLED = "unknown_unknown"
 """The ground truth of a record whose producer says nothing of it."""
 _DEADLINE = re.compile(rb"[0-9]{1,15}")
@@ -202,6 +204,11 @@ Outcome = Result | Failure
 """What became of a record."""
 
 
+def is_safe_id(text: str) -> bool:
+    """Say whether a text can be a record's id: letters, digits and ``. _ -``, at most 128, the first no sign."""
+    return _SAFE_ID.fullmatch(text) is not None
+
+
 def record_id(position: Position, headers: Headers, said: str = "") -> str:
     """Choose the id under which a record's prediction is stored everywhere.
 
@@ -212,9 +219,9 @@ def record_id(position: Position, headers: Headers, said: str = "") -> str:
     for name, value in headers:
         if name == ID_HEADER and value is not None:
             text = value.decode("utf-8", errors="replace")
-            if _SAFE_ID.fullmatch(text):
+            if is_safe_id(text):
                 return text
-    return said if _SAFE_ID.fullmatch(said) else str(position)
+    return said if is_safe_id(said) else str(position)
 
 
 def deadline(headers: Headers) -> float | None:
