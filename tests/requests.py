@@ -1,12 +1,16 @@
 """Requests as the store answers them, for tests."""
 
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from velox.core.states import State, WebhookState
-from velox.requests import Request
+from velox.errors import StoreUnavailableError
+from velox.requests import Claim, Due, Postponed, Request, Tried
 
 
-def make_request(identity: str = "r1", **changes: Any) -> Request:  # noqa: ANN401 - as varied as the fields
+def make_request(identity: str = "r1", /, **changes: Any) -> Request:  # noqa: ANN401 - as varied as the fields
     """A completed request whose webhook is due; ``changes`` are other values of its fields."""
     values: dict[str, Any] = {
         "id": identity,
@@ -35,3 +39,54 @@ def make_request(identity: str = "r1", **changes: Any) -> Request:  # noqa: ANN4
         "webhook_due_at": 1_700_000_001.5,
     }
     return Request(**(values | changes))
+
+
+class MemoryOutbox:
+    """The store as a webhook worker sees it, in memory; ``is_down`` makes every call fail."""
+
+    def __init__(self, *requests: Request) -> None:
+        self.rows = {request.id: request for request in requests}
+        self.log: list[Tried] = []
+        self.calls: list[str] = []
+        self.is_down = False
+        self._lock = threading.Lock()
+
+    def claim(self, most: int, *, lease_s: float, now: float) -> list[Claim]:
+        with self._called("claim"):
+            claims = []
+            for request in [each for each in self.rows.values() if _is_due(each, now)][:most]:
+                self.rows[request.id] = replace(request, webhook_due_at=now + lease_s)
+                claims.append(Claim(request, request.webhook_attempts + 1, now + lease_s))
+            return claims
+
+    def tried(self, attempts: Sequence[Tried]) -> None:
+        with self._called("tried"):
+            for each in attempts:
+                self.log.append(each)
+                self.rows[each.id] = replace(
+                    self.rows[each.id],
+                    webhook_state=each.state,
+                    webhook_attempts=each.attempt,
+                    webhook_due_at=each.due_at,
+                )
+
+    def postpone(self, postponed: Sequence[Postponed]) -> None:
+        with self._called("postpone"):
+            for each in postponed:
+                self.rows[each.id] = replace(self.rows[each.id], webhook_due_at=each.due_at)
+
+    def due(self, now: float) -> Due:
+        with self._called("due"):
+            since = [each.webhook_due_at for each in self.rows.values() if _is_due(each, now)]
+            return Due(len(since), min((at for at in since if at is not None), default=None))
+
+    def _called(self, name: str) -> threading.Lock:
+        self.calls.append(name)
+        if self.is_down:
+            raise StoreUnavailableError("the store is down")
+        return self._lock
+
+
+def _is_due(request: Request, now: float) -> bool:
+    at = request.webhook_due_at
+    return request.webhook_state is WebhookState.DUE and at is not None and at <= now

@@ -19,6 +19,7 @@ from velox.commands import (
     train,
     up,
     verify,
+    webhooks,
 )
 from velox.core.text import printable
 from velox.errors import VeloxError
@@ -71,6 +72,6 @@ def _parser() -> argparse.ArgumentParser:
         "`velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (up, produce, consume, gateway, train, top, bench, doctor, verify, dlq, settings, metrics):
+    for command in (up, produce, consume, gateway, webhooks, train, top, bench, doctor, verify, dlq, settings, metrics):
         command.add(commands)
     return parser

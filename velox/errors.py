@@ -5,6 +5,7 @@ VeloxError
 ├── BadRecordError           a record's own data is bad: it is dead-lettered, nothing else suffers
 ├── ModelError               the model's files are missing, damaged or do not fit together
 ├── SourceError              a source cannot be read
+├── ForbiddenAddressError    a webhook may not go where it is to go
 ├── SystemUnavailableError   a system is failing: wait and try again, never dead-letter
 │   ├── BrokerUnavailableError
 │   ├── BucketUnavailableError
@@ -66,6 +67,10 @@ class ModelError(VeloxError):
 
 class SourceError(VeloxError):
     """A source cannot be read: the path is missing, empty or holds nothing usable."""
+
+
+class ForbiddenAddressError(VeloxError):
+    """A webhook may not go to this URL, or to the address of its host; the message says why."""
 
 
 class SystemUnavailableError(VeloxError):

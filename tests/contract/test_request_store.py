@@ -16,7 +16,7 @@ from tests.servers.postgres import PostgresServer
 from velox.core.states import State, WebhookState
 from velox.errors import Reason, SettingsError, StoreUnavailableError
 from velox.records import Failure, Prediction, Result, Timings
-from velox.requests.rows import NewRequest, Request, Tried
+from velox.requests.rows import Due, NewRequest, Postponed, Request, Tried
 from velox.requests.store import RequestStore
 
 NOW = 1_700_000_000.25
@@ -270,12 +270,21 @@ def test_a_result_completes_its_request_and_keeps_what_it_was_entered_with(store
         scores,
     )
     assert row.timings == {"queued_s": 0.5, "decoded_s": 0.25, "inferred_s": 0.125, "batch_size": 8}
+    assert row.class_ids == ()
     assert (row.answered_by, row.version, row.position) == ("mobilenet_v2", "4f1c", "image_data-0-0")
     assert (row.model, row.owner, row.idempotency, row.created_at) == ("sentiment", "key-7", "order-1", NOW)
     assert (row.webhook_state, row.webhook_due_at) == (WebhookState.NONE, None)
     assert row.expires_at == NOW + 1 + TTL_S, "it is kept from now on"
     assert isinstance(row.score, float)
     assert isinstance(row.completed_at, float)
+
+
+def test_labels_keep_their_numbers_in_the_models_list(store: RequestStore) -> None:
+    answer = result()
+    model = replace(answer.model, labels=("cat", "dog", "fox"))
+    finish(store, replace(answer, model=model, prediction=Prediction("fox", 0.5, (("fox", 0.5), ("cat", 0.25)))))
+    row = look(store)
+    assert (row.scores, row.class_ids) == ((("fox", 0.5), ("cat", 0.25)), (2, 0))
 
 
 def test_a_failure_fails_it_with_the_reason(store: RequestStore) -> None:
@@ -444,6 +453,37 @@ def test_a_lease_ends_and_the_delivery_is_somebody_elses(store: RequestStore) ->
     assert store.claim(10, lease_s=60, now=NOW + 64) == []
     (second,) = store.claim(10, lease_s=60, now=NOW + 65)
     assert (second.attempt, second.leased_until) == (1, NOW + 125), "nobody said what came of the first"
+
+
+def test_a_delivery_that_is_put_off_is_given_back_without_an_attempt(store: RequestStore) -> None:
+    store.enter([hooked("a"), hooked("b")])
+    finish(store, result("a"), result("b"))
+    leases = {claim.request.id: claim.leased_until for claim in store.claim(9, lease_s=60, now=NOW + 5)}
+    store.postpone([Postponed("b", leases["b"], NOW + 20), Postponed("a", leases["a"], NOW + 10)])
+    assert store.claim(9, lease_s=60, now=NOW + 9) == []
+    assert [(claim.request.id, claim.attempt) for claim in store.claim(9, lease_s=60, now=NOW + 10)] == [("a", 1)]
+    assert store.deliveries("a") == []
+
+
+def test_a_delivery_that_somebody_else_has_claimed_cannot_be_put_off(store: RequestStore) -> None:
+    store.enter([hooked()])
+    finish(store, result())
+    (late,) = store.claim(9, lease_s=1, now=NOW + 5)
+    store.claim(9, lease_s=60, now=NOW + 6)
+    store.postpone([Postponed("one", late.leased_until, NOW + 7)])
+    assert store.claim(9, lease_s=60, now=NOW + 8) == []
+    store.tried([Tried("one", 1, NOW + 8, WebhookState.DELIVERED)])
+    store.postpone([Postponed("one", NOW + 66, NOW + 9)])
+    assert look(store).webhook_state is WebhookState.DELIVERED
+
+
+def test_what_is_due_is_counted_without_what_is_claimed(store: RequestStore) -> None:
+    assert store.due(NOW) == Due(0, None)
+    store.enter([hooked(name) for name in "abc"])
+    finish(store, result("a", at=NOW + 3), result("b", at=NOW + 1), result("c", at=NOW + 2))
+    assert store.due(NOW + 2) == Due(2, NOW + 1)
+    store.claim(1, lease_s=60, now=NOW + 2)
+    assert store.due(NOW + 9) == Due(2, NOW + 2)
 
 
 def test_the_delivery_that_has_waited_longest_comes_first(store: RequestStore) -> None:

@@ -8,19 +8,19 @@ import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from velox.commands.metrics import markdown
+from velox.commands.metrics import catalogues, markdown
 from velox.metrics.consumer import ConsumerMetrics
-from velox.metrics.gateway import GatewayMetrics
 from velox.metrics.metric import Metric, Metrics
 
-PROCESSES = (ConsumerMetrics, GatewayMetrics)
-CATALOGUE = tuple(spec for process in PROCESSES for spec in process.catalogue())
+KINDS = [kind for _title, _intro, kind in catalogues()]
+CATALOGUE = [metric for kind in KINDS for metric in kind.catalogue()]
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 COMPATIBLE = {"batch_avg_confidence", "target_shapes_found_total"}
 """Names that users of the first system of this kind have in their dashboards."""
 UNBOUNDED = {"id", "record_id", "offset", "key", "pid", "process", "path", "error", "message", "timestamp", "worker"}
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def families(metrics: Metrics) -> dict[str, tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("process", PROCESSES)
-def test_the_catalogue_and_the_exposition_agree(process: type[Metrics]) -> None:
-    assert families(process()) == {spec.name: (spec.kind, spec.meaning) for spec in process.catalogue()}
+@each_kind
+def test_the_catalogue_and_the_exposition_agree(kind: type[Metrics]) -> None:
+    assert families(kind()) == {spec.name: (spec.kind, spec.meaning) for spec in kind.catalogue()}
 
 
 def test_every_name_is_in_the_catalogue_once() -> None:
@@ -49,14 +49,15 @@ def test_every_name_is_in_the_catalogue_once() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-def test_labels_are_those_of_the_catalogue() -> None:
+@each_kind
+def test_labels_are_those_of_the_catalogue(kind: type[Metrics]) -> None:
+    metrics = kind()
     exported = {
         spec.name: set(getattr(collector, "_labelnames", ()))
-        for metrics in [process() for process in PROCESSES]
-        for spec in metrics.catalogue()
+        for spec in kind.catalogue()
         for collector in [metrics.registry._names_to_collectors[spec.name]]
     }
-    assert exported == {spec.name: set(spec.labels) for spec in CATALOGUE}
+    assert exported == {spec.name: set(spec.labels) for spec in kind.catalogue()}
 
 
 def test_names_carry_the_prefix_but_for_the_two_compatible_ones() -> None:

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from velox.core.states import State, WebhookState
-from velox.records import Failure, Outcome, Result
+from velox.records import Failure, Outcome, Prediction, Result
 from velox.requests.rows import NOBODY, NewRequest, Request, Tried
 
 Row = dict[str, Any]
@@ -62,7 +63,7 @@ def _answered(result: Result) -> Row:
         "answered_by": text(result.model.name),
         "label": text(prediction.label),
         "score": _number(prediction.confidence),
-        "scores": [[text(label), _number(score)] for label, score in prediction.scores] or None,
+        "scores": _scores(prediction, result.model.labels),
         "timings": {name: _number(value) for name, value in result.timings._asdict().items()}
         if result.timings
         else None,
@@ -105,7 +106,8 @@ def request(row: Mapping[Any, Any]) -> Request:
         **{
             **row,
             "state": State(row["state"]),
-            "scores": tuple((label, score) for label, score in row["scores"] or ()),
+            "scores": tuple((label, score) for label, score, _number in row["scores"] or ()),
+            "class_ids": _class_ids(row["scores"] or ()),
             "webhook_state": WebhookState(row["webhook_state"]),
         }
     )
@@ -146,6 +148,23 @@ def distinct(requests: Sequence[NewRequest]) -> list[NewRequest]:
 def text(value: str) -> str:
     r"""Write a text as every database takes it: without NUL, and without half of a surrogate pair (``"\ud800"``)."""
     return value.encode("utf-8", errors="replace").decode("utf-8").replace("\0", "\ufffd")
+
+
+def _scores(prediction: Prediction, labels: tuple[str, ...]) -> list[list[Any]] | None:
+    """Write labels with their scores, and with their numbers in the model's list."""
+    numbers = _numbers(labels)
+    return [[text(label), _number(score), numbers.get(label)] for label, score in prediction.scores] or None
+
+
+@lru_cache(maxsize=4)
+def _numbers(labels: tuple[str, ...]) -> Mapping[str, int]:
+    return {label: number for number, label in enumerate(labels)}
+
+
+def _class_ids(scores: Sequence[Sequence[Any]]) -> tuple[int, ...]:
+    """Read the numbers of the labels; none when one of them has none."""
+    numbers = tuple(number for _label, _score, number in scores)
+    return () if None in numbers else numbers
 
 
 def _number(value: float) -> float | None:

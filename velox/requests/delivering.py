@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
 
 from velox.core.states import State, WebhookState
 from velox.requests import columns
 from velox.requests.database import Insert
-from velox.requests.rows import Claim, Tried
+from velox.requests.rows import Claim, Due, Postponed, Tried
 from velox.requests.tables import IS_DUE, deliveries, requests
 
 
@@ -60,6 +60,24 @@ def tried(transaction: Connection, insert: Insert, attempts: Sequence[Tried]) ->
         change,
         [{"of": each.id, "number": each.attempt, "into": each.state.value, "next": each.due_at} for each in noted],
     )
+
+
+def postpone(transaction: Connection, postponed: Sequence[Postponed]) -> None:
+    """End leases early; the time until which one was leased tells it from another's."""
+    change = (
+        update(requests)
+        .where(requests.c.id == bindparam("of"), IS_DUE, requests.c.webhook_due_at == bindparam("until"))
+        .values(webhook_due_at=bindparam("next"))
+    )
+    in_order = sorted(postponed)
+    transaction.execute(change, [{"of": each.id, "until": each.leased_until, "next": each.due_at} for each in in_order])
+
+
+def due(transaction: Connection, now: float) -> Due:
+    """Count what waits, and since when."""
+    found = select(func.count(), func.min(requests.c.webhook_due_at)).where(IS_DUE, requests.c.webhook_due_at <= now)
+    waiting, oldest_at = transaction.execute(found).one()
+    return Due(waiting, oldest_at)
 
 
 def attempts(transaction: Connection, request_id: str) -> list[Tried]:

@@ -106,3 +106,21 @@ class Tried(NamedTuple):
     seconds: float = 0.0
     error: str = ""
     """What went wrong, in a few words; empty when nothing did."""
+
+
+class Postponed(NamedTuple):
+    """A claimed delivery that is given back without an attempt."""
+
+    id: str
+    """Of the request."""
+    leased_until: float
+    """As its claim says."""
+    due_at: float
+
+
+class Due(NamedTuple):
+    """The deliveries that are due and that nobody has claimed."""
+
+    waiting: int
+    oldest_at: float | None = None
+    """Since when the one is due that has waited longest; None when there is none."""

@@ -9,7 +9,7 @@ from velox.core.states import State, WebhookState
 from velox.records import Outcome
 from velox.requests import columns, delivering, entering
 from velox.requests.database import Database
-from velox.requests.rows import Claim, Entered, NewRequest, Request, Tried
+from velox.requests.rows import Claim, Due, Entered, NewRequest, Postponed, Request, Tried
 from velox.requests.tables import IS_PENDING, deliveries, requests
 
 _TOGETHER: Final = 5000
@@ -192,6 +192,21 @@ class RequestStore:
             return
         with self._database.writing() as transaction:
             delivering.tried(transaction, self._database.insert(deliveries), attempts)
+
+    def postpone(self, postponed: Sequence[Postponed]) -> None:
+        """Give claimed deliveries back without an attempt; who claims them later makes the one with the same number.
+
+        One whose lease has ended, and which somebody else has claimed by now, stays theirs.
+        """
+        if not postponed:
+            return
+        with self._database.writing() as transaction:
+            delivering.postpone(transaction, postponed)
+
+    def due(self, now: float) -> Due:
+        """Count the deliveries that are due, without those that somebody has claimed."""
+        with self._database.reading() as transaction:
+            return delivering.due(transaction, now)
 
     def deliveries(self, request_id: str) -> list[Tried]:
         """Answer the attempts to deliver a request's result, the first one first."""

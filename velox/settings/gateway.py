@@ -4,8 +4,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
+from velox.core.addresses import Allowed
+from velox.core.signing_keys import signing_keys
 from velox.settings.group import MIB, Group
-from velox.settings.literals import Names
+from velox.settings.literals import Durations, Names
 
 
 class RequestSettings(Group):
@@ -53,32 +55,41 @@ class WebhookSettings(Group):
 
     title: ClassVar = "Webhooks"
 
-    webhook_ladder_s: Names = Field(
-        ("0", "5", "300", "1800", "7200", "18000", "36000", "23100"),
+    webhook_ladder_s: Durations = Field(
+        (0, 5, 300, 1800, 7200, 18_000, 36_000, 23_100),
         min_length=1,
-        description="Seconds to wait before each attempt; when the last has failed, the delivery is given up.",
+        description="Seconds to wait before each attempt, the first of them 0; when the last has failed, the delivery "
+        "is given up.",
     )
     webhook_timeout_s: float = Field(15.0, ge=0.1, le=600, description="A receiver has this long for its answer.")
     webhook_allow: Names = Field(
         (),
-        description="Hosts (`hooks.example.com`, `*.example.com`) and networks (`10.1.0.0/16`) that webhooks may go "
-        "to; empty = any public address, and no other.",
+        description="Hosts (`hooks.example.com`, `*.example.com`) at public addresses, and networks (`10.1.0.0/16`), "
+        "that webhooks may go to; empty = any public address.",
     )
     webhook_concurrency: int = Field(32, ge=1, le=1000, description="Deliveries at the same time, per worker.")
     webhook_secret: SecretStr = Field(
         SecretStr(""),
-        description="Signs the webhooks of the API: `whsec_` and 24 to 64 bytes in base64; empty = unsigned.",
+        description="Signs webhooks: `whsec_` and 24 to 64 bytes in base64; after a comma the secret before it, while "
+        "receivers change over; empty = unsigned.",
     )
 
     @field_validator("webhook_ladder_s")
     @classmethod
-    def _are_times(cls, rungs: tuple[str, ...]) -> tuple[str, ...]:
-        for rung in rungs:
-            try:
-                is_one = 0 <= float(rung) <= 30 * 86_400
-            except ValueError:
-                is_one = False
-            if not is_one:
-                msg = f"{rung!r} is no time: write seconds from 0 to {30 * 86_400}, with commas"
-                raise ValueError(msg)
+    def _begins_at_once(cls, rungs: tuple[float, ...]) -> tuple[float, ...]:
+        if rungs and rungs[0] != 0:
+            msg = f"begins with {rungs[0]:g}: write 0 first, as a result is delivered when it is there"
+            raise ValueError(msg)
         return rungs
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def _are_hosts_or_networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        Allowed.of(names)
+        return names
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _can_sign(cls, secret: SecretStr) -> SecretStr:
+        signing_keys(secret.get_secret_value())
+        return secret
