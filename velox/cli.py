@@ -13,6 +13,7 @@ from velox.commands import (
     doctor,
     gateway,
     metrics,
+    model,
     produce,
     settings,
     top,
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "`velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (up, produce, consume, gateway, webhooks, train, top, bench, doctor, verify, dlq, settings, metrics):
+    pipeline = (up, produce, consume, gateway, webhooks, model, train)
+    for command in (*pipeline, top, bench, doctor, verify, dlq, settings, metrics):
         command.add(commands)
     return parser

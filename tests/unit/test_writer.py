@@ -54,7 +54,7 @@ class Desk:
         for sink in sinks:
             sink.journal = self.journal
         self.dead_letters.journal = self.journal
-        self.writer = Writer(settings, sinks, cast("DeadLetters", self.dead_letters), self.metrics, self._note_done)
+        self.writer = Writer(settings, sinks, cast("DeadLetters", self.dead_letters), self.metrics)
 
     def backoff_s(self) -> Iterator[float]:
         """Wait for nothing, but note the state."""
@@ -66,8 +66,11 @@ class Desk:
     def write(self, *answered: Answered) -> None:
         """Let it write one bulk and end."""
         self.writer.submit(list(answered))
-        self.writer.start()
+        self.start()
         assert self.writer.close(60)
+
+    def start(self, is_behind: Callable[[], bool] = lambda: False) -> None:
+        self.writer.start(done=self._note_done, is_behind=is_behind)
 
     def until_done(self, count: int) -> None:
         deadline = Deadline(60)
@@ -212,7 +215,7 @@ def test_while_records_queue_for_inference_a_bulk_waits_for_the_next_answers(
     monkeypatch.setattr(writing, "LINGER_S", LONG_S)
     at = desk(FakeSink())
     at.writer.submit([detection(0)])
-    at.writer.start(lambda: True)
+    at.start(lambda: True)
     time.sleep(0.1)
     at.writer.submit([detection(1)])
     assert at.writer.close(60)
@@ -224,7 +227,7 @@ def test_no_more_than_a_quarter_of_what_may_be_in_flight_waits_there(
 ) -> None:
     monkeypatch.setattr(writing, "LINGER_S", LONG_S)
     at = desk(FakeSink(), settings=SETTINGS.model_copy(update={"queue_size": 16}))
-    at.writer.start(lambda: True)
+    at.start(lambda: True)
     for offset in range(4):
         at.writer.submit([detection(offset)])
     at.until_done(4)
@@ -235,7 +238,7 @@ def test_it_waits_no_longer_than_records_queue(desk: Build, monkeypatch: pytest.
     monkeypatch.setattr(writing, "LINGER_S", LONG_S)
     behind = [True, True, False]
     at = desk(FakeSink())
-    at.writer.start(lambda: behind.pop(0))
+    at.start(lambda: behind.pop(0))
     for offset in range(3):
         at.writer.submit([detection(offset)])
     at.until_done(3)

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from velox import logs
+from velox.children import Child
 from velox.core.deadline import Deadline
 from velox.core.subscription import Subscription, expand
 from velox.errors import SettingsError, VeloxError
 from velox.kafka.embedded import EmbeddedBroker
 from velox.settings import Settings
 from velox.signals import StopRequest
+from velox.sources import check_codec
 from velox.tools.up import view
 from velox.tools.up.environment import as_environment, changes
 from velox.tools.up.picture import Recorded
 from velox.tools.up.pipeline import Pipeline
-from velox.tools.up.processes import Child
 from velox.tools.up.training import train_if_missing
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def run(
     Raises:
         VeloxError: the pipeline cannot run; the message says which part, and what it said.
     """
+    check_codec(settings, settings.source)
     records = _records(settings.subscription, topics)
     logs.configure(level=settings.log_level, form=settings.log_format)
     all_topics = [*records, *(name for setting, name in settings.topics.items() if setting != "KAFKA_TOPIC")]

@@ -4,18 +4,18 @@ import logging
 import subprocess
 from typing import Final
 
+from velox.children import tethered_command
 from velox.errors import ModelError
 from velox.models.backends.selection import lacks_model
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 from velox.signals import StopRequest
-from velox.tools.up.processes import tethered_command
 
 log = logging.getLogger(__name__)
 
 _SLICE_S: Final = 0.2
 
 
-def train_if_missing(settings: Settings, stop: StopRequest) -> None:
+def train_if_missing(settings: InferenceSettings, stop: StopRequest) -> None:
     """Train, in a process of its own, unless the model's files are there or the user brings a model class.
 
     Raises:
