@@ -23,6 +23,7 @@ LAYERS = {
     "velox.metrics": FOUNDATION,
     "velox.allocator": FOUNDATION,
     "velox.children": FOUNDATION,
+    "velox.folders": FOUNDATION,
     "velox.heartbeat": FOUNDATION,
     "velox.logs": FOUNDATION,
     "velox.model_reports": FOUNDATION,
@@ -332,7 +333,9 @@ def test_the_fetcher_the_producer_and_the_cli_never_load_a_model_framework(entry
     assert library not in loaded_by(entry)
 
 
-@pytest.mark.parametrize("library", ["cv2", "numpy", "rich", "structlog", "pymongo", "sqlite3", "obstore"])
+@pytest.mark.parametrize(
+    "library", ["cv2", "numpy", "rich", "structlog", "pymongo", "sqlite3", "sqlalchemy", "obstore"]
+)
 def test_the_fetcher_loads_a_sinks_driver_with_the_sink_and_no_images_at_all(library: str) -> None:
     assert library not in loaded_by("velox.consumer.main")
 
@@ -368,6 +371,7 @@ def test_what_is_looked_for_would_be_found(entry: str) -> None:
 def test_the_sinks_are_what_loads_their_drivers() -> None:
     assert "pymongo" in loaded_by("velox.sinks.mongo")
     assert "sqlite3" in loaded_by("velox.sinks.sqlite")
+    assert "sqlalchemy" in loaded_by("velox.sinks.requests")
 
 
 def test_the_bucket_is_what_loads_its_library() -> None:

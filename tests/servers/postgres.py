@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import tempfile
-import uuid
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
@@ -24,32 +23,24 @@ OWNER = "postgres"
 
 
 class PostgresServer(LocalServer):
-    """Its data survive kills and restarts; every acknowledged commit is on the disk, as by default."""
+    """Its data survive kills and restarts; with `durable`, every acknowledged commit is on the disk, as by default."""
 
     name: ClassVar[str] = "postgres"
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
         super().__init__()
+        self._options = [] if durable else ["-c", "fsync=off"]
         self._data = self.folder / "data"
 
     def url(self, database: str = OWNER, *, port: int | None = None) -> str:
         """The address for REQUESTS_URL; `port` is that of a proxy."""
         return f"postgresql://{OWNER}@{HOST}:{port or self.port}/{database}"
 
-    def create_database(self) -> str:
-        """Make a database with a name of its own; answer that."""
-        name = f"db_{uuid.uuid4().hex[:12]}"
-        self.execute(OWNER, f"CREATE DATABASE {name} TEMPLATE template0")
-        return name
-
-    def drop_database(self, name: str) -> None:
-        """Remove a database, whoever uses it."""
-        self.execute(OWNER, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-    def execute(self, database: str, statement: str) -> None:
-        """Do something as its owner."""
+    def execute(self, database: str, *statements: str) -> None:
+        """Do something as its owner, each statement by itself."""
         with closing(psycopg.connect(self.url(database), autocommit=True)) as connection:
-            connection.execute(statement.encode())
+            for statement in statements:
+                connection.execute(statement.encode())
 
     def command(self) -> list[str]:
         """The server itself, no `pg_ctl`: it is to die with the tests."""
@@ -64,6 +55,7 @@ class PostgresServer(LocalServer):
             f"{programs()}/postgres",
             *("-D", str(self._data), "-p", str(self.port), "-h", HOST, "-k", ""),
             *("-c", "max_connections=60", "-c", "shared_buffers=16MB"),
+            *self._options,
         ]
 
     def stop(self) -> None:
@@ -81,6 +73,11 @@ class PostgresServer(LocalServer):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(processes, timeout=self.stop_timeout_s)
+
+    def close(self) -> None:
+        """Spare it the tidying up: its folder goes, too."""
+        self.kill()
+        super().close()
 
     def is_ready(self) -> bool:
         """Whether it takes connections."""

@@ -41,9 +41,10 @@ def of_outcomes(outcomes: Iterable[Outcome], *, model: str, ttl_s: float) -> lis
 
 def _of_outcome(outcome: Outcome, model: str, ttl_s: float) -> Row:
     at = outcome.predicted_at if isinstance(outcome, Result) else outcome.at
+    made = outcome.record.produced_at
     return {
         **_blank(outcome.id, model),
-        "created_at": min(outcome.record.produced_at, at),
+        "created_at": made if 0 < made < at else at,
         "completed_at": at,
         "expires_at": at + ttl_s,
         "position": str(outcome.record.position),

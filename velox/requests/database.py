@@ -1,5 +1,6 @@
 """The database behind the store: its address, its connections, its transactions, and what its errors mean."""
 
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -7,18 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.schema import CreateSchema
 
 from velox.errors import SettingsError, StoreUnavailableError
-from velox.requests.tables import VERSION, meta, metadata
+from velox.folders import prove_writable
+from velox.requests.tables import VERSION, meta, metadata, requests
 
 _EXAMPLES: Final = "sqlite:///velox-requests.db, or postgresql://USER:PASSWORD@HOST/NAME"
 Insert = sqlite.Insert | postgresql.Insert
 
 _SCHEMA: Final = "schema"
+_SIDE_FILES: Final = ("", "-wal", "-shm")
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(5062163817)")
 """Held while tables are created: PostgreSQL's IF NOT EXISTS is no help when two do so at once."""
 _POOL: Final = 5
@@ -35,7 +39,8 @@ class Database:
             SettingsError: it is none, or its driver is not installed.
         """
         address = _parsed(url)
-        self.address = address.set(query={}).render_as_string(hide_password=True)
+        plain = address.set(drivername=address.get_backend_name(), query={})
+        self.address = plain.render_as_string(hide_password=True)
         """For people: without its password."""
         self.is_sqlite = address.get_backend_name() == "sqlite"
         self._file = Path(address.database or "") if self.is_sqlite else None
@@ -56,10 +61,7 @@ class Database:
                 self._engine.dispose()
                 self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._begun(writes=True) as transaction:
-                if not self.is_sqlite:
-                    transaction.execute(_LOCK)
-                metadata.create_all(transaction)
-                there = self._version(transaction)
+                there = self._prepare(transaction)
             if self._file is not None:
                 self._inode = _inode(self._file)
         if there != VERSION:
@@ -70,6 +72,37 @@ class Database:
             )
             raise SettingsError(msg)
 
+    def probe(self) -> str:
+        """Do what ``open`` does and take it back; answer how many requests there are.
+
+        Raises:
+            StoreUnavailableError: not now.
+        """
+        with self._translated():
+            if self._file is not None and not self._file.exists():
+                return f"{prove_writable(self._file.parent)} takes files, and {self.address} is not there yet"
+            with self._engine.connect().execution_options(velox_writes=True) as connection:
+                transaction = connection.begin()
+                there = self._prepare(connection)
+                count = connection.execute(select(func.count()).select_from(requests)).scalar_one()
+                transaction.rollback()
+        return f"{count} requests in {self.address}, tables of version {there}"
+
+    def remove(self) -> None:
+        """Remove all that ``open`` makes. Safe twice.
+
+        Raises:
+            StoreUnavailableError: not now.
+        """
+        with self._opening, self._translated():
+            self._engine.dispose()
+            if self._file is not None:
+                for suffix in _SIDE_FILES:
+                    self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
+                return
+            with self._begun(writes=True) as transaction:
+                metadata.drop_all(transaction)
+
     def close(self) -> None:
         """Close all connections that are not in use. Safe twice; the next transaction connects again."""
         self._engine.dispose()
@@ -79,14 +112,17 @@ class Database:
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Begin a transaction that writes nothing.
+    def reading(self, *, as_it_is: bool = False) -> Iterator[Connection]:
+        """Begin a transaction that writes nothing; a file that is missing is made, unless it is to be read as it is.
 
         Raises:
             StoreUnavailableError: the database is down, or too slow.
         """
         with self._translated():
-            self._find_file()
+            if not as_it_is:
+                self._find_file()
+            elif self._file is not None:
+                self._file.stat()
             with self._begun(writes=False) as transaction:
                 yield transaction
 
@@ -107,8 +143,13 @@ class Database:
         with self._engine.connect().execution_options(velox_writes=writes) as connection, connection.begin():
             yield connection
 
-    def _version(self, transaction: Connection) -> str:
-        """Answer of which version the tables are; the new ones are of ours. Proves that they can be written."""
+    def _prepare(self, transaction: Connection) -> str:
+        """Create what is missing, and write; answer of which version the tables are. New ones are of ours."""
+        if not self.is_sqlite:
+            transaction.execute(_LOCK)
+            if (missing := _missing_schema(transaction)) is not None:
+                transaction.execute(CreateSchema(missing, if_not_exists=True))
+        metadata.create_all(transaction)
         insert = self.insert(meta).on_conflict_do_update(index_elements=["name"], set_={"value": meta.c.value})
         transaction.execute(insert.values(name=_SCHEMA, value=VERSION))
         return str(transaction.execute(select(meta.c.value).where(meta.c.name == _SCHEMA)).scalar_one())
@@ -138,6 +179,25 @@ class Database:
         if self.is_sqlite:
             return "check REQUESTS_URL, its folder's permissions and free space"
         return "check REQUESTS_URL, and that the server runs and lets this user in"
+
+
+def apart(url: str, name: str) -> str:
+    """Name a place like that of an address, and near it, that is empty: another file, or a schema of its own."""
+    address = _parsed(url)
+    if address.get_backend_name() == "sqlite":
+        file = Path(address.database or "")
+        address = address.set(database=str(file.with_stem(f"{file.stem}.{name}")))
+    else:
+        address = address.update_query_dict({"options": f"-csearch_path={name}"}).set(drivername="postgresql")
+    return address.render_as_string(hide_password=False)
+
+
+def _missing_schema(transaction: Connection) -> str | None:
+    """Name the schema that the connection is told to use, and that is not there; None where there is one to use."""
+    if transaction.execute(text("SELECT current_schema()")).scalar() is not None:
+        return None
+    named = str(transaction.execute(text("SHOW search_path")).scalar_one())
+    return named if re.fullmatch(r"[a-z_][a-z0-9_]*", named) else None
 
 
 def _parsed(url: str) -> URL:

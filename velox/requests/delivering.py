@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
 from velox.core.states import State, WebhookState
 from velox.requests import columns
@@ -98,8 +98,3 @@ def redeliver(transaction: Connection, request_id: str, owner: str, at: float) -
         .values(webhook_state=WebhookState.DUE.value, webhook_due_at=at, webhook_attempts=0)
     )
     return transaction.execute(change).rowcount > 0
-
-
-def remove_log(transaction: Connection, ids: Sequence[str]) -> None:
-    """Remove the logs of requests."""
-    transaction.execute(delete(deliveries).where(deliveries.c.request_id.in_(ids)))

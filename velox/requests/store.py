@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, case, delete, func, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, case, delete, func, literal_column, select, tuple_, update
 
 from velox.core.states import State, WebhookState
 from velox.records import Outcome
@@ -56,6 +56,10 @@ class RequestStore:
             SettingsError: the tables there are those of another version of Velox.
         """
         self._database.open()
+
+    def probe(self) -> str:
+        """Do what ``open`` does and take it back; answer what there is."""
+        return self._database.probe()
 
     def close(self) -> None:
         """Close all connections. Safe twice."""
@@ -137,8 +141,7 @@ class RequestStore:
                 gone = {"state": State.CANCELLED.value, "webhook_state": WebhookState.NONE.value}
                 transaction.execute(change.values(completed_at=at, **gone))
             elif before.state is not State.CANCELLED:
-                delivering.remove_log(transaction, [request_id])
-                transaction.execute(delete(requests).where(requests.c.id == request_id))
+                _delete(transaction, [request_id])
         return before
 
     def search(
@@ -234,10 +237,35 @@ class RequestStore:
                 return 0
         with self._database.writing() as transaction:
             ids = list(transaction.execute(chosen.with_for_update(skip_locked=True)).scalars())
-            for some in _portions(ids):
-                delivering.remove_log(transaction, some)
-                transaction.execute(delete(requests).where(requests.c.id.in_(some)))
+            _delete(transaction, ids)
         return len(ids)
+
+    def completed(self, prefix: str) -> Iterator[Request]:
+        """Yield the requests that have a result and whose id begins with ``prefix``; needs no ``open``."""
+        query = select(requests).where(requests.c.state == State.COMPLETED.value, _begins_with(prefix))
+        with self._database.reading(as_it_is=True) as transaction:
+            for row in transaction.execution_options(yield_per=_TOGETHER).execute(query).mappings():
+                yield columns.request(row)
+
+    def remove(self, prefix: str) -> None:
+        """Remove the requests whose id begins with ``prefix``; an empty one means the tables, or the file."""
+        if not prefix:
+            self._database.remove()
+            return
+        with self._database.writing() as transaction:
+            ids = list(transaction.execute(select(requests.c.id).where(_begins_with(prefix))).scalars())
+            _delete(transaction, ids)
+
+
+def _begins_with(prefix: str) -> ColumnElement[bool]:
+    """Compare the beginning, to the letter: LIKE and the order of texts go by each database's own idea of letters."""
+    return func.substr(requests.c.id, 1, len(prefix)) == prefix
+
+
+def _delete(transaction: Connection, ids: Sequence[str]) -> None:
+    for some in _portions(ids):
+        transaction.execute(delete(deliveries).where(deliveries.c.request_id.in_(some)))
+        transaction.execute(delete(requests).where(requests.c.id.in_(some)))
 
 
 def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -40,9 +40,13 @@ def changes(settings: Settings, *, bootstrap: str) -> dict[str, Any]:
 
 def as_environment(changed: dict[str, Any]) -> dict[str, str]:
     """Write changed settings as variables, over the present environment."""
-    return os.environ | {
-        name.upper(): ",".join(value) if isinstance(value, tuple) else str(value) for name, value in changed.items()
-    }
+    return os.environ | {name.upper(): _written(value) for name, value in changed.items()}
+
+
+def _written(value: Any) -> str:  # noqa: ANN401 - of a setting, of whatever type
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)
 
 
 def free_port() -> int:
