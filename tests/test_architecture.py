@@ -127,6 +127,7 @@ WHOLE_SETTINGS = {
     "velox.tools.doctor.machine": "compares the machine with all that settings ask of it",
     "velox.tools.doctor.sinks": "opens the sinks, also a user's",
     "velox.tools.doctor.timing": "compares settings with each other",
+    "velox.tools.up.api": "starts gateway, models and webhooks",
     "velox.tools.up.environment": "changes settings for an embedded broker",
     "velox.tools.up.pipeline": "watches over producer, consumer and sinks",
     "velox.tools.up.supervisor": "starts all of them",

@@ -19,9 +19,9 @@ OnTrouble = Callable[[str, str], None]
 """Called with a process's name and what it warns of; on a thread of its own."""
 
 
-def tethered_command(name: str) -> list[str]:
-    """Write the command line of ``velox <name>``, to be run by the main thread's process and to end with it."""
-    return tethered(sys.executable, "-m", "velox", name)
+def tethered_command(command: str) -> list[str]:
+    """Write the command line of ``velox <command>``, to be run by the main thread's process and to end with it."""
+    return tethered(sys.executable, "-m", "velox", *command.split())
 
 
 class Child:

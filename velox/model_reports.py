@@ -23,8 +23,9 @@ FRESH_S: Final = 15.0
 _KEPT_S: Final = 3600.0
 _SELDOM_S: Final = 600.0
 
-State = Literal["starting", "ready", "failing", "draining"]
-_BEST_FIRST: Final[tuple[State, ...]] = ("ready", "starting", "failing", "draining")
+State = Literal["ready", "unready", "starting", "failing", "draining"]
+"""``unready``: it is loaded, and waits for something; ``failing``: it cannot be loaded."""
+_BEST_FIRST: Final[tuple[State, ...]] = ("ready", "unready", "starting", "draining", "failing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def test_it_starts_a_member_and_is_ready_when_that_is(scene: Scene) -> None:
 def test_a_member_that_waits_for_something_is_not_ready_with_its_cause(serving: Scene) -> None:
     serving.members[0].cause = "sink requests is down"
     serving.step(OLD)
-    assert serving.state == ("failing", "sink requests is down")
+    assert serving.state == ("unready", "sink requests is down")
     serving.members[0].cause = None
     serving.step(OLD)
     assert serving.state[0] == "ready"
@@ -118,7 +118,7 @@ def test_one_that_served_for_long_is_started_again_at_once(serving: Scene) -> No
     serving.members[0].exit_code = -9
     serving.step(OLD)
     assert len(serving.members) == 2
-    assert serving.state == ("failing", "it said so")
+    assert serving.state == ("unready", "it said so")
     serving.members[1].cause = None
     serving.step(OLD)
     assert serving.state == ("ready", "")

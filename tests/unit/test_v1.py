@@ -329,7 +329,14 @@ def test_a_request_that_has_ended_is_removed(running: Running) -> None:
 def test_models_are_listed_with_what_they_read(running: Running) -> None:
     submitted(running)
     told = {each["name"]: each for each in running.get("/v1/models").json()["models"]}
-    assert told["sentiment"] == {"name": "sentiment", "kind": "text", "topic": "ml.prediction.requests", "pending": 1}
+    assert told["sentiment"] == {
+        "name": "sentiment",
+        "kind": "text",
+        "topic": "ml.prediction.requests",
+        "pending": 1,
+        "state": None,
+        "cause": None,
+    }
     assert told["image_classification"]["kind"] == "image"
     assert told.keys() == {"sentiment", "text_processing", "image_classification"}
 

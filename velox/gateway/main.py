@@ -11,8 +11,9 @@ import uvicorn
 from velox import __version__, failpoints, logs
 from velox.core.deadline import Deadline
 from velox.errors import SettingsError
-from velox.gateway import access, models
+from velox.gateway import access
 from velox.gateway.app import build, connect
+from velox.gateway.models import Models
 from velox.gateway.parts import Gateway
 from velox.kafka.asking import Asker
 from velox.requests.store import RequestStore
@@ -56,7 +57,7 @@ def run(settings: Settings) -> int:
     with StopRequest(), closing(_listen(settings.gateway_host, settings.gateway_port)) as listening:
         store = RequestStore(settings.requests_url.get_secret_value())
         asker = Asker(settings, accept_timeout_s=settings.accept_timeout_s)
-        gateway = connect(settings, store, asker, models.served())
+        gateway = connect(settings, store, asker, Models(settings.models_path))
         server = _Server(_config(settings, gateway), gateway)
         _tell(settings, listening)
         deadline = Deadline(0)

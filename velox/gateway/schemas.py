@@ -160,6 +160,11 @@ class Model(BaseModel):
     kind: str
     topic: str
     pending: int
+    state: str | None = Field(
+        description="`ready`, `starting`, `unready` (it waits for something, and will answer), `failing` (it cannot be "
+        "loaded), `draining`; null when no consumer reports it here."
+    )
+    cause: str | None = Field(description="Why it is not ready.")
 
 
 class ModelList(BaseModel):

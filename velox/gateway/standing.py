@@ -11,7 +11,7 @@ from velox.core.deadline import Deadline
 from velox.core.retries import backoff_s
 from velox.core.seldom import Seldom
 from velox.errors import SystemUnavailableError
-from velox.gateway.models import Catalogue, topics
+from velox.gateway.models import Catalogue, Models, topics
 from velox.gateway.pressure import Pressure
 from velox.kafka.asking import Asker
 from velox.kafka.topics import ensure_topic
@@ -44,6 +44,8 @@ class Standing:
         self._stopping = threading.Event()
         self._seldom = Seldom(_TELL_EVERY_S)
         self._expiring = Deadline(0)
+        self._made: set[str] = set()
+        """Topics that are there."""
         self._causes: dict[str, str | None] = {"store": _STARTING, "Kafka": _STARTING}
         self._thread = threading.Thread(target=self._run, name="standing", daemon=True)
         self.failure: Exception | None = None
@@ -97,13 +99,22 @@ class Standing:
                 self._note("store", str(error))
                 self._stopping.wait(next(waits_s))
         self._note("store", None)
-        for topic in topics(self._models):
-            self._causes["Kafka"] = f"waiting for it to have the topic {topic}"
-            ensure_topic(self._settings, topic, wait_s=inf, is_stopping=self._stopping.is_set)
+        self._make_topics()
         if not self._stopping.is_set():
             self._look()
 
+    def _make_topics(self) -> None:
+        """Have Kafka make the topics of models that were not there before."""
+        for topic in topics(self._models):
+            if topic not in self._made:
+                self._causes["Kafka"] = f"waiting for it to have the topic {topic}"
+                ensure_topic(self._settings, topic, wait_s=inf, is_stopping=self._stopping.is_set)
+                self._made.add(topic)
+
     def _look(self) -> None:
+        if isinstance(self._models, Models):
+            self._models.refresh()
+            self._make_topics()
         try:
             self._expire()
             pending = self._store.pending()
@@ -115,7 +126,8 @@ class Standing:
             for model in self._models:
                 self._metrics.pending.labels(model).set(pending.get(model, 0))
         try:
-            self._asker.check(topics(self._models)[0], _ANSWER_S)
+            for topic in topics(self._models)[:1]:
+                self._asker.check(topic, _ANSWER_S)
         except SystemUnavailableError as error:
             self._note("Kafka", str(error))
         else:

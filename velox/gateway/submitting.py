@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from http import HTTPStatus
 from time import perf_counter
 from typing import Final
 
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 NOT_ACCEPTED: Final = "not_accepted"
 """Why a request failed whose record Kafka did not take."""
+_RETRY_AFTER_S: Final = 10
+"""For a model that has to be mended first."""
 _TOGETHER: Final = 1000
 """Rows that are entered at once: a whole batch of a client."""
 
@@ -92,11 +95,15 @@ class Submitting:
         result yet, its record is sent again, under the same id.
 
         Raises:
-            Problem: 429: too many are pending; 422: the id or the key belongs to another question.
+            Problem: 429: too many are pending; 422: the id or the key belongs to another question; 503: the model
+                cannot be loaded where it runs.
             BadRecordError: the record is too large for Kafka.
             BrokerUnavailableError: Kafka has not taken it; its row is failed.
             StoreUnavailableError: nothing was accepted.
         """
+        if question.model.is_failing:
+            why = f"{question.model.name} cannot be loaded at present, and /v1/models says why; nothing was accepted"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, why, retry_after_s=_RETRY_AFTER_S)
         self._pressure.admit()
         now = time.time()
         request_id = question.id or str(time_ordered_uuid())

@@ -131,11 +131,18 @@ async def delete(request_id: str, gateway: Here, owner: Owner) -> dict[str, Any]
 
 @router.get("/models", response_model=ModelList, responses=problems(503))
 async def models(gateway: Here) -> dict[str, Any]:
-    """List the models."""
+    """List the models, and how they are, as far as their consumers can tell this gateway."""
     pending = await gateway.on_store(gateway.store.pending)
     return {
         "models": [
-            {"name": each.name, "kind": each.kind, "topic": each.topic, "pending": pending.get(each.name, 0)}
+            {
+                "name": each.name,
+                "kind": each.kind,
+                "topic": each.topic,
+                "pending": pending.get(each.name, 0),
+                "state": each.state,
+                "cause": each.cause or None,
+            }
             for each in gateway.models.values()
         ]
     }

@@ -61,6 +61,8 @@ class Place:
         """Fingerprint of what did not become ready, and is not tried again while another one serves."""
         self._due_at = 0.0
         self._cause = ""
+        self._has_served = False
+        """The member before the present one was ready; it was no model that cannot be loaded."""
         self._state: tuple[State, float] = ("starting", time())
         self.ended_badly = False
         """A member that was asked to drain ended with another exit code than 0, or had to be killed."""
@@ -151,6 +153,7 @@ class Place:
     def _has_died(self, seat: _Seat) -> None:
         """Plan when to start it again; if another is to take over anyway, it does so now."""
         self._cause = seat.running.last_words
+        self._has_served = seat.ready_since is not None
         log.error("Model %s ended with exit code %s: %s", self.name, seat.running.exit_code, self._cause)
         seat.running.close()
         self._current, self._next = self._next, None
@@ -207,15 +210,17 @@ class Place:
             self._state = (state, time())
 
     def _judged(self) -> State:
-        if self._current is None:
-            return "draining" if self._draining and not self._cause else "failing"
-        if self._current.unready_because is None:
+        seat = self._current
+        if seat and seat.unready_because is None:
             return "ready"
-        if self._current.ready_since is None:
-            # Only for the first time is it starting: later the cause of its last end is what counts.
-            return "failing" if self._cause else "starting"
-        self._cause = self._current.unready_because
-        return "failing"
+        if seat and seat.ready_since is not None:
+            self._cause = str(seat.unready_because)
+            return "unready"
+        if self._cause:  # of an end before: by now it may be mended, or not
+            return "unready" if self._has_served else "failing"
+        if seat:
+            return "starting"
+        return "draining" if self._draining else "starting"
 
     def _new_waits(self) -> Iterator[float]:
         return backoff_s(first_s=_FIRST_WAIT_S, cap_s=_LONGEST_WAIT_S, rng=self._rng)

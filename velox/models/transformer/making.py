@@ -19,7 +19,7 @@ from velox.models.transformer import agreements, folder, starting
 from velox.models.transformer.batches import classify
 from velox.models.transformer.onnx_network import OnnxNetwork
 from velox.models.transformer.tokens import Tokenizer
-from velox.settings import InferenceSettings, Settings
+from velox.settings import InferenceSettings, SourceSettings
 from velox.sources.reviews import ReviewsSource
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def main(step: str) -> None:
 
 def _held_out() -> list[str]:
     """Make up texts, always the same."""
-    reviews: Iterator[str] = (item.payload.decode() for item in ReviewsSource(Settings.model_construct()))
+    reviews: Iterator[str] = (item.payload.decode() for item in ReviewsSource(SourceSettings.model_construct()))
     return [
         " ".join(islice(reviews, _LONG_EVERY if number % _LONG_EVERY == 0 else 1)) for number in range(1, _TEXTS + 1)
     ]
