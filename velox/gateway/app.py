@@ -19,7 +19,7 @@ from velox.gateway.watching import Watching
 from velox.kafka.asking import Asker
 from velox.metrics.gateway import GatewayMetrics
 from velox.requests.store import RequestStore
-from velox.settings import Settings
+from velox.settings.readers import ApiSettings
 
 _STORE_THREADS: Final = 6
 """One enters, one looks, one refuses, and some are left for lists and deletions."""
@@ -30,7 +30,7 @@ or by a webhook. What was accepted is in Kafka, and is answered though processes
 """
 
 
-def connect(settings: Settings, store: RequestStore, asker: Asker, models: Catalogue) -> Gateway:
+def connect(settings: ApiSettings, store: RequestStore, asker: Asker, models: Catalogue) -> Gateway:
     """Make the parts and connect them; nothing runs yet."""
     metrics = GatewayMetrics()
     pressure = Pressure(settings.max_pending)

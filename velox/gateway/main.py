@@ -17,7 +17,7 @@ from velox.gateway.models import Models
 from velox.gateway.parts import Gateway
 from velox.kafka.asking import Asker
 from velox.requests.store import RequestStore
-from velox.settings import Settings
+from velox.settings.readers import ApiSettings
 from velox.signals import StopRequest
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(settings: Settings) -> int:
+def run(settings: ApiSettings) -> int:
     """Serve until a signal comes.
 
     Returns:
@@ -73,7 +73,7 @@ def run(settings: Settings) -> int:
     return 1 if unanswered else 0
 
 
-def _config(settings: Settings, gateway: Gateway) -> uvicorn.Config:
+def _config(settings: ApiSettings, gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         build(gateway),
         lifespan="off",
@@ -101,7 +101,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise SettingsError(msg) from error
 
 
-def _tell(settings: Settings, listening: socket.socket) -> None:
+def _tell(settings: ApiSettings, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     log.info(

@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import model_validator
 
 from velox.settings.buckets import BucketSettings
+from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
 from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
@@ -57,6 +58,18 @@ class SourceSettings(ProducerSettings, ShapeSettings, ModelSettings, KafkaSettin
 
 class ProductionSettings(SourceSettings, StreamSettings, OperationsSettings):
     """What the producer gets, and what measures with payloads like those it makes."""
+
+
+class ApiSettings(
+    ModelSettings,
+    TopicSettings,
+    OperationsSettings,
+    RequestSettings,
+    CatalogueSettings,
+    GatewaySettings,
+    WebhookSettings,
+):
+    """What a gateway gets; of a model's settings, how large an image may be."""
 
 
 class LetterSettings(StreamSettings, OperationsSettings):

@@ -11,6 +11,7 @@ from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.readers import (
+    ApiSettings,
     FetcherSettings,
     InferenceSettings,
     LetterSettings,
@@ -30,10 +31,7 @@ class Settings(
     LetterSettings,
     WriterSettings,
     SinkSettings,
-    RequestSettings,
-    CatalogueSettings,
-    GatewaySettings,
-    WebhookSettings,
+    ApiSettings,
 ):
     """All that a Velox process can be told."""
 
