@@ -8,10 +8,10 @@ from starlette.types import ASGIApp
 
 from velox import __version__
 from velox.gateway import batches, inference, operations, predict, problems, v1
-from velox.gateway.declared import Declared
 from velox.gateway.models import Catalogue
 from velox.gateway.parts import Gateway
 from velox.gateway.pressure import Pressure
+from velox.gateway.reading import Reading
 from velox.gateway.standing import Standing
 from velox.gateway.submitting import Submitting
 from velox.gateway.waiting import Waiting
@@ -59,4 +59,4 @@ def build(gateway: Gateway) -> ASGIApp:
     for each in (predict, inference, v1, batches, operations):
         app.include_router(each.router)
     problems.handle(app)
-    return Watching(Declared(app, gateway.settings.max_body_bytes), gateway.metrics)
+    return Watching(Reading(app, gateway.settings.max_body_bytes), gateway.metrics)

@@ -80,7 +80,8 @@ async def until_disconnected(request: Request, answer: Awaitable[Answer]) -> Ans
         return task.result() if task.done() else None
     finally:
         task.cancel()
-        gone.cancel()
+        if not gone.cancel():
+            gone.exception()  # a body that nobody asked for, and that did not come, is no error of ours
 
 
 async def _gone(request: Request) -> None:
