@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import model_validator
 
 from velox.settings.buckets import BucketSettings
+from velox.settings.gateway import CatalogueSettings
 from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
@@ -61,3 +62,7 @@ class ProductionSettings(SourceSettings, StreamSettings, OperationsSettings):
 
 class LetterSettings(StreamSettings, OperationsSettings):
     """What ``velox dlq`` gets."""
+
+
+class FleetSettings(ProcessSettings, GroupSettings, OperationsSettings, CatalogueSettings):
+    """What the supervisor of several models gets; each model's consumer reads its own."""

@@ -12,6 +12,7 @@ from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.readers import (
     FetcherSettings,
+    FleetSettings,
     InferenceSettings,
     LetterSettings,
     ObjectSettings,
@@ -28,10 +29,10 @@ class Settings(
     ObjectSettings,
     InferenceSettings,
     LetterSettings,
+    FleetSettings,
     WriterSettings,
     SinkSettings,
     RequestSettings,
-    CatalogueSettings,
     GatewaySettings,
     WebhookSettings,
 ):
