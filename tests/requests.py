@@ -3,11 +3,15 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from time import time
 from typing import Any
 
+from tests.results import make_result
 from velox.core.states import State, WebhookState
 from velox.errors import StoreUnavailableError
-from velox.requests import Claim, Due, Postponed, Request, Tried
+from velox.requests import Claim, Due, NewRequest, Postponed, Request, Tried
+from velox.requests.rows import WebhookForm
+from velox.requests.store import RequestStore
 
 
 def make_request(identity: str = "r1", /, **changes: Any) -> Request:  # noqa: ANN401 - as varied as the fields
@@ -54,7 +58,8 @@ class MemoryOutbox:
     def claim(self, most: int, *, lease_s: float, now: float) -> list[Claim]:
         with self._called("claim"):
             claims = []
-            for request in [each for each in self.rows.values() if _is_due(each, now)][:most]:
+            due = [each for each in self.rows.values() if _is_due(each, now)]
+            for request in sorted(due, key=lambda each: each.webhook_due_at or 0.0)[:most]:
                 self.rows[request.id] = replace(request, webhook_due_at=now + lease_s)
                 claims.append(Claim(request, request.webhook_attempts + 1, now + lease_s))
             return claims
@@ -90,3 +95,23 @@ class MemoryOutbox:
 def _is_due(request: Request, now: float) -> bool:
     at = request.webhook_due_at
     return request.webhook_state is WebhookState.DUE and at is not None and at <= now
+
+
+def answered(store: RequestStore, *hooks: tuple[str, str], form: WebhookForm = "v1") -> None:
+    """Enter requests with these ids and webhooks, and have them answered: their webhooks are due."""
+    now = time()
+    new = [
+        NewRequest(
+            id=identity,
+            model="sentiment",
+            fingerprint="f",
+            created_at=now,
+            expires_at=now + 3600,
+            webhook_url=url,
+            webhook_form=form,
+        )
+        for identity, url in hooks
+    ]
+    store.enter(new)
+    results = [replace(make_result(record_id=each.id, produced_at=now), predicted_at=now) for each in new]
+    store.finish(results, model="sentiment", ttl_s=3600)

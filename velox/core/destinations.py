@@ -1,7 +1,7 @@
 """Which destinations of webhooks get none for now: those that are down, ask to wait, or have many under way."""
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
 from velox.core.ladder import BUSY, Answer
 
@@ -10,8 +10,19 @@ FAILURES: Final = 5
 FIRST_S: Final = 1.0
 MOST_S: Final = 300.0
 """The longest that one is left alone for without having asked for it."""
+CROWDED_S: Final = 0.25
+"""After so long there may be room again for one more to the same destination."""
 MOST_KNOWN: Final = 10_000
 """Of more, those are forgotten that have been heard of least lately."""
+
+
+class Held(NamedTuple):
+    """Why an attempt cannot begin now."""
+
+    until: float
+    """When to ask again."""
+    is_crowded: bool
+    """Nothing is wrong with its destination, but that it has many attempts under way."""
 
 
 class _Destination:
@@ -40,13 +51,15 @@ class Destinations:
         self._most_each = most_each
         self._known: OrderedDict[str, _Destination] = OrderedDict()
 
-    def begin(self, name: str, now: float) -> float | None:
-        """Begin an attempt, which has to end by ``end``; else answer when to ask again."""
+    def begin(self, name: str, now: float) -> Held | None:
+        """Begin an attempt, which has to end by ``end``; else answer why not."""
         each = self._find(name)
         if now < each.open_until:
-            return each.open_until
-        if each.under_way >= self._most_each or each.is_trying:
-            return now + FIRST_S
+            return Held(each.open_until, is_crowded=False)
+        if each.is_trying:
+            return Held(now + FIRST_S, is_crowded=False)
+        if each.under_way >= self._most_each:
+            return Held(now + CROWDED_S, is_crowded=True)
         each.is_trying = each.open_until > 0
         each.under_way += 1
         return None

@@ -31,8 +31,12 @@ MOST_IDLE_S: Final = 1.0
 """A delivery that becomes due waits for so long at most before it is seen."""
 _COUNT_EVERY_S: Final = 5.0
 _TELL_EVERY_S: Final = 60.0
-_EACH: Final = 4
-"""One destination gets a quarter of the attempts that are made at the same time, so that a slow one leaves room."""
+_SHARE: Final = 0.75
+"""Of the attempts made at the same time, one destination gets so many at most: a slow one leaves room for others."""
+_LOOK_PAST_S: Final = 0.05
+"""How often deliveries to a destination that has its share are put off to see what is behind them."""
+_TOGETHER_S: Final = 0.01
+"""Outcomes that come within so long of each other are noted together."""
 Answered = TypeVar("Answered")
 Post = Callable[[Request], Awaitable[Answer]]
 
@@ -85,10 +89,13 @@ class Claims:
         self._post = post
         self._terms = terms
         self._metrics = metrics
-        self._destinations = Destinations(most_each=max(1, terms.concurrency // _EACH))
+        self._destinations = Destinations(most_each=max(1, int(terms.concurrency * _SHARE)))
         self._attempts: set[asyncio.Task[None]] = set()
         self._tried: list[Tried] = []
         self._postponed: list[Postponed] = []
+        self._ended = 0
+        """Attempts since the last turn."""
+        self._crowded_until = 0.0
         self._news = asyncio.Event()
         self._seldom = Seldom(_TELL_EVERY_S)
         self._count_at = 0.0
@@ -100,7 +107,7 @@ class Claims:
         idle_s, waits = FIRST_IDLE_S, backoff_s(cap_s=5.0)
         while not stop.is_set():
             try:
-                claimed = await self.turn()
+                has_more = await self.turn()
             except StoreUnavailableError as error:
                 self.note_down(error)
                 await self._pause(stop, next(waits), is_woken_by_news=False)
@@ -108,12 +115,12 @@ class Claims:
             if self.cause is not None:
                 self._note_up()
                 waits = backoff_s(cap_s=5.0)
-            idle_s = FIRST_IDLE_S if claimed else min(MOST_IDLE_S, idle_s * 2)
-            if not claimed or len(self._attempts) >= self._terms.concurrency:
+            if not has_more:
+                idle_s = FIRST_IDLE_S if self._attempts else min(MOST_IDLE_S, idle_s * 2)
                 await self._pause(stop, idle_s, is_woken_by_news=True)
 
-    async def turn(self) -> int:
-        """Note what is done, claim as much as there is room for, begin it; answer how many were claimed.
+    async def turn(self) -> bool:
+        """Note what is done, claim as much as there is room for, begin it; say whether more may be due right now.
 
         Raises:
             StoreUnavailableError: nothing is lost by it; turn again later.
@@ -125,13 +132,17 @@ class Claims:
             await self._count()
             self._count_at = self.turned_at + _COUNT_EVERY_S
         room = self._terms.concurrency - len(self._attempts)
+        if self.turned_at < self._crowded_until:
+            room = min(room, self._ended)
+        self._ended = 0
         if not room:
-            return 0
+            return False
         now = time()
         claims = await self._ask("claim", partial(self._outbox.claim, room, lease_s=self._terms.lease_s, now=now))
-        for claim in claims:
-            self._begin(claim)
-        return len(claims)
+        crowded = sum(self._begin(claim) for claim in claims)
+        if crowded:
+            self._crowded_until = monotonic() + _LOOK_PAST_S
+        return len(claims) == room and not crowded
 
     async def drain(self, deadline: Deadline) -> int:
         """Let attempts end, note what came of them; answer how many were broken off. Those are made again later."""
@@ -154,15 +165,17 @@ class Claims:
             else:
                 return len(broken_off)
 
-    def _begin(self, claim: Claim) -> None:
+    def _begin(self, claim: Claim) -> bool:
+        """Begin an attempt, or put it off; say whether that is because its destination has its share."""
         name = _destination(claim.request)
-        until = self._destinations.begin(name, monotonic())
-        if until is not None:
-            self._postponed.append(_postponed(claim, until - monotonic()))
-            return
+        held = self._destinations.begin(name, monotonic())
+        if held is not None:
+            self._postponed.append(_postponed(claim, held.until - monotonic()))
+            return held.is_crowded
         attempt = asyncio.create_task(self._attempt(claim, name))
         self._attempts.add(attempt)
         attempt.add_done_callback(self._end)
+        return False
 
     async def _attempt(self, claim: Claim, name: str) -> None:
         failpoints.reach("after_claim")
@@ -197,6 +210,7 @@ class Claims:
 
     def _end(self, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)
+        self._ended += 1
         self._news.set()
 
     async def _note(self) -> None:
@@ -235,6 +249,8 @@ class Claims:
             each.cancel()
             with suppress(asyncio.CancelledError):
                 await each
+        if self._news.is_set():
+            await asyncio.sleep(_TOGETHER_S)
 
     def note_down(self, error: StoreUnavailableError) -> None:
         """Say that nothing is delivered, and why."""
