@@ -74,3 +74,7 @@ class ApiSettings(
 
 class LetterSettings(StreamSettings, OperationsSettings):
     """What ``velox dlq`` gets."""
+
+
+class FleetSettings(ProcessSettings, GroupSettings, OperationsSettings, CatalogueSettings):
+    """What the supervisor of several models gets; each model's consumer reads its own."""

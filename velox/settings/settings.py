@@ -13,6 +13,7 @@ from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.readers import (
     ApiSettings,
     FetcherSettings,
+    FleetSettings,
     InferenceSettings,
     LetterSettings,
     ObjectSettings,
@@ -29,6 +30,7 @@ class Settings(
     ObjectSettings,
     InferenceSettings,
     LetterSettings,
+    FleetSettings,
     WriterSettings,
     SinkSettings,
     ApiSettings,
