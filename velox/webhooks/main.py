@@ -79,7 +79,7 @@ async def _serve(
         await claims.run(stopping)
         log.info("Stopping")
         started = monotonic()
-        left = await claims.drain(Deadline(settings.drain_s))
+        left = await claims.drain(Deadline(settings.drain_s), stop.is_urgent)
         log.info("Drained in %.1f s, %d attempts left to be made again", monotonic() - started, left)
     finally:
         watching.cancel()
