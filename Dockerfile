@@ -25,7 +25,8 @@ RUN --mount=type=cache,target=/root/.cache/uv \
         uv pip sync --require-hashes requirements.txt; \
     else \
         uv pip install --no-verify-hashes --index-strategy unsafe-best-match --index "${TORCH_INDEX}" \
-            -c requirements.txt -r pyproject.toml --extra torch --extra openvino --extra onnxruntime; \
+            -c requirements.txt -r pyproject.toml --extra torch --extra openvino --extra onnxruntime \
+            --extra imagenet --extra text --extra objects; \
     fi
 
 # What both images are, but for what is in them.
@@ -54,11 +55,13 @@ LABEL org.opencontainers.image.title="Velox" \
 FROM shell AS runtime
 COPY --from=runtime-dependencies /opt/venv /opt/venv
 COPY consumer.py producer.py ./
+COPY pipelines pipelines
 COPY velox velox
 CMD ["python", "consumer.py"]
 
 FROM shell AS velox
 COPY --from=dependencies /opt/venv /opt/venv
 COPY consumer.py producer.py train.py start.sh ./
+COPY pipelines pipelines
 COPY velox velox
 CMD ["./start.sh"]

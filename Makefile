@@ -82,8 +82,8 @@ format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 lock: $(BIN)/uv ## Write the three lock files from pyproject.toml (make lock ARGS=--upgrade for the latest versions)
-	@$(COMPILE) --extra torch --extra openvino --extra onnxruntime -o requirements.txt $(ARGS)
-	@$(COMPILE) --extra openvino -c requirements.txt -o requirements-runtime.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text objects,--extra $(extra)) -o requirements.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,openvino text objects,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
 	@$(COMPILE) --all-extras -c requirements.txt -o requirements-dev.txt $(ARGS)
 	@echo 'lock: wrote requirements.txt, requirements-runtime.txt and requirements-dev.txt'
 

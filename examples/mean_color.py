@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from velox.errors import BadRecordError, Reason
 from velox.records import Prediction
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 
 
 class MeanColorModel:
@@ -18,7 +18,7 @@ class MeanColorModel:
     version = "1"
     labels: Sequence[str] = ()
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: InferenceSettings) -> None:
         self._colors = settings.colors
 
     def load(self, device: str) -> None:

@@ -577,9 +577,9 @@ class FakeDispatcher:
         settings: InferenceSettings | None = None,
         devices: Sequence[str] = (),
         _metrics: object = None,
-        answered: Callable[[list[Answered]], None] | None = None,
     ) -> None:
         self.settings, self.devices = settings, devices
+        self.is_started = False
         self.failure: VeloxError | None = None
         self.is_warm = True
         self.ready_processes = 1
@@ -591,6 +591,10 @@ class FakeDispatcher:
         self.ends = True
         self.given_to_end_s: float | None = None
         """Set once it is closed."""
+        self._answered: Callable[[list[Answered]], None] | None = None
+
+    def start(self, answered: Callable[[list[Answered]], None]) -> None:
+        self.is_started = True
         self._answered = answered
 
     def submit(self, records: Sequence[Record]) -> None:

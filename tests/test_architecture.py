@@ -22,9 +22,11 @@ LAYERS = {
     "velox.settings": FOUNDATION,
     "velox.metrics": FOUNDATION,
     "velox.allocator": FOUNDATION,
+    "velox.children": FOUNDATION,
     "velox.folders": FOUNDATION,
     "velox.heartbeat": FOUNDATION,
     "velox.logs": FOUNDATION,
+    "velox.model_reports": FOUNDATION,
     "velox.loading": FOUNDATION,
     "velox.probes": FOUNDATION,
     "velox.processor": FOUNDATION,
@@ -89,10 +91,13 @@ DRIVERS = {
     "torchvision": {"velox.models"},
     "openvino": {"velox.models.backends.openvino_backend"},
     "onnxruntime": {"velox.models.backends.onnxruntime_backend", "velox.models.quantisation"},
+    "tokenizers": {"velox.models.transformer.tokens"},
+    "transformers": {"velox.models.transformer.torch_network", "velox.models.transformer.exporting"},
+    "huggingface_hub": {"velox.models.transformer.folder"},
     "vaderSentiment": {"velox.models.lexicon_sentiment"},
     "simplejpeg": {"velox.images.jpeg", "velox.models.image_classifier"},
-    "prometheus_client": {"velox.metrics", "velox.probes", "velox.tools.up.scraping"},
-    "pydantic": {"velox.settings"},
+    "prometheus_client": {"velox.metrics", "velox.gateway.watching", "velox.probes", "velox.tools.up.scraping"},
+    "pydantic": {"velox.settings", "velox.gateway"},
     "pydantic_settings": {"velox.settings"},
     "structlog": {"velox.logs"},
 }
@@ -111,6 +116,26 @@ ENVIRONMENT = {
     "velox.sources.video": "silences FFmpeg, which has no other switch",
     "velox.tools.up.environment": "hands the environment on to the processes of `velox up`",
 }
+
+WHOLE_SETTINGS = {
+    "velox.consumer.main": "starts a consumer",
+    "velox.consumer.pipeline": "makes all parts of a consumer",
+    "velox.sinks.sink": "the contract: a user's sink may read any setting",
+    "velox.tools.bench.run": "measures a model, with payloads that the producer would make",
+    "velox.tools.doctor.checkup": "runs all checks",
+    "velox.tools.doctor.findings": "says what a check is, which may read any setting",
+    "velox.tools.doctor.machine": "compares the machine with all that settings ask of it",
+    "velox.tools.doctor.sinks": "opens the sinks, also a user's",
+    "velox.tools.doctor.timing": "compares settings with each other",
+    "velox.tools.up.api": "starts gateway, models and webhooks",
+    "velox.tools.up.environment": "changes settings for an embedded broker",
+    "velox.tools.up.pipeline": "watches over producer, consumer and sinks",
+    "velox.tools.up.supervisor": "starts all of them",
+    "velox.tools.verify.plan": "refuses what does not fit the settings",
+    "velox.tools.verify.premises": "makes the settings of a run from the user's",
+    "velox.tools.verify.run": "runs producer and consumers, and looks into the sinks",
+}
+"""Who may take settings as a whole: everybody else takes the class of what it reads, see velox.settings.readers."""
 
 IMPURE = {
     *("asyncio", "http", "io", "multiprocessing", "os", "pathlib", "shutil", "signal", "socket", "subprocess"),
@@ -240,6 +265,17 @@ def test_only_the_settings_read_the_environment() -> None:
     assert touching == set(ENVIRONMENT)
 
 
+def test_a_part_takes_the_settings_that_it_reads_and_not_all_of_them() -> None:
+    taking = {
+        module.name
+        for module in MODULES
+        if not covers("velox.settings", module.name)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ImportFrom) and "Settings" in {alias.name for alias in node.names}
+    }
+    assert taking == set(WHOLE_SETTINGS)
+
+
 def test_a_module_is_no_longer_than_can_be_read() -> None:
     assert {module.name: module.lines for module in MODULES if module.lines > MAX_MODULE_LINES} == {}
 
@@ -290,10 +326,11 @@ def loaded_by(name: str) -> frozenset[str]:
         "velox.tools.doctor",
         "velox.tools.top",
         "velox.tools.bench",
+        "velox.worker.supervisor",
         "velox.cli",
     ],
 )
-@pytest.mark.parametrize("library", ["torch", "torchvision", "simplejpeg", "vaderSentiment"])
+@pytest.mark.parametrize("library", ["torch", "torchvision", "simplejpeg", "vaderSentiment", "tokenizers"])
 def test_the_fetcher_the_producer_and_the_cli_never_load_a_model_framework(entry: str, library: str) -> None:
     assert library not in loaded_by(entry)
 
@@ -323,7 +360,7 @@ def test_an_inference_process_loads_no_driver_and_no_server(library: str) -> Non
     assert library not in loaded_by("velox.consumer.inference")
 
 
-@pytest.mark.parametrize("library", ["torch", "torchvision", "cv2", "numpy", "vaderSentiment"])
+@pytest.mark.parametrize("library", ["torch", "torchvision", "cv2", "numpy", "vaderSentiment", "tokenizers"])
 def test_a_model_framework_is_loaded_by_the_model_that_needs_it(library: str) -> None:
     assert library not in loaded_by("velox.consumer.inference")
 

@@ -11,7 +11,9 @@ from velox.commands import (
     consume,
     dlq,
     doctor,
+    gateway,
     metrics,
+    model,
     produce,
     settings,
     top,
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "`velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (up, produce, consume, webhooks, train, top, bench, doctor, verify, dlq, settings, metrics):
+    pipeline = (up, produce, consume, gateway, webhooks, model, train)
+    for command in (*pipeline, top, bench, doctor, verify, dlq, settings, metrics):
         command.add(commands)
     return parser

@@ -21,21 +21,19 @@ from velox.kafka.publisher import Publisher
 from velox.kafka.topics import ensure_topic, topics_now
 from velox.progress import Progress
 from velox.records import ID_HEADER
-from velox.settings import Settings
+from velox.settings import ProductionSettings
 from velox.signals import StopRequest
-from velox.sources import open_source
+from velox.sources import check_codec, open_source
 from velox.sources.source import Item, Source
 
 log = logging.getLogger(__name__)
 
 _SLICE_S = 0.1
 """Longest single wait: how soon a stop is noticed."""
-_NO_KEYS = {"folder", "reviews", "shapes", "video"}
-"""Sources whose payloads can be no keys."""
 
 
 def run(
-    settings: Settings,
+    settings: ProductionSettings,
     *,
     source: str | None = None,
     count: int | None = None,
@@ -61,9 +59,7 @@ def run(
     """
     logs.configure(level=settings.log_level, form=settings.log_format)
     _check(count, rate)
-    if settings.codec is Codec.KEY and (name := source or settings.source).partition(":")[0] in _NO_KEYS:
-        msg = f"CODEC=key: SOURCE={name} makes no keys, which records are to be; publish keys with any Kafka client"
-        raise SettingsError(msg)
+    check_codec(settings, source or settings.source)
     beating = Heartbeat(heartbeat)
     with StopRequest() as stop:
         origin = open_source(settings, source or settings.source)
@@ -149,7 +145,7 @@ def encode(item: Item, codec: Codec, form: JsonForm = PLAIN_FORM, identity: str 
     return wrap({**known, **item.metadata}, item.payload, codec, form)
 
 
-def _finish(publisher: Publisher, published: int, settings: Settings, stop: StopRequest) -> int:
+def _finish(publisher: Publisher, published: int, settings: ProductionSettings, stop: StopRequest) -> int:
     missing = publisher.flush(Deadline(settings.drain_s), is_urgent=stop.is_urgent)
     if missing:
         log.error("%d records without an answer from Kafka count as failed, though some may be stored", missing)
@@ -158,14 +154,14 @@ def _finish(publisher: Publisher, published: int, settings: Settings, stop: Stop
     return 1 if failed else 0
 
 
-def _lag_limit(settings: Settings, backlog: Backlog | None) -> LagLimit | None:
+def _lag_limit(settings: ProductionSettings, backlog: Backlog | None) -> LagLimit | None:
     if backlog is None:
         return None
     observer = Observer(settings)
     return LagLimit(settings.producer_max_lag_bytes, backlog, observer.committed)
 
 
-def _interval_s(settings: Settings, source: Source, rate: float | None) -> float:
+def _interval_s(settings: ProductionSettings, source: Source, rate: float | None) -> float:
     if rate is not None:
         return 1 / rate if rate else 0.0
     return settings.producer_interval if source.interval_s is None else source.interval_s

@@ -114,7 +114,8 @@ def hand_over(settings: Settings, records: Sequence[Record]) -> float:
     """Time the way to an inference process and back, on both sides, with a model that costs nothing."""
     settings = settings.model_copy(update={"model": "benchmarks.null_model:NullModel"})
     answered: SimpleQueue[int] = SimpleQueue()
-    dispatcher = Dispatcher(settings, ["cpu"], ConsumerMetrics(), lambda answers: answered.put(len(answers)))
+    dispatcher = Dispatcher(settings, ["cpu"], ConsumerMetrics())
+    dispatcher.start(lambda answers: answered.put(len(answers)))
     deadline = Deadline(_WAIT_S)
     while not dispatcher.is_warm and not deadline.has_passed():
         time.sleep(0.01)
@@ -133,14 +134,12 @@ def store(settings: Settings, records: Sequence[Record]) -> float:
     answer = Prediction(settings.labels[0], 1.0)
     stored: SimpleQueue[int] = SimpleQueue()
     sinks = [load_class(path)(settings) for path in paths(settings.sinks)]
-    writer = Writer(
-        settings, sinks, DeadLetters(settings), ConsumerMetrics(), lambda good, bad: stored.put(len(good) + len(bad))
-    )
+    writer = Writer(settings, sinks, DeadLetters(settings), ConsumerMetrics())
 
     def submit(some: Sequence[Record]) -> None:
         writer.submit([Answered(record, answer, model) for record in some])
 
-    writer.start()
+    writer.start(done=lambda good, bad: stored.put(len(good) + len(bad)))
     flow(records[: settings.batch_size], submit, stored, most=_IN_HAND, at_once=settings.batch_size)  # opens the sinks
     rest = records[settings.batch_size :]
     began_s = time.process_time()

@@ -13,6 +13,7 @@ from obstore.exceptions import GenericError
 
 from velox.buckets import bucket as made
 from velox.buckets.bucket import Bucket
+from velox.core.envelope import Codec
 from velox.errors import BadRecordError, BucketUnavailableError, Reason, SettingsError
 from velox.records import Pointer
 from velox.settings import Settings
@@ -30,7 +31,7 @@ EXAMPLES: dict[str, Callable[[Path], str]] = {"file": a_folder, "memory": lambda
 
 
 def opened(url: str, **settings: object) -> Bucket:
-    bucket = made(Settings(bucket_url=url, **settings))  # type: ignore[arg-type]  # any setting
+    bucket = made(Settings(codec=Codec.KEY, bucket_url=url, **settings))  # type: ignore[arg-type]  # any setting
     assert bucket is not None
     bucket.open()
     return bucket
@@ -169,7 +170,7 @@ def test_many_threads_may_use_it(bucket: Bucket) -> None:
 
 
 def test_it_is_closed_twice_and_without_being_opened_and_answers_no_more(url: str) -> None:
-    bucket = made(Settings(bucket_url=url))
+    bucket = made(Settings(codec=Codec.KEY, bucket_url=url))
     assert bucket is not None
     bucket.close()
     bucket.open()
@@ -218,7 +219,7 @@ def test_a_folder_that_comes_back_just_then_makes_no_object_missing(
 
 
 def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
-    bucket = made(Settings(bucket_url=(tmp_path / "photos").as_uri()))
+    bucket = made(Settings(codec=Codec.KEY, bucket_url=(tmp_path / "photos").as_uri()))
     assert bucket is not None
     for _ in range(2):
         with pytest.raises(BucketUnavailableError, match="photos"):
@@ -230,7 +231,7 @@ def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "photos").write_bytes(b"")
-    bucket = made(Settings(bucket_url=(tmp_path / "photos").as_uri()))
+    bucket = made(Settings(codec=Codec.KEY, bucket_url=(tmp_path / "photos").as_uri()))
     assert bucket is not None
     with pytest.raises(BucketUnavailableError, match="Not a directory"):
         bucket.open()
@@ -278,8 +279,9 @@ def test_a_link_that_leads_in_circles_is_missing(tmp_path: Path) -> None:
     assert refused(bucket, Pointer(key="a")) == Reason.OBJECT_MISSING
 
 
-def test_payloads_in_the_records_need_no_bucket() -> None:
-    assert made(Settings()) is None
+@pytest.mark.parametrize("url", ["", "memory:///"])
+def test_payloads_in_the_records_need_no_bucket(url: str) -> None:
+    assert made(Settings(codec=Codec.RAW, bucket_url=url)) is None
 
 
 def test_that_the_library_is_not_installed_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,4 +289,4 @@ def test_that_the_library_is_not_installed_is_said_with_the_remedy(monkeypatch: 
     monkeypatch.setitem(sys.modules, "obstore", None)
     monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
     with pytest.raises(SettingsError, match=r"BUCKET_URL=memory:///: .*pip install 'velox\[objects\]'"):
-        made(Settings(bucket_url="memory:///"))
+        made(Settings(codec=Codec.KEY, bucket_url="memory:///"))

@@ -20,6 +20,7 @@ from velox.models.image_classifier import ImageClassifier
 from velox.models.imagenet import ImageNetClassifier
 from velox.models.lexicon_sentiment import LexiconSentiment
 from velox.models.model import Model
+from velox.models.text_classifier import TextClassifier
 from velox.settings import Settings
 from velox.settings.model import IMAGENET
 from velox.sources.drawing import draw
@@ -41,7 +42,7 @@ IMAGE_MODELS = (
     *(f"{name} torch" for name in ARCHITECTURES),
     *("tiny_cnn openvino", "tiny_cnn onnxruntime", "imagenet torch", "examples.mean_color"),
 )
-TEXT_MODELS = ("lexicon_sentiment",)
+TEXT_MODELS = ("lexicon_sentiment", "text_classifier onnxruntime", "text_classifier torch")
 
 each_image_model = pytest.mark.parametrize("kind", IMAGE_MODELS, scope="module")
 
@@ -58,15 +59,18 @@ def payload(kind: str) -> Payload:
 
 
 @pytest.fixture(scope="module")
-def make(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Maker:
+def make(kind: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Maker:
     """Builds the model; a network has random weights, but for ImageNet: the contract asks for no particular answer."""
     name, _, backend = kind.partition(" ")
     folder = tmp_path_factory.mktemp("model")
     paths = {"model_path": folder / "model.pth", "classes_path": folder / "classes.json"}
     given = {"colors": COLORS, "batch_size": 4, "backend": backend or "auto", "precision": "fp32"}
     settings = Settings.model_validate({**given, **paths})
-    if kind in TEXT_MODELS:
+    if name == "lexicon_sentiment":
         return lambda: LexiconSentiment(settings)
+    if name == "text_classifier":
+        settings = settings.model_copy(update={"model_path": request.getfixturevalue("tiny_text_model")})
+        return lambda: TextClassifier(settings)
     if not backend:
         return lambda: MeanColorModel(settings)
 
@@ -98,6 +102,7 @@ def test_building_a_model_touches_no_file(tmp_path: Path) -> None:
     ImageNetClassifier(nowhere)
     MeanColorModel(nowhere)
     LexiconSentiment(nowhere)
+    TextClassifier(nowhere)
 
 
 def test_a_loaded_model_says_what_it_is(model: Model) -> None:

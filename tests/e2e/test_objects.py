@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_images_in_a_folder_are_stored_as_what_they_show_and_a_missing_one_is_a_
     assert len(one.images()) == shown["red_circle"]
     assert consumer.metric("velox_object_bytes_total") >= sum(map(len, images.values()))
     assert consumer.metric("velox_stage_seconds_count", stage="download") >= 12
-    assert consumer.metric("velox_object_errors_total", reason="object_missing") == 1
+    assert consumer.metric("velox_object_errors_total", reason="object_missing") >= 1, "more if it is read again"
     assert consumer.stop() == 0
     assert "Bucket photos open, 16 downloads at a time" in consumer.output
 
@@ -146,9 +147,14 @@ def test_reads_that_hang_are_an_outage_and_do_not_keep_a_consumer_from_ending(
     )
     one.wait_for_documents(1)
     assert consumer.probe("/livez")[0] == 200
+    consumer.wait_until_it_says("object hangs has not come within OBJECT_TIMEOUT_S=0.5")
+    consumer.wait_until_it_says("bucket photos: no object has come for 0.5 s, every read hangs (DOWNLOADS=1); waiting")
+    assert consumer.metric("velox_bucket_up") == 0
     assert consumer.stop() == 1
-    assert "1 in flight left to be read again" in consumer.output
-    assert one.uncommitted() == 1
+    assert one.uncommitted() == 1, "what had been stored is committed"
+    ended = re.search(r"in (\d+\.\d) s: .* 1 in flight left to be read again", consumer.output)
+    assert ended, consumer.output
+    assert float(ended[1]) < 1 + 10, "as long as operations.md says that DRAIN_S and a connection that hangs take"
 
 
 def test_a_folder_that_is_missing_at_the_start_is_waited_for_and_stopping_meanwhile_takes_no_time(

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,22 @@ from velox.settings.env_file import read
 
 ROOT = Path(__file__).parents[2]
 OURS = ("consumer", "producer")
+PIPELINES = sorted(path.stem for path in (ROOT / "pipelines").glob("*.env"))
 SERVICES = {"kafka", "mongo", "prometheus", "grafana", *OURS}
 
 pytestmark = pytest.mark.timeout(300)  # the first run fetches the tools
 
 
-def output_of(*command: str) -> str:
-    """What a command prints; its complaint when it fails. The environment must not win over `.env` here."""
-    names = read(ROOT / ".env")
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command. The environment must not win over `.env` here."""
+    names = {*read(ROOT / ".env"), "DOCKER_PIPELINE"}
     env = {name: value for name, value in os.environ.items() if name not in names}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+
+def output_of(*command: str) -> str:
+    """What a command prints; its complaint when it fails."""
+    done = run(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -188,6 +195,39 @@ def test_the_dev_file_mounts_the_code_that_the_image_holds_and_changes_nothing_e
     assert dev == stack
 
 
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_the_pipeline_file_names_the_pipeline_and_where_it_may_write_and_changes_nothing_else(
+    stack: dict[str, Any], pipeline: str, tmp_path: Path
+) -> None:
+    env_file = tmp_path / "some.env"
+    env_file.write_text((ROOT / ".env").read_text() + f"DOCKER_PIPELINE={pipeline}\n")
+    chosen = config("docker-compose.yml", "docker-compose.pipeline.yml", env_file=env_file)
+    for name in OURS:
+        ours, theirs = chosen["services"][name], stack["services"][name]
+        file = Path(ours["environment"].pop("VELOX_ENV_FILE"))
+        assert (ROOT / file).samefile(ROOT / f"pipelines/{pipeline}.env")
+        (added,) = (volume for volume in ours["volumes"] if volume not in theirs["volumes"])
+        assert (Path(added["source"]), added["target"], added["read_only"]) == (
+            ROOT / "pipelines",
+            "/app/pipelines",
+            True,
+        )
+        places = {Path(value).parts[0] for value in ours["environment"].values() if pipeline in value}
+        assert places == {"model", "discoveries"}
+        written = {setting for setting, value in read(ROOT / file).items() if setting.endswith("_PATH") and value}
+        assert written <= {setting for setting, value in ours["environment"].items() if pipeline in value}
+        ours["volumes"], ours["environment"] = theirs["volumes"], theirs["environment"]
+    assert chosen == stack
+
+
+def test_a_pipeline_that_is_not_named_is_asked_for() -> None:
+    files = ("-f", "docker-compose.yml", "-f", "docker-compose.pipeline.yml")
+    asked = run(*tools.docker_compose(), "--env-file", ".env", *files, "config")
+    assert asked.returncode != 0
+    assert "DOCKER_PIPELINE" in asked.stderr
+    assert "name one, such as sentiment" in asked.stderr
+
+
 def as_compose_reads(env_file: Path, folder: Path) -> dict[str, str]:
     """The values that Compose finds in a file, by the names that Velox finds in it."""
     probe = folder / "compose.json"
@@ -239,6 +279,30 @@ def test_the_light_lock_has_openvino_and_no_torch_and_differs_in_nothing_else() 
     assert any(pin.startswith("openvino==") for pin in light)
     assert not any(pin.startswith(("torch", "nvidia", "onnx")) for pin in light)
     assert light <= pins("requirements.txt") <= pins("requirements-dev.txt")
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [
+        ("requirements.txt", {"torch", "openvino", "onnxruntime", "imagenet", "text", "objects"}),
+        ("requirements-runtime.txt", {"openvino", "text", "objects"}),
+    ],
+)
+def test_a_lock_has_what_its_image_needs_for_the_pipelines(lock: str, extras: set[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(need for extra in extras for need in project["optional-dependencies"][extra])]
+    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / lock).read_text(), re.MULTILINE))
+    assert {re.split("[>=]", need)[0].lower() for need in wanted} <= locked
+    if lock == "requirements.txt":  # an image from another index is asked for the same
+        named = set(re.findall(r"--extra (\w+)", (ROOT / "Dockerfile").read_text()))
+        assert named == extras
+
+
+def test_both_images_hold_the_pipelines() -> None:
+    stages = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    ours = {stage.split(" AS ")[1].split()[0] for stage in stages if "\nCOPY pipelines pipelines\n" in stage}
+    assert ours == {"runtime", "velox"}
+    assert "!pipelines" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
 def test_promtool_accepts_the_configuration_and_the_rules_behave() -> None:

@@ -30,8 +30,9 @@ def test_what_native_code_writes_is_logged_and_its_last_words_as_well(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(model=f"{__name__}:TalkativeModel", batch_size=1)
-    dispatcher = Dispatcher(settings, ["cpu"], ConsumerMetrics(), lambda _answered: None)
+    dispatcher = Dispatcher(settings, ["cpu"], ConsumerMetrics())
     try:
+        dispatcher.start(lambda _answered: None)
         dispatcher.submit([make_record(0, payload=b"hello"), make_record(1, payload=b"abort")])
         for words in ("hello", "abort"):
             line = f": native code says {words}"

@@ -47,7 +47,8 @@ class Bench:
         self._lock = threading.Lock()
         path = f"{model.__module__}:{model.__name__}"
         chosen = Settings(model=path, batch_size=16, **settings)  # type: ignore[arg-type]  # any setting
-        self.dispatcher = Dispatcher(chosen, ["cpu"], self.metrics, self._note)
+        self.dispatcher = Dispatcher(chosen, ["cpu"], self.metrics)
+        self.dispatcher.start(self._note)
         wait_until(lambda: self.dispatcher.is_warm, what="the process ready")
 
     def _note(self, answered: list[Answered]) -> None:

@@ -56,7 +56,8 @@ def start(outcomes: dict[int, str]) -> Iterator[Start]:
 
     def make(**settings: object) -> Dispatcher:
         chosen = {"model": "tests.e2e.fragile:LengthModel", **settings}
-        made.append(Dispatcher(Settings(**chosen), ["cpu", "cpu"], ConsumerMetrics(), note))  # type: ignore[arg-type]  # any setting
+        made.append(Dispatcher(Settings(**chosen), ["cpu", "cpu"], ConsumerMetrics()))  # type: ignore[arg-type]  # any setting
+        made[-1].start(note)
         wait_until(lambda: made[-1].is_warm, what="both processes ready")
         return made[-1]
 

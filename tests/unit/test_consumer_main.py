@@ -121,6 +121,11 @@ class House:
     def dispatcher(self) -> FakeDispatcher:
         return self.dispatchers[-1]
 
+    @property
+    def has_processes(self) -> bool:
+        """Whether any were started, of which it is the dispatcher's to end them."""
+        return any(dispatcher.is_started for dispatcher in self.dispatchers)
+
     def stored(self) -> list[str]:
         with sqlite3.connect(self.folder / "velox.db") as database:
             return [row[0] for row in database.execute("SELECT id FROM predictions ORDER BY id")]
@@ -267,7 +272,21 @@ def test_a_client_that_cannot_be_made_leaves_no_processes_behind(house: House, m
     monkeypatch.setattr(pipeline, "KafkaClient", refuse)
     with pytest.raises(SettingsError, match="KAFKA_SSL_CA_LOCATION"):
         house.run()
-    assert house.dispatchers == [], "it is made before them"
+    assert not house.has_processes
+    assert house.probes[-1].closed
+
+
+def test_processes_that_cannot_be_started_end_it_as_any_failure_does(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_dispatcher: FakeDispatcher, answered: object) -> None:
+        raise OSError("too many processes")
+
+    monkeypatch.setattr(FakeDispatcher, "start", refuse)
+    with pytest.raises(OSError, match="too many processes"):
+        house.run()
+    assert house.dispatcher.given_to_end_s == 0, "it ends those that it has started"
+    assert house.kafka.closed
     assert house.probes[-1].closed
 
 
@@ -280,7 +299,7 @@ def test_what_is_wrong_with_the_settings_is_said_before_there_are_processes(
         monkeypatch.setenv("VELOX_FAILPOINT", "before_commit:1:kill")  # and no VELOX_TESTING
     with pytest.raises(SettingsError, match={"port": "METRICS_PORT=8000", "sink": "nowhere"}.get(wrong, "FAILPOINT")):
         house.run(sinks=("nowhere:Nothing",) if wrong == "sink" else ("sqlite",))
-    assert house.dispatchers == []
+    assert not house.has_processes
 
 
 @pytest.mark.parametrize("sinks", [("sqlite",), ("sqlite", "kafka")])

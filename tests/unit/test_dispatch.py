@@ -115,7 +115,8 @@ class Bench:
         self._changed = threading.Condition()
         self.metrics = ConsumerMetrics()
         chosen = Settings(**{"inference_restarts": restarts, **settings})
-        self.dispatcher = Dispatcher(chosen, ["cpu"] * processes, self.metrics, self._answered)
+        self.dispatcher = Dispatcher(chosen, ["cpu"] * processes, self.metrics)
+        self.dispatcher.start(self._answered)
         self.until(lambda: self.dispatcher.is_warm)
 
     def _answered(self, answered: list[Answered]) -> None:
@@ -167,6 +168,29 @@ def test_a_record_given_to_a_process_that_is_dying_is_not_forgotten(
     one.until(lambda: one.outcomes.get(1) == "predicted" or bool(PretendedProcess.made[-1].in_flight))
     PretendedProcess.made[-1].answer()
     one.until(lambda: one.outcomes == {0: "predicted", 1: "predicted"})
+
+
+def test_when_one_process_does_not_start_those_that_did_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[PretendedProcess] = []
+
+    class OnlyTwo(PretendedProcess):
+        def __init__(self, *args: Any, **named: Any) -> None:  # noqa: ANN401 - what a process takes
+            if len(self.made) == 2:
+                raise OSError("too many processes")
+            super().__init__(*args, **named)
+
+        def close(self, _timeout_s: float) -> bool:
+            closed.append(self)
+            return True
+
+    PretendedProcess.made = []
+    monkeypatch.setattr(dispatch, "InferenceProcess", OnlyTwo)
+    dispatcher = Dispatcher(Settings(), ["cpu"] * 3, ConsumerMetrics())
+    with pytest.raises(OSError, match="too many"):
+        dispatcher.start(lambda _answered: None)
+    assert not dispatcher.is_warm
+    assert dispatcher.close(Deadline(0))
+    assert closed == PretendedProcess.made
 
 
 def test_what_comes_at_once_is_shared_out_evenly(bench: Callable[..., Bench]) -> None:

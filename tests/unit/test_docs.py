@@ -71,7 +71,8 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 def test_every_setting_that_is_named_exists(page: Path) -> None:
     """Names with an underscore, and names that are given a value; also those of Compose, Make and Docker."""
     elsewhere = "\n".join(
-        (ROOT / name).read_text() for name in ("docker-compose.yml", "Dockerfile", "Makefile", ".env")
+        (ROOT / name).read_text()
+        for name in ("docker-compose.yml", "docker-compose.pipeline.yml", "Dockerfile", "Makefile", ".env")
     )
     known = {name.upper() for name in Settings.model_fields} | set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", elsewhere))
     known |= TESTING | {PIPELINE_FILE}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeBucket, make_record
-from velox.consumer import bucket_health, downloads, wanted
+from velox.consumer import bucket_health, downloads, reads, wanted
 from velox.consumer.downloads import Downloads
 from velox.consumer.flight import Flight
 from velox.core.circuit import Circuit
@@ -41,9 +41,10 @@ class Bench:
         self.flight = Flight(max_records=1000, max_bytes=queue_bytes, circuit=circuit)
         self.passed: list[Record] = []
         self.failed: list[tuple[Record, BadRecordError]] = []
-        self.downloads = Downloads(
-            self.settings, bucket, self.flight, self.metrics, onward=self.passed.extend, failed=self._fail
-        )
+        self.downloads = Downloads(self.settings, bucket, self.flight, self.metrics)
+
+    def start(self) -> None:
+        self.downloads.start(onward=self.passed.extend, failed=self._fail)
 
     def submit(self, *records: Record) -> None:
         for record in records:
@@ -91,7 +92,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     def make(bucket: FakeBucket, **settings: Any) -> Bench:  # noqa: ANN401 - any setting
         bench = Bench(bucket, **settings)
         begun.append(bench)
-        bench.downloads.start()
+        bench.start()
         return bench
 
     yield make
@@ -336,21 +337,79 @@ def test_a_bucket_that_is_not_there_at_the_start_is_waited_for(start: Start) -> 
     assert bench.value("velox_bucket_up") == 1
 
 
-def test_a_bucket_that_answers_no_read_at_all_is_down(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_answers_no_read_at_all_is_down(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     bucket = FakeBucket(a=b"payload", b=b"payload", c=b"payload")
     bucket.slow = {key: threading.Event() for key in "ab"}
     bench = start(bucket, downloads=2, object_timeout_s=10)
     bench.submit(wanting(0, "a"))
     until(lambda: bucket.asked == ["a"])
-    monkeypatch.setattr(downloads, "monotonic", lambda: time.monotonic() + 11)
+    monkeypatch.setattr(reads, "monotonic", lambda: time.monotonic() + 11)
     assert bench.blocked_by() is None, "one of two is free"
     bench.submit(wanting(1, "b"))
     until(lambda: len(bucket.asked) == 2)
     assert bench.blocked_by() is None, "that one has just begun"
-    monkeypatch.setattr(downloads, "monotonic", lambda: time.monotonic() + 22)
+    monkeypatch.setattr(reads, "monotonic", lambda: time.monotonic() + 22)
     assert bench.blocked_by() == "bucket photos"
+    until(lambda: bench.value("velox_bucket_up") == 0)
+    until(
+        lambda: "bucket photos: no object has come for 10 s, every read hangs (DOWNLOADS=2); waiting" in caplog.messages
+    )
     bucket.slow["b"].set()
     until(lambda: bench.blocked_by() is None)
+    until(lambda: bench.value("velox_bucket_up") == 1)
+    assert caplog.messages.count("bucket photos is back") == 1
+
+
+def test_all_reads_that_end_without_an_answer_of_the_bucket_are_the_end_of_hanging_too(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = FakeBucket()
+    bucket.slow["a"] = threading.Event()
+    bucket.failures["a"] = [BadRecordError(Reason.FORBIDDEN_POINTER, "not ours to read")]
+    bench = start(bucket, downloads=1, object_timeout_s=10)
+    bench.submit(wanting(0, "a"))
+    until(lambda: bucket.asked)
+    monkeypatch.setattr(reads, "monotonic", lambda: time.monotonic() + 11)
+    until(lambda: bench.value("velox_bucket_up") == 0)
+    bucket.slow["a"].set()
+    until(lambda: bench.value("velox_bucket_up") == 1)
+    assert bench.blocked_by() is None
+    assert bench.reasons() == [Reason.FORBIDDEN_POINTER]
+
+
+def test_objects_that_hang_are_named_once_and_hold_up_no_other(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bucket = FakeBucket(a=b"payload", b=b"payload", c=b"payload")
+    bucket.slow["a"] = threading.Event()
+    bench = start(bucket, downloads=2, object_timeout_s=10)
+    bench.submit(wanting(0, "a"), wanting(1, "b"))
+    until(lambda: bench.passed)
+    assert not caplog.messages
+    monkeypatch.setattr(reads, "monotonic", lambda: time.monotonic() + 11)
+    until(lambda: caplog.messages)
+    assert caplog.messages == [
+        "bucket photos: object a has not come within OBJECT_TIMEOUT_S=10; still waiting for it",
+    ]
+    bench.submit(wanting(2, "c"))
+    bench.until_passed(2)
+    assert bench.value("velox_bucket_up") == 1
+    bucket.slow["a"].set()
+    bench.until_passed(3)
+    assert len(caplog.messages) == 1
+
+
+def test_a_read_that_lasts_too_long_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way = reads.Reads(most=1, late_after_s=10)
+    with under_way.of("a"):
+        told = [(under_way.newly_late(), under_way.all_hang)]
+        monkeypatch.setattr(reads, "monotonic", lambda: time.monotonic() + 11)
+        told += [(under_way.newly_late(), under_way.all_hang) for _ in range(2)]
+    told.append((under_way.newly_late(), under_way.all_hang))
+    assert told == [([], False), (["a"], True), ([], True), ([], False)]
 
 
 def test_no_object_is_begun_while_the_bytes_in_flight_are_used_up(start: Start) -> None:

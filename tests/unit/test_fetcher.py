@@ -75,6 +75,7 @@ class Bench:
             flight=self.flight,
         )
         self.fetcher = Fetcher(settings, self.metrics, cast("KafkaClient", self.kafka), stages)
+        self.fetcher.start(onward=(downloads or self.dispatcher).submit, failed=self.writer.submit)
 
     def finish(self, *offsets: int) -> None:
         self.flight.done([r for r in self.dispatcher.records if r.position.offset in offsets])

@@ -194,7 +194,7 @@ def test_arguments_that_make_no_sense_stop_the_start(arguments: dict[str, float]
 
 
 def test_images_are_not_published_as_keys() -> None:
-    with pytest.raises(SettingsError, match="CODEC=key: SOURCE=shapes makes no keys"):
+    with pytest.raises(SettingsError, match="CODEC=key: SOURCE=shapes makes payloads"):
         producer.run(Settings(codec="key", bucket_url="memory:///"))
 
 

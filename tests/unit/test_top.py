@@ -3,7 +3,9 @@
 import argparse
 import io
 import json
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from prometheus_client.exposition import generate_latest
@@ -17,6 +19,7 @@ from velox.metrics.consumer import ConsumerMetrics
 from velox.tools.top import view
 from velox.tools.top.figures import Figures, figures
 from velox.tools.top.history import History
+from velox.tools.top.topics import Topic
 from velox.tools.top.verdict import judge
 from velox.tools.up.scraping import read
 
@@ -181,6 +184,108 @@ def test_the_table_the_line_and_the_json_say_the_same() -> None:
     read_back = json.loads(view.as_json(*state))
     assert read_back["idle"]["batch_wait"] == 0.75
     assert read_back["verdict"]["bottleneck"] == "batch_wait"
+
+
+def several_topics(*topics: tuple[str, int, int, int]) -> Figures:
+    """What is shown of topics of which so many records were done, wait, and were dead-lettered in one second."""
+    consumer = Consumer()
+    consumer.metrics.reads(name for name, *_ in topics)
+    consumer.metrics.predicts_with("m")
+    consumer.seen()
+    for name, done, lag, letters in topics:
+        consumer.metrics.records.labels("predicted", name, "m").inc(done)
+        consumer.metrics.records.labels("dead_lettered", name, "").inc(letters)
+        consumer.metrics.dead_letters.labels("empty", name).inc(letters)
+        consumer.metrics.lag.labels(name, "0").set(lag)
+    consumer.seen()
+    return figures([consumer.history])
+
+
+def cameras(number: int) -> list[Topic]:
+    return [Topic(f"camera_{camera}", 1.0, 0, 0) for camera in range(number)]
+
+
+def on_a_terminal(now: Figures, *, lines: int, width: int = 80) -> list[str]:
+    out = io.StringIO()
+    console = Console(file=out, width=width, height=lines, force_terminal=True, no_color=True, _environ={})
+    console.print(view.table(now, judge(now), {}))
+    return re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+
+
+def test_a_topic_counts_what_all_consumers_did_of_it() -> None:
+    consumers = [Consumer(), Consumer()]
+    for number, consumer in enumerate(consumers):
+        consumer.seen()
+        consumer.metrics.records.labels("predicted", "camera_1", "m").inc(10)
+        consumer.metrics.records.labels("dead_lettered", "camera_1", "").inc(2)
+        consumer.metrics.dead_letters.labels("empty", "camera_1").inc(2)
+        consumer.metrics.records.labels("predicted", f"own_{number}", "m").inc(5)
+        consumer.metrics.lag.labels("camera_1", str(number)).set(100)
+        consumer.seen()
+    topics = {topic.name: topic for topic in figures([consumer.history for consumer in consumers]).topics}
+    assert topics["camera_1"] == Topic("camera_1", records_per_s=24, lag_records=200, dead_letters=4)
+    assert topics["own_0"] == Topic("own_0", records_per_s=5, lag_records=0, dead_letters=0)
+
+
+def test_the_topic_that_is_furthest_behind_comes_first_then_the_busiest() -> None:
+    now = several_topics(("a", 1, 0, 0), ("b", 50, 0, 0), ("c", 2, 30, 0), ("d", 2, 400, 0), ("e", 40, 40, 0))
+    assert [topic.name for topic in now.topics] == ["d", "c", "b", "e", "a"], "what is done in a second is no lag"
+
+
+def test_several_topics_are_shown_one_a_row_below_all_else() -> None:
+    now = several_topics(("camera_1", 20, 1500, 3), ("camera_2", 10, 0, 0))
+    before, after = on_a_terminal(replace(now, topics=[]), lines=40), on_a_terminal(now, lines=40)
+    assert after[: len(before)] == before
+    assert [line.split() for line in after[len(before) :]] == [
+        [],
+        ["topic", "records/s", "lag", "dead", "letters"],
+        ["camera_1", "23.0", "1,500", "3"],
+        ["camera_2", "10.0", "0", "0"],
+    ]
+
+
+def test_one_topic_has_no_row_of_its_own() -> None:
+    now = several_topics(("camera_1", 20, 1500, 3))
+    assert [topic.name for topic in now.topics] == ["camera_1"]
+    assert on_a_terminal(now, lines=40) == on_a_terminal(replace(now, topics=[]), lines=40)
+    assert "camera_1" not in view.line(now, judge(now), {})
+
+
+@pytest.mark.parametrize("lines", [20, 24, 30, 50])
+@pytest.mark.parametrize("width", [80, 120])
+def test_as_many_topics_are_shown_as_the_terminal_has_lines_for(lines: int, width: int) -> None:
+    drawn = on_a_terminal(replace(one_second(sink=0.5), topics=cameras(150)), lines=lines, width=width)
+    rows = sum(line.startswith("camera_") for line in drawn)
+    assert len(drawn) < lines
+    assert len(drawn) == lines - 1 or rows == 20
+    assert drawn[-1] == f"and {150 - rows} more"
+
+
+def test_a_terminal_that_is_too_small_for_anything_still_shows_the_first_topic() -> None:
+    drawn = on_a_terminal(several_topics(("a", 1, 0, 0), ("b", 2, 0, 0), ("c", 3, 0, 0)), lines=5)
+    assert [line.split()[0] for line in drawn[-2:]] == ["c", "and"]
+
+
+def test_without_a_terminal_twenty_topics_are_shown() -> None:
+    drawn = shown(replace(one_second(sink=0.5), topics=cameras(150)))
+    assert drawn.count("camera_") == 20
+    assert "and 130 more" in drawn
+
+
+def test_a_name_that_is_too_long_is_cut_and_its_numbers_are_not() -> None:
+    drawn = on_a_terminal(several_topics(("x" * 249, 12, 34567, 8), ("b", 1, 0, 0)), lines=40, width=60)
+    (row,) = (line for line in drawn if line.startswith("xxx"))
+    assert row.split()[1:] == ["20.0", "34,567", "8"]
+    assert row.split()[0].endswith("…")
+
+
+def test_the_line_names_the_first_of_several_topics_and_the_json_has_them_all() -> None:
+    now = several_topics(("camera_1", 1, 500, 7), ("camera_2", 9, 0, 0))
+    assert "; 2 topics, first camera_1: 8.0 records/s, lag 500" in view.line(now, judge(now), {})
+    assert json.loads(view.as_json(now, judge(now), {}))["topics"] == [
+        {"name": "camera_1", "records_per_s": 8, "lag_records": 500, "dead_letters": 7},
+        {"name": "camera_2", "records_per_s": 9, "lag_records": 0, "dead_letters": 0},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import generate_latest
 from rich.console import Console
 
+from velox.core.envelope import Codec
 from velox.core.subscription import Subscription, subscription
 from velox.errors import SettingsError, VeloxError
 from velox.kafka.lag import Extent
@@ -337,6 +338,11 @@ def test_samples_are_added_up_by_one_label_wherever_it_stands() -> None:
 
 
 CAMERAS = subscription(r"^camera_\d+$")
+
+
+def test_payloads_for_a_pipeline_of_keys_are_refused_before_anything_is_started() -> None:
+    with pytest.raises(SettingsError, match="CODEC=key: SOURCE=shapes makes payloads"):
+        supervisor.run(Settings(codec=Codec.KEY, bucket_url="memory:///"))
 
 
 def test_the_embedded_broker_begins_with_the_topics_that_are_named() -> None:

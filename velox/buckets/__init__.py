@@ -5,16 +5,16 @@ from typing import cast
 
 from velox.buckets.bucket import Bucket
 from velox.errors import SettingsError
-from velox.settings.buckets import BucketSettings
+from velox.settings import ObjectSettings
 
 
-def bucket(settings: BucketSettings) -> Bucket | None:
-    """Make the bucket of BUCKET_URL, not opened yet; None when payloads are in the records.
+def bucket(settings: ObjectSettings) -> Bucket | None:
+    """Make the bucket of BUCKET_URL, not opened yet; None where payloads are in the records, whatever it says.
 
     Raises:
         SettingsError: what reads buckets is not installed.
     """
-    if not settings.bucket_url:
+    if not settings.is_apart:
         return None
     try:
         store = import_module("velox.buckets.store")  # with the bucket: not everybody has its library

@@ -18,7 +18,8 @@ def add(commands: Commands) -> None:
         help="show live which stage of running consumers is busy, and what devices are idle for",
         description="Reads the metrics of running consumers and shows the last ten seconds: how busy each stage is, "
         "what waits, how large batches are, how long what waits in Kafka will take. Below, one sentence names the "
-        "bottleneck or, for devices that are idle, the cause, and what to change. On a terminal the table is redrawn; "
+        "bottleneck or, for devices that are idle, the cause, and what to change. Of several topics each has a row: "
+        "those with the most records waiting first, then the busiest. On a terminal the table is redrawn; "
         "elsewhere it is a line each time. A consumer that goes away or starts again meanwhile is no error.",
         epilog="Busy: decode and inference as shares of the inference processes' time, sink of the writers'. What the "
         "causes mean: docs/operations.md, 'Where is the time going?'. Compose: velox top "

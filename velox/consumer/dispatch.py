@@ -38,21 +38,17 @@ class Dispatcher:
     One that kills it by itself is accused: it is dead-lettered as soon as the next process has predicted a record that
     was fine before, the witness. So a model that fails for everything is blamed on no record, and ends the consumer.
 
-    ``submit`` may be called by any thread; ``answered`` is called by the watching thread.
+    ``submit`` may be called by any thread.
     """
 
-    def __init__(
-        self,
-        settings: InferenceSettings,
-        devices: Sequence[str],
-        metrics: ConsumerMetrics,
-        answered: Callable[[list[Answered]], None],
-    ) -> None:
+    def __init__(self, settings: InferenceSettings, devices: Sequence[str], metrics: ConsumerMetrics) -> None:
+        """Make it for a process on each of the devices; none is started yet."""
+        self._answered: Callable[[list[Answered]], None]
         self.failure: VeloxError | None = None
         """Why no more can be predicted, once that is so; the consumer should end."""
         self._settings = settings
+        self._devices = devices
         self._metrics = metrics
-        self._answered = answered
         self._low = 2 * settings.batch_size
         self._high = 4 * settings.batch_size
         self._oddities = Oddities(metrics)
@@ -63,9 +59,19 @@ class Dispatcher:
         self._closing = threading.Event()
         self._turned_at = monotonic()
         self._heard: Heard = SimpleQueue()
-        self._processes = self._start(devices)
-        observing.show_decisions(metrics, lambda: self._processes)
+        self._processes: list[InferenceProcess] = []
         self._watcher = threading.Thread(target=self._watch, name="dispatch", daemon=True)
+
+    def start(self, answered: Callable[[list[Answered]], None]) -> None:
+        """Start the processes; ``answered`` takes what they answer, and is called by the watching thread.
+
+        Whatever this raises, ``close`` ends those that were started: they ignore signals.
+        """
+        self._answered = answered
+        for device in self._devices:
+            self._processes.append(InferenceProcess(self._settings, device, self._heard))
+        observing.show_decisions(self._metrics, lambda: self._processes)
+        self._turned_at = monotonic()
         self._watcher.start()
 
     @property
@@ -76,7 +82,7 @@ class Dispatcher:
     @property
     def is_warm(self) -> bool:
         """Say whether every process is ready."""
-        return self.ready_processes == len(self._processes)
+        return self.ready_processes == len(self._devices)
 
     def stuck(self) -> str | None:
         """Say what cannot go on and would after a restart of the consumer; None while all is well, or ends anyway."""
@@ -114,20 +120,10 @@ class Dispatcher:
     def close(self, deadline: Deadline) -> bool:
         """End all processes, dropping what they have in flight; False when one, or the watching thread, did not end."""
         self._closing.set()
-        self._watcher.join(max(_TURN_S, deadline.left_s()))
+        if self._watcher.ident is not None:
+            self._watcher.join(max(_TURN_S, deadline.left_s()))
         ended = [process.close(deadline.left_s()) for process in self._processes]
         return all(ended) and not self._watcher.is_alive()
-
-    def _start(self, devices: Sequence[str]) -> list[InferenceProcess]:
-        started: list[InferenceProcess] = []
-        try:
-            for device in devices:
-                started.append(InferenceProcess(self._settings, device, self._heard))
-        except BaseException:  # they ignore signals, and nobody knows of them yet who would end them
-            for process in started:
-                process.close(0)
-            raise
-        return started
 
     def _hand_over(self) -> None:
         for process in self._processes:

@@ -10,6 +10,7 @@ from typing import Final
 from velox.buckets.bucket import Bucket
 from velox.consumer.bucket_health import BucketHealth
 from velox.consumer.flight import Flight
+from velox.consumer.reads import Reads
 from velox.consumer.wanted import Wanted, WantedQueue
 from velox.core.deadline import Deadline
 from velox.core.retries import backoff_s
@@ -21,7 +22,7 @@ from velox.settings.buckets import BucketSettings
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.5
-"""A thread that waits for room looks so often whether it should end instead."""
+"""A thread that waits for room looks so often whether it should end instead; and so often is looked for what hangs."""
 _END_S: Final = 2.0
 """A thread that is not reading ends within this time."""
 
@@ -34,39 +35,30 @@ class Downloads:
     for nothing then, by its epoch.
 
     A bad pointer or object costs its own record. One that cannot be read now is tried again, with back-off, until it
-    can. While the bucket is down, ``blocked_by`` keeps more from being fetched; see BucketHealth for what that means.
+    can. One that hangs keeps its thread, and the log names it. While the bucket is down, ``blocked_by`` keeps more from
+    being fetched; see BucketHealth for what that means.
 
-    ``submit`` may be called by any thread; ``onward`` and ``failed`` are called by any of the threads here.
+    ``submit`` may be called by any thread once this is started.
     """
 
-    def __init__(
-        self,
-        settings: BucketSettings,
-        bucket: Bucket,
-        flight: Flight,
-        metrics: ConsumerMetrics,
-        *,
-        onward: Callable[[Sequence[Record]], None],
-        failed: Callable[[list[Answered]], None],
-    ) -> None:
+    def __init__(self, settings: BucketSettings, bucket: Bucket, flight: Flight, metrics: ConsumerMetrics) -> None:
+        self._onward: Callable[[Sequence[Record]], None]
+        self._failed: Callable[[list[Answered]], None]
         self.failure: Exception | None = None
         """Why no more can be read, once that is so: a defect, not an outage."""
         self._settings = settings
         self._bucket = bucket
-        self._health = BucketHealth(bucket, metrics, most=settings.downloads)
+        self._health = BucketHealth(bucket, metrics, most=settings.downloads, late_after_s=settings.object_timeout_s)
         self._flight = flight
         self._metrics = metrics
-        self._onward = onward
-        self._failed = failed
         self._queue = WantedQueue()
-        self._reading: dict[int, float] = {}
-        """By thread, since when."""
+        self._reads = Reads(most=settings.downloads, late_after_s=settings.object_timeout_s)
         self._is_open = False
         self._closing = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(target,), name=name, daemon=True)
             for name, target in (
-                ("bucket", self._open),
+                ("bucket", self._watch),
                 *((f"download-{number}", self._read) for number in range(settings.downloads)),
             )
         ]
@@ -79,14 +71,17 @@ class Downloads:
     @property
     def blocked_by(self) -> str | None:
         """Name the bucket while it is not open, is down, or gives nothing to any thread; None while all is well."""
-        if not self._is_open or self._health.is_down:
-            return self._health.name
-        begun = list(self._reading.values())
-        hangs = len(begun) == self._settings.downloads and max(begun) < monotonic() - self._settings.object_timeout_s
-        return self._health.name if hangs else None
+        is_well = self._is_open and not self._health.is_down and not self._reads.all_hang
+        return None if is_well else self._health.name
 
-    def start(self) -> None:
-        """Open the bucket and begin to read."""
+    def start(self, *, onward: Callable[[Sequence[Record]], None], failed: Callable[[list[Answered]], None]) -> None:
+        """Open the bucket and begin to read.
+
+        Args:
+            onward: takes records that have their payload; called by any of the threads here, and by ``submit``.
+            failed: takes records that cannot get one, and why; called by any of the threads here.
+        """
+        self._onward, self._failed = onward, failed
         self._metrics.bucket_up.set(0)
         for thread in self._threads:
             thread.start()
@@ -117,6 +112,14 @@ class Downloads:
             self.failure = error
             log.exception("The downloads failed")
 
+    def _watch(self) -> None:
+        """Open the bucket, then tell of what hangs, until the end."""
+        self._open()
+        while not self._closing.wait(_LOOK_S):
+            for key in self._reads.newly_late():
+                self._health.hangs_at(key)
+            self._health.hangs(self._reads.all_hang)
+
     def _open(self) -> None:
         waits = backoff_s()
         while not self._health.opens():
@@ -140,8 +143,10 @@ class Downloads:
         return True
 
     def _step(self, wanted: Wanted) -> None:
-        began = monotonic()
-        self._reading[threading.get_ident()] = began
+        with self._reads.of(wanted.pointer.key) as began:
+            self._read_one(wanted, began)
+
+    def _read_one(self, wanted: Wanted, began: float) -> None:
         try:
             with self._metrics.objects_in_progress.track_inprogress():
                 payload = self._bucket.get(wanted.pointer, most_bytes=self._settings.max_object_bytes)
@@ -159,8 +164,6 @@ class Downloads:
             self._metrics.object_bytes.inc(len(payload))
             self._note_answer()
             self._pass_on(wanted.record, payload)
-        finally:
-            del self._reading[threading.get_ident()]
 
     def _note_answer(self) -> None:
         if self._health.answered():

@@ -19,7 +19,7 @@ from velox.kafka.topics import message_limit
 from velox.kafka.transactions import InDoubtError, Transaction, TransactionalProducer, committed_offsets
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Partition, Result
-from velox.settings import Settings
+from velox.settings import StreamSettings
 from velox.sinks.documents import Extras
 from velox.sinks.kafka import ensure_results_topic, outgoing, refusals, results_topic
 
@@ -63,7 +63,9 @@ class ExactlyOnce:
     transaction, one after the other, has a thread of its own, so that polling goes on meanwhile.
     """
 
-    def __init__(self, settings: Settings, metrics: ConsumerMetrics, offsets: Offsets, kafka: KafkaClient) -> None:
+    def __init__(
+        self, settings: StreamSettings, metrics: ConsumerMetrics, offsets: Offsets, kafka: KafkaClient
+    ) -> None:
         """Commit as this member of the group."""
         self.name = "kafka"
         self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"

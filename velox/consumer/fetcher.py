@@ -1,7 +1,7 @@
 """The fetcher, the consumer's main process: poll, parse, dispatch; collect, write, commit."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 
 from velox import failpoints
@@ -17,7 +17,7 @@ from velox.kafka.membership import REQUEST_S
 from velox.kafka.parsing import parse_all
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Answered, Partition, Position, Record
-from velox.settings import Settings
+from velox.settings import FetcherSettings
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,10 @@ _TICK_S = 1.0
 class Fetcher:
     """One loop over Kafka. ``step`` is one turn of it; the other parts work on threads and processes of their own."""
 
-    def __init__(self, settings: Settings, metrics: ConsumerMetrics, kafka: KafkaClient, stages: Stages) -> None:
-        """Fetch from ``kafka``, and give what is fetched to the stages."""
+    def __init__(self, settings: FetcherSettings, metrics: ConsumerMetrics, kafka: KafkaClient, stages: Stages) -> None:
+        """Fetch from ``kafka`` as fast as the stages take it; nothing is fetched before ``start`` and ``step``."""
+        self._onward: Callable[[Sequence[Record]], None]
+        self._failed: Callable[[list[Answered]], None]
         self.kafka = kafka
         self.revoke_wait_s = settings.revoke_wait_s
         self._settings = settings
@@ -54,6 +56,10 @@ class Fetcher:
         self._turned_at: float | None = None
         self._commit = Deadline(settings.commit_interval_s)
         self._tick = Deadline(0)
+
+    def start(self, *, onward: Callable[[Sequence[Record]], None], failed: Callable[[list[Answered]], None]) -> None:
+        """Learn what takes the records that are fetched, and those that cannot be read; neither may block."""
+        self._onward, self._failed = onward, failed
 
     @property
     def commits(self) -> KafkaClient | ExactlyOnce:
@@ -161,9 +167,9 @@ class Fetcher:
             else:
                 bad.append(Answered(record, error))
         if good:
-            self._stages.submit(good)
+            self._onward(good)
         if bad:
-            self._stages.writer.submit(bad)
+            self._failed(bad)
 
     def _situation(self) -> Situation:
         return Situation(
@@ -251,7 +257,7 @@ class Fetcher:
         self._metrics.lag.clear()
 
 
-def _longest_turn_s(settings: Settings) -> float:
+def _longest_turn_s(settings: FetcherSettings) -> float:
     """Add up what a turn may wait for: records of revoked partitions, then their commit, then anything else."""
     commit_s = settings.session_timeout_ms / 1000 if settings.delivery == "exactly_once" else REQUEST_S
     return settings.revoke_wait_s + commit_s + _LIVE_MARGIN_S

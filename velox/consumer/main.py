@@ -23,7 +23,7 @@ from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.topics import HEADROOM_BYTES, ensure_topic
 from velox.metrics.consumer import ConsumerMetrics
 from velox.probes import ProbeServer
-from velox.settings import Settings
+from velox.settings import Settings, TopicSettings, WriterSettings
 from velox.signals import StopRequest
 from velox.sinks.kafka import results_topic
 
@@ -72,13 +72,13 @@ def _consume(
 ) -> tuple[float, Ending]:
     """Build the parts, turn until told to stop, drain; answer when draining began, and what was left."""
     pipeline = build(settings, devices, metrics)
-    kafka, fetcher, stages = pipeline.kafka, pipeline.fetcher, pipeline.stages
+    fetcher, stages = pipeline.fetcher, pipeline.stages
     deadline = Deadline(0)
     try:
         probes.serve(live=Liveness(fetcher.live, stages.dispatcher.stuck), ready=fetcher.ready)
-        stages.start()
-        _ensure_topics(settings, kafka, stop)
-        kafka.subscribe(fetcher, stages.flight.offsets.committed, is_stopping=stop.is_made)
+        pipeline.start()
+        _ensure_topics(settings, pipeline.kafka, stop)
+        pipeline.join_group(is_stopping=stop.is_made)
         while not stop.is_made():
             fetcher.step()
         deadline = Deadline(settings.drain_s)
@@ -91,7 +91,7 @@ def _consume(
     return started, ending
 
 
-def _describe(settings: Settings, metrics: ConsumerMetrics) -> None:
+def _describe(settings: WriterSettings, metrics: ConsumerMetrics) -> None:
     """Set what does not change while this consumer runs, and have the disk asked by whoever reads the metrics."""
     metrics.started.set_to_current_time()
     metrics.in_flight_limit_records.set(settings.queue_size)
@@ -108,7 +108,7 @@ def _free_bytes(folder: Path) -> float:
         return nan
 
 
-def _ensure_topics(settings: Settings, kafka: KafkaClient, stop: StopRequest) -> None:
+def _ensure_topics(settings: TopicSettings, kafka: KafkaClient, stop: StopRequest) -> None:
     def is_stopping() -> bool:
         kafka.listen()
         return stop.is_made()

@@ -1,6 +1,6 @@
-"""How a consumer is put together: the one place that makes its parts and says where a record goes from each."""
+"""How a consumer is put together: the one place that makes its parts and connects them, in the order of flow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from velox.buckets import bucket
@@ -12,7 +12,6 @@ from velox.consumer.flight import Flight
 from velox.consumer.stages import Stages
 from velox.consumer.writer import Writer
 from velox.core.circuit import Circuit
-from velox.core.envelope import Codec
 from velox.kafka.client import KafkaClient
 from velox.kafka.dead_letters import DeadLetters
 from velox.loading import load_class
@@ -24,24 +23,36 @@ from velox.sinks.sink import Sink
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A consumer, ready to be started."""
+    """A consumer, made and ready to be started."""
 
     kafka: KafkaClient
     fetcher: Fetcher
     stages: Stages
 
+    def start(self) -> None:
+        """Start the parts, and tell each where a record goes next. From top to bottom, this is a record's way.
+
+        What the fetcher takes from Kafka waits for its payload if it has only a pointer to one, then for an inference
+        process, then to be written to sinks or dead letters. Then it is done, and the fetcher commits it. What turns
+        out to be bad on the way goes straight to the writer.
+        """
+        downloads, dispatcher, writer = self.stages.downloads, self.stages.dispatcher, self.stages.writer
+        self.fetcher.start(onward=(downloads or dispatcher).submit, failed=writer.submit)
+        if downloads:
+            downloads.start(onward=dispatcher.submit, failed=writer.submit)
+        dispatcher.start(answered=writer.submit)
+        writer.start(done=self.stages.flight.done, is_behind=dispatcher.is_behind)
+
+    def join_group(self, *, is_stopping: Callable[[], bool]) -> None:
+        """Let records in: the fetcher hears which partitions it owns, and the flight what Kafka has committed."""
+        self.kafka.subscribe(self.fetcher, self.stages.flight.offsets.committed, is_stopping=is_stopping)
+
 
 def build(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) -> Pipeline:
-    """Make the parts. Each is given the one that a record goes to next, so read it from below: the last comes first.
-
-    Kafka's client hands messages to the fetcher; that makes records of them; the downloads give those a payload
-    that have only a pointer to one, where there is a bucket; the dispatcher hands them to the inference processes; what
-    the inference processes answer goes to the writer; what the sinks have taken is done, and no longer in flight; and
-    what is done, the fetcher commits.
+    """Make the parts, in the order in which a record meets them. Nothing is started; ``Pipeline.start`` does that.
 
     Raises:
-        VeloxError: a setting names what does not exist, or the driver refuses its configuration. Nothing that can fail
-            comes after the inference processes, which are started here and nobody else would end.
+        VeloxError: a setting names what does not exist, or the driver refuses its configuration.
     """
     flight = Flight(
         max_records=settings.queue_size,
@@ -51,18 +62,17 @@ def build(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) 
         ),
     )
     kafka = KafkaClient(settings)
-    objects = bucket(settings) if settings.codec is Codec.KEY else None
+    objects = bucket(settings)
     exactly_once = (
         ExactlyOnce(settings, metrics, flight.offsets, kafka) if settings.delivery == "exactly_once" else None
     )
-    writer = Writer(settings, _sinks(settings, exactly_once), DeadLetters(settings), metrics, done=flight.done)
-    dispatcher = Dispatcher(settings, devices, metrics, answered=writer.submit)
-    downloads = (
-        Downloads(settings, objects, flight, metrics, onward=dispatcher.submit, failed=writer.submit)
-        if objects
-        else None
+    stages = Stages(
+        downloads=Downloads(settings, objects, flight, metrics) if objects else None,
+        dispatcher=Dispatcher(settings, devices, metrics),
+        writer=Writer(settings, _sinks(settings, exactly_once), DeadLetters(settings), metrics),
+        exactly_once=exactly_once,
+        flight=flight,
     )
-    stages = Stages(downloads=downloads, dispatcher=dispatcher, writer=writer, exactly_once=exactly_once, flight=flight)
     return Pipeline(kafka, Fetcher(settings, metrics, kafka, stages), stages)
 
 

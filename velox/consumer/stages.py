@@ -1,6 +1,5 @@
 """What a record goes through once it is fetched, as one thing to the fetcher."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from velox.consumer.dispatch import Dispatcher
@@ -10,12 +9,14 @@ from velox.consumer.flight import Flight
 from velox.consumer.writer import Writer
 from velox.core.admission import Hold, hold
 from velox.errors import VeloxError
-from velox.records import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
-    """The parts that take a record from the fetcher to its end, in the order in which it meets them."""
+    """The parts that take a record from the fetcher to its end, in the order in which it meets them.
+
+    The pipeline connects and starts them; here the fetcher learns what holds them up.
+    """
 
     downloads: Downloads | None = None
     """What reads payloads from a bucket, where there is one."""
@@ -25,16 +26,6 @@ class Stages:
     """What takes the place of the sink ``kafka`` and of the commits, if asked for."""
     flight: Flight
     """What is in one of them."""
-
-    def start(self) -> None:
-        """Begin to read and to write; the inference processes have begun to load their models already."""
-        if self.downloads:
-            self.downloads.start()
-        self.writer.start(self.dispatcher.is_behind)
-
-    def submit(self, records: Sequence[Record]) -> None:
-        """Take records in; never blocks."""
-        (self.downloads or self.dispatcher).submit(records)
 
     @property
     def downloading(self) -> int:

@@ -19,7 +19,7 @@ from velox.errors import BadRecordError, RefusedResultsError, SystemUnavailableE
 from velox.kafka.dead_letters import DeadLetters
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Answered, Failure, ModelInfo, Outcome, Prediction, Record, Result
-from velox.settings import Settings
+from velox.settings import WriterSettings
 from velox.sinks.disk import image_path
 from velox.sinks.sink import Sink
 
@@ -51,12 +51,12 @@ class Writer:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: WriterSettings,
         sinks: Sequence[Sink],
         dead_letters: DeadLetters,
         metrics: ConsumerMetrics,
-        done: Callable[[Sequence[Record], Sequence[Record]], None],
     ) -> None:
+        self._done: Callable[[Sequence[Record], Sequence[Record]], None]
         self.failure: Exception | None = None
         """Why nothing more can be written, once that is so: a defect, not an outage."""
         self.blocked_by: str | None = _OPENING
@@ -64,12 +64,11 @@ class Writer:
         self._sinks = sinks
         self._dead_letters = dead_letters
         self._metrics = metrics
-        self._done = done
         self._rule = TargetRule(settings.target_labels, settings.confidence_threshold)
         self._image_folder = settings.storage_path if "disk" in settings.sinks else None
         self._has_database = any(sink.name not in {"disk", "kafka"} for sink in sinks)
         self._answered: SimpleQueue[list[Answered] | None] = SimpleQueue()
-        self._is_behind: Callable[[], bool] = lambda: False
+        self._is_behind: Callable[[], bool]
         self._gathered = max(1, settings.queue_size // 4)
         """A bulk with so many records waits for no more."""
         self._labels: set[tuple[str, str]] = set()
@@ -77,13 +76,20 @@ class Writer:
         self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
-    def start(self, is_behind: Callable[[], bool] | None = None) -> None:
+    def start(
+        self,
+        *,
+        done: Callable[[Sequence[Record], Sequence[Record]], None],
+        is_behind: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Open the sinks and begin to write.
 
-        ``is_behind`` says whether records queue for inference: only then does a bulk wait for more answers, as its
-        records are late by more than that, and what a small bulk costs is taken from inference.
+        Args:
+            done: takes records that every sink has, and bad ones that the dead-letter topic has.
+            is_behind: says whether records queue for inference: only then does a bulk wait for more answers, as its
+                records are late by more than that, and what a small bulk costs is taken from inference.
         """
-        self._is_behind = is_behind or self._is_behind
+        self._done, self._is_behind = done, is_behind
         self._thread.start()
 
     def submit(self, answered: list[Answered]) -> None:
@@ -93,7 +99,8 @@ class Writer:
     def close(self, timeout_s: float) -> bool:
         """Write what was submitted, close the sinks; False when that did not end in time."""
         self._answered.put(None)
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
         self._abandon.set()
         return not self._thread.is_alive()
 
@@ -154,8 +161,11 @@ class Writer:
         self._tell(bulk)
         self._metrics.stages["sink", ""].observe(took_s + monotonic() - started)
         self._count(bulk.results, bulk.bad)
+        for record, why in bulk.late:
+            self._metrics.drop(why.reason.value, record.position.topic)
         failpoints.reach("after_sinks")
-        self._done([result.record for result in bulk.results], [record for record, _ in bulk.bad])
+        fine = [result.record for result in bulk.results] + [record for record, _ in bulk.late]
+        self._done(fine, [record for record, _ in bulk.bad])
 
     def _store(self, results: Sequence[Result]) -> dict[str, str]:
         """Write to every sink that takes results alone; answer what one of them will never take, and why, by id."""

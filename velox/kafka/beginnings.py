@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 from velox.core.retries import backoff_s
 from velox.errors import VeloxError
 from velox.records import Partition
-from velox.settings import Settings
+from velox.settings import MemberSettings
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Beginnings:
     there, or others had a committed offset and it had none, before this member joined.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MemberSettings) -> None:
         """Start without any partition."""
         self._reset = settings.auto_offset_reset
         self._subscription = settings.subscription

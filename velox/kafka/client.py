@@ -16,7 +16,7 @@ from velox.kafka.matching import Matching
 from velox.kafka.membership import consumer_config
 from velox.kafka.standing import Standing
 from velox.records import Partition
-from velox.settings import Settings
+from velox.settings import MemberSettings
 
 _COMMITTED_S = 2.0
 """Longest wait for the group's offsets; a signal is noticed after it."""
@@ -45,7 +45,7 @@ class KafkaClient:
     elsewhere, and lose or repeat what lies between. Where KAFKA_TOPIC is a pattern, topics come and go like partitions.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MemberSettings) -> None:
         """Make the client; nothing is fetched before ``subscribe``."""
         self._subscription = settings.subscription
         self._listener: Rebalanced

@@ -10,7 +10,7 @@ from velox.core.deadline import Deadline
 from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import connection
 from velox.records import Partition
-from velox.settings import Settings
+from velox.settings import MemberSettings
 
 DAMAGED: Final = frozenset({KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG, KafkaError._NOT_IMPLEMENTED})
 """What the driver calls a batch that it cannot read."""
@@ -20,7 +20,7 @@ _READ_S: Final = 10.0
 _SLICE_S: Final = 0.2
 
 
-def is_readable(settings: Settings, partition: Partition, offset: int) -> bool:
+def is_readable(settings: MemberSettings, partition: Partition, offset: int) -> bool:
     """Say whether a record, or the end of the partition, can be read there. Takes up to half a minute.
 
     Raises:
@@ -30,7 +30,7 @@ def is_readable(settings: Settings, partition: Partition, offset: int) -> bool:
         return _is_readable(reader, partition, offset)
 
 
-def first_readable(settings: Settings, partition: Partition, offset: int) -> int:
+def first_readable(settings: MemberSettings, partition: Partition, offset: int) -> int:
     """Find the first offset from this one on that can be read; the end of the partition when there is none.
 
     A broker sends the whole batch, from whichever offset in it one asks: so all that is asked for within it fails, and
@@ -59,7 +59,7 @@ def first_readable(settings: Settings, partition: Partition, offset: int) -> int
 
 
 @contextmanager
-def _reader(settings: Settings) -> Iterator[Consumer]:
+def _reader(settings: MemberSettings) -> Iterator[Consumer]:
     config = {
         **connection(settings, "velox-damage"),
         # The driver asks for a group; this one is allowed where access is by group, and never joined.

@@ -8,10 +8,10 @@ from velox.kafka.delivery import Delivery, Outgoing, message_bytes
 from velox.kafka.parsing import record_bytes
 from velox.kafka.topics import HEADROOM_BYTES
 from velox.records import Omitted, Record
-from velox.settings import Settings
+from velox.settings import TopicSettings
 
 
-def dead_letter_topic(settings: Settings) -> str:
+def dead_letter_topic(settings: TopicSettings) -> str:
     """Return the name of the dead-letter topic."""
     return settings.topics["DEAD_LETTER_TOPIC"]
 
@@ -21,7 +21,7 @@ class DeadLetters:
 
     name = "dead_letters"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TopicSettings) -> None:
         """Make the producer; it connects by itself."""
         self._topic = dead_letter_topic(settings)
         self._limit_bytes = settings.max_message_bytes + HEADROOM_BYTES

@@ -10,7 +10,7 @@ from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import connection
 from velox.kafka.parsing import record_bytes
 from velox.records import Headers
-from velox.settings import MIB, Settings
+from velox.settings import MIB, TopicSettings
 
 _FRAME_BYTES = 128
 """At most what a batch and a record in it take besides their content."""
@@ -52,7 +52,7 @@ class Delivery:
     one had queued. So a batch that is tried again may lie in its topic twice.
     """
 
-    def __init__(self, settings: Settings, client_id: str, *, max_message_bytes: int) -> None:
+    def __init__(self, settings: TopicSettings, client_id: str, *, max_message_bytes: int) -> None:
         """Make the producer; it connects by itself."""
         self._timeout_s = settings.sink_timeout_s
         self._config = {

@@ -10,7 +10,7 @@ from velox.errors import SettingsError, VeloxError
 from velox.kafka.connection import refusal_of
 from velox.kafka.ends import DENIED
 from velox.kafka.reachability import Reachability
-from velox.settings import Settings
+from velox.settings import MemberSettings
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _TELL_EVERY_S: Final = 30.0
 class Heeding:
     """Receives every error of the driver; logs none more often than once in half a minute."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MemberSettings) -> None:
         """Start without any error."""
         self.has_joined = False
         """Whether the brokers have let us in: what they refuse afterwards may pass."""

@@ -19,7 +19,7 @@ from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import Admin
 from velox.kafka.lag import Extent, Observer
 from velox.records import Partition
-from velox.settings import Settings
+from velox.settings import MemberSettings
 
 _TIMEOUT_S: Final = 3.0
 _CONNECT_S: Final = 2.0
@@ -79,7 +79,7 @@ class Backlog:
 class Inspector:
     """Asks a cluster about itself. Not thread-safe."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MemberSettings) -> None:
         """Make the client; it connects when first asked."""
         self._settings = settings
         self._admin = Admin(settings)

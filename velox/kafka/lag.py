@@ -9,7 +9,7 @@ from velox.core.deadline import Deadline
 from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import connection
 from velox.records import Partition
-from velox.settings import Settings
+from velox.settings import MemberSettings
 
 _TIMEOUT_S: Final = 5.0
 _SLICE_S: Final = 0.2
@@ -25,7 +25,7 @@ class Extent(NamedTuple):
 class Observer:
     """Looks at a topic and a group without being a member of it, so that it disturbs nobody. Not thread-safe."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MemberSettings) -> None:
         """Make the client; it connects when first asked."""
         self._consumer = Consumer(
             {

@@ -13,7 +13,7 @@ from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.lag import Extent, Observer
 from velox.kafka.parsing import headers_of, record_bytes
 from velox.records import Headers, Partition, Position
-from velox.settings import Settings
+from velox.settings import StreamSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Findings:
 class LetterTopic:
     """Reads the dead letters of KAFKA_TOPIC without being a member of any group. Not thread-safe."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StreamSettings) -> None:
         """Make the clients; they connect when first asked."""
         self.source = settings.subscription
         self.name = dead_letter_topic(settings)

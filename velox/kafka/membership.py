@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from velox.kafka.connection import connection
-from velox.settings import Settings
+from velox.settings import MemberSettings
 
 REQUEST_S = 15.0
 """A broker that hangs (not one that is gone, which shows at once) holds up a commit no longer than this."""
@@ -12,7 +12,7 @@ _PREFETCH_KIB = 32 * 1024
 
 
 def consumer_config(
-    settings: Settings, *, on_commit: Callable[..., None], on_error: Callable[..., None]
+    settings: MemberSettings, *, on_commit: Callable[..., None], on_error: Callable[..., None]
 ) -> dict[str, Any]:
     """Translate the settings into librdkafka's."""
     fetch_bytes = max(settings.max_message_bytes, 16 * 1024 * 1024)
@@ -41,7 +41,7 @@ def consumer_config(
     }
 
 
-def _membership(settings: Settings) -> dict[str, Any]:
+def _membership(settings: MemberSettings) -> dict[str, Any]:
     named = {"group.instance.id": settings.group_instance_id} if settings.group_instance_id != "none" else {}
     if settings.group_protocol == "consumer":  # its time-outs are the broker's; the driver refuses our own
         return {"group.protocol": "consumer", **named}

@@ -12,7 +12,7 @@ from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import connection
 from velox.kafka.topics import FRAME_BYTES, HEADROOM_BYTES
 from velox.records import Partition
-from velox.settings import Settings
+from velox.settings import TopicSettings
 
 Outcome = Literal["replayed", "discarded"]
 _SLICE_S: Final = 0.1
@@ -32,7 +32,7 @@ class Replayer:
     the same id, and so its result is stored once.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TopicSettings) -> None:
         """Make the producer; it connects by itself."""
         self._timeout_s = settings.sink_timeout_s
         self._settled = Settled([], [])

@@ -17,7 +17,7 @@ from velox.errors import VeloxError
 from velox.kafka.damage import first_readable, is_readable
 from velox.kafka.ends import EndOffsets
 from velox.records import Partition
-from velox.settings import Settings
+from velox.settings import MemberSettings
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Standing:
     partition after the other; only what it, too, cannot read is damaged, or what the driver says that it cannot read.
     """
 
-    def __init__(self, settings: Settings, admin: AdminClient, *, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, settings: MemberSettings, admin: AdminClient, *, clock: Callable[[], float] = monotonic) -> None:
         self._settings = settings
         self._skips = settings.damaged_batches == "skip"
         self._clock = clock

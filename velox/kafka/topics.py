@@ -19,7 +19,7 @@ from velox.core.retries import backoff_s
 from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import Admin, connection
 from velox.kafka.reachability import is_due
-from velox.settings import Settings
+from velox.settings import ClientSettings, MemberSettings, TopicSettings
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ _ACLS: Final = "create it, and let KAFKA_SASL_USERNAME or the certificate's owne
 
 
 def ensure_topic(
-    settings: Settings,
+    settings: TopicSettings,
     topic: str,
     *,
     headroom_bytes: int = 0,
@@ -103,7 +103,7 @@ def ensure_topic(
             return
 
 
-def topics_now(settings: Settings) -> tuple[str, ...]:
+def topics_now(settings: ClientSettings) -> tuple[str, ...]:
     """Name the topics that KAFKA_TOPIC means now: those it names, there or not, or those that its pattern matches.
 
     Raises:
@@ -125,7 +125,7 @@ def topics_now(settings: Settings) -> tuple[str, ...]:
     return topics
 
 
-def message_limit(settings: Settings, topic: str) -> int:
+def message_limit(settings: ClientSettings, topic: str) -> int:
     """Say how large a message a topic takes: MAX_MESSAGE_BYTES, or less where its own limit, if we may know it, is."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
     admin = AdminClient(connection(settings, "velox-admin"))
@@ -137,7 +137,7 @@ def message_limit(settings: Settings, topic: str) -> int:
     return min(limit or settings.max_message_bytes, settings.max_message_bytes)
 
 
-def remove_topics(settings: Settings, topics: Sequence[str]) -> None:
+def remove_topics(settings: MemberSettings, topics: Sequence[str]) -> None:
     """Delete topics, and the consumer group, which has to be without members; what is not there is well.
 
     Raises:
@@ -157,7 +157,7 @@ def remove_topics(settings: Settings, topics: Sequence[str]) -> None:
         admin.poll(_TRY_S)
 
 
-def _setting(settings: Settings, topic: str) -> str:
+def _setting(settings: TopicSettings, topic: str) -> str:
     """Name the setting that names a topic."""
     if settings.subscription.takes(topic):
         return "KAFKA_TOPIC"
@@ -178,7 +178,9 @@ def _see_removed(name: str, request: "Future[Any]", *, may_be_in_use: bool = Fal
     return True
 
 
-def _create(admin: AdminClient, topic: str, settings: Settings, headroom_bytes: int, config: Mapping[str, str]) -> None:
+def _create(
+    admin: AdminClient, topic: str, settings: TopicSettings, headroom_bytes: int, config: Mapping[str, str]
+) -> None:
     largest = settings.max_message_bytes + headroom_bytes
     limit, partitions = largest + FRAME_BYTES, settings.kafka_partitions
     new = NewTopic(topic, num_partitions=partitions, config={**config, "max.message.bytes": str(limit)})

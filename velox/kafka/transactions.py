@@ -12,7 +12,7 @@ from velox.errors import BrokerUnavailableError, VeloxError
 from velox.kafka.connection import connection
 from velox.kafka.delivery import Outgoing, size_limits
 from velox.records import Partition
-from velox.settings import Settings
+from velox.settings import MemberSettings
 
 _ANSWER_S: Final = 10.0
 
@@ -42,7 +42,7 @@ class TransactionalProducer:
     to be tried again with a driver that has lost its coordinator: its calls may then not return at all.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: MemberSettings, name: str) -> None:
         """Make the producer; it connects by itself. Two that run at once never have one ``name``."""
         self._is_open = False
         self._producer = Producer(
@@ -107,7 +107,7 @@ class TransactionalProducer:
             self._producer.poll(0)
 
 
-def committed_offsets(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, int]:
+def committed_offsets(settings: MemberSettings, partitions: Iterable[Partition]) -> dict[Partition, int]:
     """Return what the group has committed, once no transaction is open that could change it.
 
     Raises:

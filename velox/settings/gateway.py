@@ -1,5 +1,6 @@
 """What the gateway serves, where requests are kept, and how their results are delivered."""
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -21,6 +22,18 @@ class RequestSettings(Group):
     )
     result_ttl_s: float = Field(
         86_400.0, ge=1, le=366 * 86_400, description="A request and its result are kept for this long."
+    )
+
+
+class CatalogueSettings(Group):
+    """Which models there are: for gateways and for a consumer of several."""
+
+    title: ClassVar = "Models of the API"
+
+    models_path: Path = Field(
+        Path("models.toml"),
+        description="Names the models that the API offers and `velox consume --models` runs, each with its pipeline "
+        "file.",
     )
 
 

@@ -14,10 +14,12 @@ Part = TypeVar("Part", bound="Group")
 class Group(BaseSettings):
     """Some settings that are read together. Each field is the environment variable of the same name in capitals.
 
-    A class with fields of its own is a section of docs/settings.md; one without puts sections together for a reader.
+    A class with a title is a section of docs/settings.md; one without is for a reader, and puts sections together or is
+    a part of one.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", defer_build=True)
+    """Most classes are for annotations only: what validates is built for the one that is loaded."""
     title: ClassVar[str]
     """Heading of the section."""
 

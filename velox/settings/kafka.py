@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, ValidatorFunctionWrapHandler, field_valid
 from velox.core.envelope import Codec
 from velox.core.json_values import JsonForm
 from velox.core.subscription import Subscription, subscription
+from velox.errors import SettingsError
 from velox.settings.environment import is_test
 from velox.settings.group import Group
 from velox.settings.literals import Addresses, Topics
@@ -60,6 +61,21 @@ class KafkaSettings(Group):
     def is_text(self) -> bool:
         """Say whether payloads are known to be text: with other codecs only the model knows."""
         return self.codec is Codec.JSON and self.json_payload == "text"
+
+    @property
+    def is_apart(self) -> bool:
+        """Say whether records hold only pointers, and payloads are objects in a bucket."""
+        return self.codec is Codec.KEY
+
+    def refuse_pointers(self, who: str) -> None:
+        """Stop what makes payloads, where records are to be pointers to them.
+
+        Raises:
+            SettingsError: that is so; ``who`` is named in it.
+        """
+        if self.is_apart:
+            msg = f"CODEC=key: {who} makes payloads, and records are to be keys of objects; publish keys with any Kafka"
+            raise SettingsError(f"{msg} client, or set CODEC=raw")
 
     @property
     def subscription(self) -> Subscription:

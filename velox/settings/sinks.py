@@ -39,10 +39,8 @@ class DetectionSettings(Group):
     confidence_threshold: float = Field(0.90, ge=0, le=1, description="A detection has at least this confidence.")
 
 
-class SinkSettings(Group):
-    """Where results are stored."""
-
-    title: ClassVar = "Sinks"
+class StoreSettings(Group):
+    """What every sink is told."""
 
     sinks: Names = Field(
         ("mongo", "disk"),
@@ -62,15 +60,6 @@ class SinkSettings(Group):
         description="Store so many characters of the payload with each result, for models that read text; 0 = none.",
     )
     sink_timeout_s: float = Field(10.0, ge=0.1, le=600, description="A write to a sink that takes longer has failed.")
-    mongo_uri: SecretStr = Field(SecretStr("mongodb://mongo:27017/"), description="MongoDB connection string.")
-    db_name: str = Field("lab_discovery_db", pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$', description="MongoDB database.")
-    mongo_collection: str = Field(
-        "shapes_found", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,119}$", description="MongoDB collection."
-    )
-    sqlite_path: Path = Field(Path("velox.db"), description="File of the SQLite sink.")
-    results_topic: Topic = Field("auto", description="Topic of the sink `kafka`; `auto` = `<KAFKA_TOPIC>.results`.")
-    storage_path: Path = Field(Path("./discoveries"), description="Folder of the detections' images.")
-    max_stored_files: int = Field(0, ge=0, description="Images kept, oldest deleted first; 0 = keep all.")
 
     @field_validator("sinks")
     @classmethod
@@ -82,3 +71,38 @@ class SinkSettings(Group):
                 )
                 raise ValueError(msg)
         return sinks
+
+
+class MongoSettings(StoreSettings):
+    """What the sink ``mongo`` gets."""
+
+    mongo_uri: SecretStr = Field(SecretStr("mongodb://mongo:27017/"), description="MongoDB connection string.")
+    db_name: str = Field("lab_discovery_db", pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$', description="MongoDB database.")
+    mongo_collection: str = Field(
+        "shapes_found", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,119}$", description="MongoDB collection."
+    )
+
+
+class SqliteSettings(StoreSettings):
+    """What the sink ``sqlite`` gets."""
+
+    sqlite_path: Path = Field(Path("velox.db"), description="File of the SQLite sink.")
+
+
+class ResultsTopicSettings(StoreSettings):
+    """What the sink ``kafka`` gets, besides what every client of Kafka does."""
+
+    results_topic: Topic = Field("auto", description="Topic of the sink `kafka`; `auto` = `<KAFKA_TOPIC>.results`.")
+
+
+class DiskSettings(StoreSettings):
+    """What the sink ``disk`` gets."""
+
+    storage_path: Path = Field(Path("./discoveries"), description="Folder of the detections' images.")
+    max_stored_files: int = Field(0, ge=0, description="Images kept, oldest deleted first; 0 = keep all.")
+
+
+class SinkSettings(DiskSettings, ResultsTopicSettings, SqliteSettings, MongoSettings):
+    """Where results are stored. The last base comes first in the section: pydantic's order of fields."""
+
+    title: ClassVar = "Sinks"

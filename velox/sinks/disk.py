@@ -17,7 +17,7 @@ from velox.core.deadline import Deadline
 from velox.errors import SinkUnavailableError
 from velox.folders import prove_writable
 from velox.records import Result
-from velox.settings import Settings
+from velox.settings.sinks import DiskSettings
 from velox.sinks.sink import Proof, Stored
 
 Item = TypeVar("Item")
@@ -59,7 +59,7 @@ class DiskSink:
     at the start and those they wrote. A file system that hangs (a hard NFS mount) holds ``write`` for as long.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DiskSettings) -> None:
         """Keep the folder and the limit."""
         self.name = "disk"
         self.takes: Literal["detections", "all"] = "detections"

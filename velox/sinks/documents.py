@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
 from velox.records import Box, Result
-from velox.settings import Settings
+from velox.settings.sinks import StoreSettings
 from velox.sinks.sink import Stored
 
 Value = str | int | float | list[dict[str, Any]]
@@ -22,7 +22,7 @@ class Extras(NamedTuple):
     """Characters of the payload."""
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: StoreSettings) -> Self:
         """Read them from the settings."""
         return cls(settings.store_timings, settings.store_text)
 

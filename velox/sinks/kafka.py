@@ -11,7 +11,7 @@ from velox.kafka.contents import contents
 from velox.kafka.delivery import Delivery, Outgoing, message_bytes
 from velox.kafka.topics import ensure_topic, message_limit, remove_topics
 from velox.records import ID_HEADER, Headers, Result
-from velox.settings import Settings
+from velox.settings import StreamSettings, TopicSettings
 from velox.sinks.documents import NO_EXTRAS, Extras, document, stored
 from velox.sinks.sink import Stored
 
@@ -30,7 +30,7 @@ class KafkaSink:
     the last message of each key, as a compacted topic does, see it once; others use DELIVERY=exactly_once.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StreamSettings) -> None:
         """Keep the names."""
         self.name = "kafka"
         self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"
@@ -105,12 +105,12 @@ class KafkaSink:
             delivery.close()
 
 
-def results_topic(settings: Settings) -> str:
+def results_topic(settings: TopicSettings) -> str:
     """Name the topic of the results."""
     return settings.topics["RESULTS_TOPIC"]
 
 
-def ensure_results_topic(settings: Settings) -> None:
+def ensure_results_topic(settings: TopicSettings) -> None:
     """Create it when it is missing; one try.
 
     Raises:

@@ -13,7 +13,7 @@ from pymongo.uri_parser import parse_uri
 
 from velox.errors import SettingsError, SinkUnavailableError
 from velox.records import Result
-from velox.settings import Settings
+from velox.settings.sinks import MongoSettings
 from velox.sinks.documents import Document, Extras, documents, stored
 from velox.sinks.sink import Proof, Stored
 
@@ -37,7 +37,7 @@ class MongoSink:
     (on by default): pymongo uses them where the server has sessions and does without where it has none.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MongoSettings) -> None:
         """Check the URI's form.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from velox.errors import SinkUnavailableError
 from velox.folders import prove_writable
 from velox.records import Result
-from velox.settings import Settings
+from velox.settings.sinks import SqliteSettings
 from velox.sinks.documents import Document, Extras, documents, stored
 from velox.sinks.sink import Proof, Stored
 
@@ -60,7 +60,7 @@ class SqliteSink:
     none (NaN) becomes NULL. ``scores`` and ``boxes`` are JSON.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SqliteSettings) -> None:
         """Keep the path."""
         self.name = "sqlite"
         self.takes: Literal["detections", "all"] = "all" if settings.store == "all" else "detections"

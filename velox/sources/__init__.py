@@ -4,7 +4,7 @@ from typing import Final
 
 from velox.errors import SettingsError
 from velox.loading import load_class
-from velox.settings import Settings
+from velox.settings import SourceSettings
 from velox.sources.source import Source
 
 PATHS: Final = {
@@ -14,9 +14,21 @@ PATHS: Final = {
     "shapes": "velox.sources.shapes:ShapesSource",
     "video": "velox.sources.video:VideoSource",
 }
+_PAYLOADS: Final = {"folder", "reviews", "shapes", "video"}
+"""What these make can be no keys of objects; the lines of a file can."""
 
 
-def open_source(settings: Settings, name: str) -> Source:
+def check_codec(settings: SourceSettings, name: str) -> None:
+    """See whether what ``name`` or ``name:path`` means can be published with this CODEC.
+
+    Raises:
+        SettingsError: records are to be keys of objects, and the source makes payloads.
+    """
+    if name.partition(":")[0] in _PAYLOADS:
+        settings.refuse_pointers(f"SOURCE={name}")
+
+
+def open_source(settings: SourceSettings, name: str) -> Source:
     """Build the source that ``name`` or ``name:path`` means.
 
     Raises:

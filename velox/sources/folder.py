@@ -14,7 +14,7 @@ from velox.core.image_formats import JPEG, NAMES, SUFFIXES, recognise
 from velox.errors import BadRecordError, SourceError
 from velox.images.decoding import decode
 from velox.images.limits import Limits
-from velox.settings import Settings
+from velox.settings import SourceSettings
 from velox.sources import jpeg
 from velox.sources.source import Item
 
@@ -39,7 +39,7 @@ class FolderSource:
 
     interval_s: float | None = None
 
-    def __init__(self, settings: Settings, path: str) -> None:
+    def __init__(self, settings: SourceSettings, path: str) -> None:
         """Keep the folder's path.
 
         Raises:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from velox.errors import SourceError
-from velox.settings import Settings
+from velox.settings import SourceSettings
 from velox.sources.source import Item
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class LinesSource:
 
     interval_s: float | None = None
 
-    def __init__(self, settings: Settings, path: str) -> None:
+    def __init__(self, settings: SourceSettings, path: str) -> None:
         """Keep the file's path.
 
         Raises:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from velox.errors import SettingsError
-from velox.settings import Settings
+from velox.settings import SourceSettings
 from velox.sources.source import Item
 
 LABELS: Final = ("POSITIVE", "NEGATIVE")
@@ -50,7 +50,7 @@ class ReviewsSource:
 
     interval_s: float | None = None
 
-    def __init__(self, settings: Settings, path: str = "") -> None:
+    def __init__(self, settings: SourceSettings, path: str = "") -> None:
         """Need none of the settings; ``path`` must be empty.
 
         Raises:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from velox.errors import SettingsError
-from velox.settings import Settings
+from velox.settings.producer import ShapeSettings
 from velox.sources import drawing, jpeg
 from velox.sources.source import Item
 
@@ -23,7 +23,7 @@ class ShapesSource:
 
     interval_s: float | None = None
 
-    def __init__(self, settings: Settings, path: str = "") -> None:
+    def __init__(self, settings: ShapeSettings, path: str = "") -> None:
         """Draw by the settings; ``path`` must be empty.
 
         Raises:
@@ -42,7 +42,7 @@ class ShapesSource:
             yield from order.sample(self._items, len(self._items))
 
 
-def _item(settings: Settings, color: str, shape: str) -> Item:
+def _item(settings: ShapeSettings, color: str, shape: str) -> Item:
     height, width = settings.img_height, settings.img_width
     image = drawing.draw(
         shape,

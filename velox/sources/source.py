@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from velox.records import Metadata
-from velox.settings import Settings
+from velox.settings import SourceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Source(Protocol):
     interval_s: float | None
     """The source's own pace, such as a video's frame rate; None = PRODUCER_INTERVAL."""
 
-    def __init__(self, settings: Settings, path: str) -> None:
+    def __init__(self, settings: SourceSettings, path: str) -> None:
         """Keep what is needed; ``path`` is what follows the colon in ``SOURCE=folder:PATH``, else empty."""
 
     def __iter__(self) -> Iterator[Item]:

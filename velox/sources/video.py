@@ -9,7 +9,7 @@ from typing import Final
 import cv2
 
 from velox.errors import SourceError
-from velox.settings import Settings
+from velox.settings.producer import ProducerSettings
 from velox.sources import jpeg
 from velox.sources.source import Item
 
@@ -28,7 +28,7 @@ class VideoSource:
     ends the pass, with a warning when frames are missing by the file's own account.
     """
 
-    def __init__(self, settings: Settings, path: str) -> None:
+    def __init__(self, settings: ProducerSettings, path: str) -> None:
         """Open the file once, for its frame rate.
 
         Raises:

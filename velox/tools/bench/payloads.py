@@ -7,7 +7,7 @@ from velox.errors import BrokerUnavailableError
 from velox.kafka.lag import Extent, Observer
 from velox.kafka.parsing import parse
 from velox.kafka.topics import topics_now
-from velox.settings import Settings
+from velox.settings import ProductionSettings
 from velox.sources import open_source
 
 
@@ -19,7 +19,7 @@ class Payloads:
     origin: str
 
 
-def gather(settings: Settings, count: int) -> Payloads:
+def gather(settings: ProductionSettings, count: int) -> Payloads:
     """Read ``count`` of the newest records without joining the group; take them from SOURCE when there are none.
 
     As many from each partition: fewer in all where some hold less than their share.
@@ -39,7 +39,7 @@ def gather(settings: Settings, count: int) -> Payloads:
     return Payloads(made, f"{len(made)} of SOURCE={settings.source}, since {settings.kafka_topic} {why}")
 
 
-def _newest(settings: Settings, count: int) -> list[bytes]:
+def _newest(settings: ProductionSettings, count: int) -> list[bytes]:
     observer = Observer(settings)
     try:
         extents = observer.extents(*topics_now(settings))

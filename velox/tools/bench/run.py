@@ -14,7 +14,7 @@ from rich.table import Table
 
 from velox import __version__
 from velox.consumer.topology import core_count, decode_threads, placements
-from velox.settings import Settings
+from velox.settings import InferenceSettings, Settings
 from velox.tools.bench.measure import Measured, measure
 from velox.tools.bench.payloads import gather
 
@@ -91,7 +91,7 @@ def run(settings: Settings, options: Options) -> int:
     return 0
 
 
-def summed_up(found: Sequence[Measured], settings: Settings, origin: str) -> Report:
+def summed_up(found: Sequence[Measured], settings: InferenceSettings, origin: str) -> Report:
     """Take the mean over the processes, which ran at the same time."""
     return Report(
         model=f"{found[0].model} {found[0].version}",

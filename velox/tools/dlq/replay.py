@@ -12,7 +12,7 @@ from velox.core.schedule import Schedule
 from velox.kafka.letter_topic import LetterTopic
 from velox.kafka.replayer import Replayer
 from velox.records import Position
-from velox.settings import MIB, Settings
+from velox.settings import MIB, LetterSettings
 from velox.signals import StopRequest
 from velox.tools.dlq.choice import Choice
 from velox.tools.dlq.screen import bar
@@ -24,7 +24,7 @@ _BATCH_BYTES: Final = 16 * MIB
 """So much is published before Kafka's acknowledgement is waited for, and noted."""
 
 
-def replay(settings: Settings, choice: Choice, *, rate: float, dry_run: bool) -> int:
+def replay(settings: LetterSettings, choice: Choice, *, rate: float, dry_run: bool) -> int:
     """Publish the records of the chosen letters again, at most ``rate`` a second.
 
     Returns:
@@ -50,7 +50,7 @@ def replay(settings: Settings, choice: Choice, *, rate: float, dry_run: bool) ->
     return 0 if run.replayed == len(twins) else 1
 
 
-def discard(settings: Settings, choice: Choice, *, dry_run: bool) -> int:
+def discard(settings: LetterSettings, choice: Choice, *, dry_run: bool) -> int:
     """Take the chosen letters off the list; Kafka keeps them as long as its retention says."""
     logs.configure(level=settings.log_level, form=settings.log_format)
     with LetterTopic(settings) as topic:

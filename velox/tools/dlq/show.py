@@ -13,12 +13,12 @@ from velox.core.letters import Content, Letter
 from velox.core.text import readable
 from velox.errors import BadRecordError, VeloxError
 from velox.kafka.letter_topic import LetterTopic
-from velox.settings import Settings
+from velox.settings import StreamSettings
 from velox.tools.dlq.choice import Choice
 from velox.tools.dlq.screen import console, reading, when
 
 
-def list_letters(settings: Settings) -> int:
+def list_letters(settings: StreamSettings) -> int:
     """Print how many dead letters there are, by reason."""
     with LetterTopic(settings) as topic, reading() as on_read:
         findings = topic.find(on_read=on_read)
@@ -41,7 +41,7 @@ def list_letters(settings: Settings) -> int:
     return 0
 
 
-def show_letters(settings: Settings, choice: Choice, *, save: Path | None) -> int:
+def show_letters(settings: StreamSettings, choice: Choice, *, save: Path | None) -> int:
     """Print what the chosen letters say; with ``save``, write each payload into that folder.
 
     Raises:
@@ -71,7 +71,7 @@ def _print(out: Console, letter: Letter, content: Content) -> None:
         out.print(Text(f"  {readable(name)}: {readable(value, 1000)}"))
 
 
-def _payload(settings: Settings, content: Content | None) -> bytes | None:
+def _payload(settings: StreamSettings, content: Content | None) -> bytes | None:
     """Take the payload out of a value; all of it, when it cannot be taken apart."""
     if content is None:
         return None

@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 
 from velox.buckets import bucket
-from velox.core.envelope import Codec
 from velox.errors import BucketUnavailableError
-from velox.settings import Settings
+from velox.settings import ObjectSettings
 from velox.tools.doctor.findings import Finding, error, ok, warning
 
 
-def find(settings: Settings) -> Iterator[Finding]:
+def find(settings: ObjectSettings) -> Iterator[Finding]:
     """Open the bucket and look for a first object; nothing is found where payloads are in the records."""
-    if settings.codec is not Codec.KEY or (made := bucket(settings)) is None:
+    if (made := bucket(settings)) is None:
         return
     what = f"bucket {made.name}"
     try:

@@ -8,7 +8,7 @@ from velox.errors import VeloxError
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.inspection import Backlog, Cluster, Group, Inspector, Topic
 from velox.kafka.topics import HEADROOM_BYTES
-from velox.settings import Settings
+from velox.settings import StreamSettings
 from velox.tools.doctor.findings import Finding, Level, error, judged, ok, refusal, skipped, warning
 
 _RECORDS = "KAFKA_TOPIC"
@@ -20,7 +20,7 @@ _RETENTION_USED = 0.5
 """A backlog older than this share of the retention may be removed before it is read."""
 
 
-def find(settings: Settings) -> Iterator[Finding]:
+def find(settings: StreamSettings) -> Iterator[Finding]:
     """Ask the brokers; what depends on an answer is skipped when there is none."""
     try:
         inspector = Inspector(settings)
@@ -51,7 +51,7 @@ def find(settings: Settings) -> Iterator[Finding]:
         yield refusal("backlog", problem)
 
 
-def brokers(cluster: Cluster, settings: Settings) -> Iterator[Finding]:
+def brokers(cluster: Cluster, settings: StreamSettings) -> Iterator[Finding]:
     """Judge how they answer, and the bounds they set for a group."""
     answer = f"{cluster.brokers} at {settings.kafka_bootstrap_server}, answered in {cluster.answer_s * 1000:.0f} ms"
     if cluster.answer_s > _SLOW_S:
@@ -70,7 +70,7 @@ def brokers(cluster: Cluster, settings: Settings) -> Iterator[Finding]:
         yield error("session time-out", f"SESSION_TIMEOUT_MS={asked}, and brokers take {least} to {most}", fix)
 
 
-def several(sources: Sequence[Topic], settings: Settings) -> Finding:
+def several(sources: Sequence[Topic], settings: StreamSettings) -> Finding:
     """Say which topics KAFKA_TOPIC means now; what is wrong with one of them is a finding of its own."""
     subscription, names = settings.subscription, [source.name for source in sources]
     listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
@@ -82,7 +82,7 @@ def several(sources: Sequence[Topic], settings: Settings) -> Finding:
     return ok("topics", f"{len(names)} match KAFKA_TOPIC={subscription} now: {listed}")
 
 
-def together(sources: Sequence[Topic], settings: Settings) -> Topic:
+def together(sources: Sequence[Topic], settings: StreamSettings) -> Topic:
     """Take several topics for one: the partitions of all, and the configuration of the one that keeps the shortest."""
     if len(sources) == 1:
         return sources[0]
@@ -101,7 +101,7 @@ def collision(setting: str, name: str, namesake: str) -> Finding:
     return error(f"topic {name}", value, f"set {setting} to another name")
 
 
-def topic(found: Topic | None, name: str, cluster: Cluster, settings: Settings) -> Iterator[Finding]:
+def topic(found: Topic | None, name: str, cluster: Cluster, settings: StreamSettings) -> Iterator[Finding]:
     """Judge one topic: that it is there, has leaders, takes what is sent, and survives a broker."""
     if found is None:
         number = settings.kafka_partitions
@@ -123,7 +123,7 @@ def topic(found: Topic | None, name: str, cluster: Cluster, settings: Settings) 
     yield from _clean_up(found, dead_letters=dead_letter_topic(settings))
 
 
-def group(found: Group | None, source: Topic, settings: Settings) -> Iterator[Finding]:
+def group(found: Group | None, source: Topic, settings: StreamSettings) -> Iterator[Finding]:
     """Judge whether a consumer would be let in, and whether every one has something to do."""
     what = f"group {settings.kafka_consumer_group}"
     if found is None:
@@ -161,7 +161,7 @@ def backlog(found: Backlog, source: Topic, *, now_s: float) -> Iterator[Finding]
         yield warning("clock", f"the newest record is {ahead_s:.0f} s in the future", fix)
 
 
-def _names(settings: Settings, records: Sequence[str]) -> list[tuple[str, str]]:
+def _names(settings: StreamSettings, records: Sequence[str]) -> list[tuple[str, str]]:
     """List the topics to look at, each with the setting that decides on it."""
     wanted = [(_RECORDS, name) for name in records]
     wanted += [(setting, name) for setting, name in settings.topics.items() if setting != _RECORDS]
@@ -178,7 +178,7 @@ def _limit(found: Topic) -> int:
     return int(found.config.get("max.message.bytes", 0))
 
 
-def _size(found: Topic, settings: Settings) -> Iterator[Finding]:
+def _size(found: Topic, settings: StreamSettings) -> Iterator[Finding]:
     limit, largest = _limit(found), settings.max_message_bytes
     what = f"size of {found.name}"
     if limit and limit < largest:

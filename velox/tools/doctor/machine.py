@@ -12,6 +12,8 @@ from velox.errors import SettingsError
 from velox.models.backends.selection import choose
 from velox.probes import listen
 from velox.settings import MIB, Settings
+from velox.settings.model import ModelSettings, ProcessSettings
+from velox.settings.sinks import SinkSettings
 from velox.tools.doctor.findings import Finding, error, ok, warning
 
 _FETCHER_BYTES = 200 * MIB
@@ -38,7 +40,7 @@ def find(settings: Settings) -> Iterator[Finding]:
     yield from gpus(settings, gpu_count())
 
 
-def memory(settings: Settings, available: int, *, processes: int, each_bytes: int) -> Finding:
+def memory(settings: ProcessSettings, available: int, *, processes: int, each_bytes: int) -> Finding:
     """Judge whether what is in flight and the models fit into memory."""
     needed = settings.queue_bytes + _FETCHER_BYTES + processes * each_bytes
     value = (
@@ -64,7 +66,7 @@ def available_bytes(*, root: Path = Path("/")) -> int:
     return min(free, max(0, limit - used))
 
 
-def disk(settings: Settings) -> Finding:
+def disk(settings: SinkSettings) -> Finding:
     """Judge the space where images and rows go."""
     folder = settings.storage_path if "disk" in settings.sinks else settings.sqlite_path.parent
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
@@ -96,7 +98,7 @@ def port(number: int) -> Finding:
     return ok("port", f"METRICS_PORT={number} is free")
 
 
-def gpus(settings: Settings, count: int) -> Iterator[Finding]:
+def gpus(settings: ModelSettings, count: int) -> Iterator[Finding]:
     """Judge GPUs, their driver, and whether torch can use them, without loading it here."""
     if settings.device == "cpu" or (settings.device == "auto" and not count):
         yield ok("gpu", f"none is asked for: DEVICE={settings.device}, {count} present")

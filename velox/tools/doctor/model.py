@@ -9,13 +9,13 @@ from velox.models import card
 from velox.models.architectures import IMAGENET_CLASSES
 from velox.models.backends.selection import lacks_model, needs_weights
 from velox.models.card import ModelFiles
-from velox.settings import Settings
+from velox.settings import InferenceSettings
 from velox.tools.doctor.findings import Finding, error, judged, ok, refusal, skipped, warning
 
 _RETRAIN = "train again: remove MODEL_PATH, then `python train.py`"
 
 
-def find(settings: Settings) -> Iterator[Finding]:
+def find(settings: InferenceSettings) -> Iterator[Finding]:
     """Read weights, labels and card, as the inference processes will."""
     if not settings.is_model_ours:
         yield skipped("model", f"MODEL={settings.model} is your own: its labels are known when it is loaded")
@@ -39,7 +39,7 @@ def find(settings: Settings) -> Iterator[Finding]:
     yield from judged(labelled(files, settings), ok("labels", listed(files.labels)))
 
 
-def described(files: ModelFiles, settings: Settings) -> Iterator[Finding]:
+def described(files: ModelFiles, settings: InferenceSettings) -> Iterator[Finding]:
     """Judge the card."""
     where = card.card_path(settings.model_path)
     if files.card is None:
@@ -50,7 +50,7 @@ def described(files: ModelFiles, settings: Settings) -> Iterator[Finding]:
         yield warning("model", value, f"set PREPROCESSING={files.card.preprocessing}, or train again")
 
 
-def labelled(files: ModelFiles, settings: Settings) -> Iterator[Finding]:
+def labelled(files: ModelFiles, settings: InferenceSettings) -> Iterator[Finding]:
     """Judge whether what is looked for can be found; nobody is told to train over weights from elsewhere."""
     known = listed(files.labels)
     is_trained_here = files.card is not None and not settings.is_imagenet

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from velox.consumer.topology import placements
-from velox.settings import Settings
+from velox.settings import ClientSettings, InferenceSettings, MemberSettings, Settings
 from velox.tools.doctor.findings import Finding, judged, ok, warning
 
 
@@ -31,7 +31,7 @@ def _times(settings: Settings) -> Iterator[Finding]:
         yield warning("times", value, "lower REVOKE_WAIT_S: the whole group waits that long in every rebalance")
 
 
-def _batches(settings: Settings) -> Iterator[Finding]:
+def _batches(settings: InferenceSettings) -> Iterator[Finding]:
     processes = len(placements(settings))
     if settings.queue_size < settings.batch_size * processes:
         value = f"QUEUE_SIZE={settings.queue_size}, BATCH_SIZE={settings.batch_size}, {processes} inference processes"
@@ -39,7 +39,7 @@ def _batches(settings: Settings) -> Iterator[Finding]:
         yield warning("batches", value, fix)
 
 
-def _sharing(settings: Settings) -> Iterator[Finding]:
+def _sharing(settings: MemberSettings) -> Iterator[Finding]:
     if settings.group_protocol == "range" and not settings.subscription.is_one:
         value = (
             "GROUP_PROTOCOL=range gives one consumer the first partition of every topic, and the last one few or none"
@@ -47,7 +47,7 @@ def _sharing(settings: Settings) -> Iterator[Finding]:
         yield warning("sharing", value, "set GROUP_PROTOCOL=cooperative-sticky, which shares all partitions evenly")
 
 
-def _security(settings: Settings) -> Iterator[Finding]:
+def _security(settings: ClientSettings) -> Iterator[Finding]:
     protocol = settings.kafka_security_protocol
     if settings.kafka_sasl_username and not protocol.startswith("SASL"):
         value = f"KAFKA_SASL_USERNAME is given, and KAFKA_SECURITY_PROTOCOL={protocol} does not use it"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from velox.core.idleness import Cause
 from velox.metrics.consumer import ConsumerMetrics
 from velox.tools.top.history import History
+from velox.tools.top.topics import Topic, topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Figures:
     idle: dict[Cause, float]
     """The other shares."""
     stages: list[Stage]
+    topics: list[Topic]
+    """Those that are behind first, then the busiest."""
 
     @property
     def is_measured(self) -> bool:
@@ -94,6 +97,7 @@ def figures(histories: Sequence[History]) -> Figures:
             )
             for name, time_s in times.items()
         ],
+        topics=topics(known),
     )
 
 

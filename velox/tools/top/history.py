@@ -41,6 +41,10 @@ class History:
         """Answer what a gauge, all its labels together, says now."""
         return sum(self._pages[-1][1].get(name, {}).values()) if self._pages else 0.0
 
+    def now_by(self, name: str, label: str) -> Mapping[str, float]:
+        """Answer what a gauge or counter says now, by the value of one label."""
+        return by(label, self._pages[-1][1].get(name, {})) if self._pages else {}
+
     def growth(self, name: str, label: str) -> Mapping[str, float]:
         """Answer by how much a counter grew between the first and the last page, by the value of one label."""
         if not self._pages:

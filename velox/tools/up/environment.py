@@ -24,7 +24,12 @@ def changes(settings: Settings, *, bootstrap: str) -> dict[str, Any]:
     changed = {name: value for name, value in ours.items() if told[name] in {ENV_FILE, "default"}}
     if not changed.get("metrics_port", settings.metrics_port):
         changed["metrics_port"] = free_port()
-    return changed | {
+    return changed | broker_changes(settings, bootstrap=bootstrap)
+
+
+def broker_changes(settings: Settings, *, bootstrap: str) -> dict[str, Any]:
+    """Answer the settings that an embedded broker asks for, by field."""
+    return {
         "kafka_bootstrap_server": bootstrap,
         "kafka_security_protocol": "PLAINTEXT",  # the embedded broker knows no other
         "auto_offset_reset": "earliest",

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from velox import logs
 from velox.core.text import printable
-from velox.settings import Settings
+from velox.settings.operations import OperationsSettings
 from velox.tools.up.results import Detection, Judged
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class View(Protocol):
         """Show the newest state; may be called many times a second."""
 
 
-def choose(settings: Settings, places: str) -> View:
+def choose(settings: OperationsSettings, places: str) -> View:
     """Make the view that suits standard output; ``places`` says where results are."""
     return LiveView(settings, places) if sys.stdout.isatty() else PlainView()
 
@@ -107,7 +107,7 @@ class PlainView:
 class LiveView:
     """Redraws a panel in place; log lines scroll above it."""
 
-    def __init__(self, settings: Settings, places: str) -> None:
+    def __init__(self, settings: OperationsSettings, places: str) -> None:
         """Prepare the terminal."""
         self._settings = settings
         self._places = places

@@ -9,7 +9,7 @@ from velox.core.backlog import Backlog, LagLimit
 from velox.core.schedule import Schedule
 from velox.kafka.publisher import Publisher
 from velox.records import Partition
-from velox.settings import Settings
+from velox.settings import ProductionSettings
 from velox.tools.verify.numbered import Records
 from velox.tools.verify.places import Places
 from velox.tools.verify.plan import Plan
@@ -32,7 +32,7 @@ class Load:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ProductionSettings,
         plan: Plan,
         records: Records,
         committed: Callable[[], Offsets],
@@ -78,7 +78,7 @@ class Load:
         self.ends[partition] = max(offset + 1, self.ends.get(partition, 0))
 
 
-def _limit_bytes(settings: Settings, plan: Plan, *, record_bytes: int, topics: int) -> int:
+def _limit_bytes(settings: ProductionSettings, plan: Plan, *, record_bytes: int, topics: int) -> int:
     """Say how far the group may be behind in one partition; 0 = any amount.
 
     Without a rate the consumers set the pace. The next fault must not find all its records published before the last

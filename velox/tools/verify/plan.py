@@ -6,7 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from velox.core.envelope import Codec
 from velox.errors import SettingsError
 from velox.settings import Settings
 from velox.tools.verify.numbered import KEYS
@@ -81,8 +80,7 @@ class Plan:
             "--kill-inference": (self.kill_inference, 0, MAX_FAULTS),
             "--rebalance": (self.rebalance, 0, MAX_FAULTS),
         }
-        if settings.codec is Codec.KEY:
-            raise SettingsError("CODEC=key: verify makes payloads, and no objects; run it with CODEC=raw")
+        settings.refuse_pointers("velox verify")
         for name, (value, least, most) in bounds.items():
             if not least <= value <= most:
                 raise SettingsError(f"{name} {value:g}: must be from {least} to {most}")

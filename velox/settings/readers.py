@@ -1,0 +1,80 @@
+"""What each part of Velox is handed: sections of the settings put together, and no more than it reads.
+
+Whoever has the whole settings passes them as they are, since they are of all these classes. Bases stand in one order
+throughout, which Python asks for: producer, shapes, model and inference, Kafka, sinks, operations.
+"""
+
+from typing import Self
+
+from pydantic import model_validator
+
+from velox.settings.buckets import BucketSettings
+from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
+from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings
+from velox.settings.model import ModelSettings, ProcessSettings
+from velox.settings.operations import OperationsSettings
+from velox.settings.producer import ProducerSettings, ShapeSettings
+from velox.settings.sinks import DetectionSettings, DiskSettings
+from velox.settings.topics import TopicSettings
+from velox.settings.training import TrainingSettings
+
+
+class MemberSettings(ClientSettings, GroupSettings):
+    """What a member of the consumer group gets, and whoever asks how far the group is."""
+
+
+class StreamSettings(TopicSettings, MemberSettings):
+    """What deals with a pipeline's topics and with the group that reads them."""
+
+
+class FetcherSettings(ProcessSettings, StreamSettings):
+    """What the fetcher gets."""
+
+
+class ObjectSettings(BucketSettings, KafkaSettings):
+    """What decides whether payloads are objects, and where these are."""
+
+    @model_validator(mode="after")
+    def _payloads_can_be_found(self) -> Self:
+        if self.is_apart and not self.bucket_url:
+            msg = "CODEC=key: where are the objects? Set BUCKET_URL, as in file:///data/photos"
+            raise ValueError(msg)
+        return self
+
+
+class InferenceSettings(
+    ShapeSettings, TrainingSettings, ModelSettings, ProcessSettings, DetectionSettings, OperationsSettings
+):
+    """What an inference process gets, and the model's class in it: no address and no secret is among it."""
+
+
+class WriterSettings(ProcessSettings, DetectionSettings, DiskSettings):
+    """What the writer gets; each sink has settings of its own."""
+
+
+class SourceSettings(ProducerSettings, ShapeSettings, ModelSettings, KafkaSettings):
+    """What a source gets: what it makes, and how large a payload, an image or a text may be."""
+
+
+class ProductionSettings(SourceSettings, StreamSettings, OperationsSettings):
+    """What the producer gets, and what measures with payloads like those it makes."""
+
+
+class ApiSettings(
+    ModelSettings,
+    TopicSettings,
+    OperationsSettings,
+    RequestSettings,
+    CatalogueSettings,
+    GatewaySettings,
+    WebhookSettings,
+):
+    """What a gateway gets; of a model's settings, how large an image may be."""
+
+
+class DeliverySettings(OperationsSettings, RequestSettings, WebhookSettings):
+    """What a webhook worker gets."""
+
+
+class LetterSettings(StreamSettings, OperationsSettings):
+    """What ``velox dlq`` gets."""
