@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 _KEEP_ALIVE_S: Final = 65
 """Longer than load balancers keep a connection, so that none sends into one that has just been closed."""
 _BACKLOG: Final = 2048
-_AT_LEAST_S: Final = 0.1
 
 
 class _Server(uvicorn.Server):
@@ -34,8 +33,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
         super().__init__(config)
         self._gateway = gateway
+        self.deadline = Deadline(0)
+        """Of the drain; passed while there is none."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.deadline = Deadline(self._gateway.settings.drain_s)
         self._gateway.waiting.stop()
         await super().shutdown(sockets)
 
@@ -44,7 +46,7 @@ def run(settings: ApiSettings) -> int:
     """Serve until a signal comes.
 
     Returns:
-        0 when everything that was begun was answered, 1 when DRAIN_S cut it short.
+        0 when Kafka has answered for every record, 1 when some are left without an answer.
 
     Raises:
         VeloxError: it cannot go on: a setting, Kafka or the store refuses.
@@ -60,13 +62,11 @@ def run(settings: ApiSettings) -> int:
         gateway = connect(settings, store, asker, Models(settings.models_path))
         server = _Server(_config(settings, gateway), gateway)
         _tell(settings, listening)
-        deadline = Deadline(0)
         try:
             gateway.standing.start(gateway.metrics, lambda: setattr(server, "should_exit", True))
             server.run([listening])
-            deadline = Deadline(max(_AT_LEAST_S, settings.accept_timeout_s))
         finally:
-            unanswered = _close(gateway, asker, deadline)
+            unanswered = _close(gateway, asker, server.deadline)
     if gateway.standing.failure is not None:
         raise gateway.standing.failure
     log.info("Stopped: %s", f"{unanswered} records without an answer from Kafka" if unanswered else "all is answered")
