@@ -116,6 +116,11 @@ def test_what_a_gateway_has_accepted_is_delivered_as_the_gateway_answers_it(site
         assert got["/old"]["result"]["predictions"][0] == {"label": "positive", "score": 0.9}
         assert got["/new"]["type"] == "request.completed"
         assert got["/new"]["data"] == gateway.http.get(f"/v1/requests/{second}").json()
+        told = gateway.http.get(f"/v1/requests/{second}/webhook").json()
+        assert (told["state"], told["due_at"], len(told["attempts"])) == ("delivered", None, 1)
+        assert told["attempts"][0].items() >= {"attempt": 1, "status": 204, "error": None}.items()
+        assert gateway.http.post(f"/v1/requests/{second}/webhook").status_code == 202
+        wait_until(lambda: site.receiver.ids().count(second) == 2, what="the second delivery")
         refused = gateway.http.post("/inference", json=old | {"webhook_url": "http://169.254.169.254/"})
         assert refused.status_code == 422
     finally:
