@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from velox import __version__
-from velox.gateway import batches, inference, operations, predict, problems, v1
+from velox.gateway import batches, deliveries, inference, operations, predict, problems, v1
 from velox.gateway.models import Catalogue
 from velox.gateway.parts import Gateway
 from velox.gateway.pressure import Pressure
@@ -56,7 +56,7 @@ def build(gateway: Gateway) -> ASGIApp:
         max_body_size=gateway.settings.max_body_bytes,
     )
     app.state.gateway = gateway
-    for each in (predict, inference, v1, batches, operations):
+    for each in (predict, inference, v1, batches, deliveries, operations):
         app.include_router(each.router)
     problems.handle(app)
     return Watching(Reading(app, gateway.settings.max_body_bytes), gateway.metrics)

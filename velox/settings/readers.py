@@ -72,6 +72,10 @@ class ApiSettings(
     """What a gateway gets; of a model's settings, how large an image may be."""
 
 
+class DeliverySettings(OperationsSettings, RequestSettings, WebhookSettings):
+    """What a webhook worker gets."""
+
+
 class LetterSettings(StreamSettings, OperationsSettings):
     """What ``velox dlq`` gets."""
 

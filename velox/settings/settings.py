@@ -12,6 +12,7 @@ from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.readers import (
     ApiSettings,
+    DeliverySettings,
     FetcherSettings,
     FleetSettings,
     InferenceSettings,
@@ -34,6 +35,7 @@ class Settings(
     WriterSettings,
     SinkSettings,
     ApiSettings,
+    DeliverySettings,
 ):
     """All that a Velox process can be told."""
 
