@@ -131,6 +131,14 @@ def test_int8_agrees_with_float32_which_is_written_down(
     assert "ONNX Runtime runs the model in int8 (agrees with fp32 in" in caplog.text
 
 
+def test_int8_that_is_known_to_agree_starts_without_the_export(copied: Path, tiny_text_model: Path) -> None:
+    (copied / "model.onnx").unlink()
+    model = loaded(copied)
+    assert model.version == loaded(tiny_text_model).version
+    assert judged(model, "What a lovely kettle!")[0].label == "POSITIVE"
+    assert not (copied / "model.onnx").exists()
+
+
 def test_int8_that_does_not_agree_is_not_taken(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
     note = json.loads((copied / "velox.json").read_text())
     for measured in note["precisions"].values():
