@@ -14,7 +14,7 @@ from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
-from velox.settings.sinks import DetectionSettings, DiskSettings
+from velox.settings.sinks import DetectionSettings, DiskSettings, StoreSettings
 from velox.settings.topics import TopicSettings
 from velox.settings.training import TrainingSettings
 
@@ -58,6 +58,10 @@ class SourceSettings(ProducerSettings, ShapeSettings, ModelSettings, KafkaSettin
 
 class ProductionSettings(SourceSettings, StreamSettings, OperationsSettings):
     """What the producer gets, and what measures with payloads like those it makes."""
+
+
+class AnswerSettings(ModelSettings, StoreSettings, OperationsSettings, RequestSettings):
+    """What the sink ``requests`` gets."""
 
 
 class ApiSettings(

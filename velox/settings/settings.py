@@ -11,6 +11,7 @@ from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.readers import (
+    AnswerSettings,
     ApiSettings,
     DeliverySettings,
     FetcherSettings,
@@ -34,6 +35,7 @@ class Settings(
     FleetSettings,
     WriterSettings,
     SinkSettings,
+    AnswerSettings,
     ApiSettings,
     DeliverySettings,
 ):
