@@ -9,11 +9,12 @@ from typing import Self
 from pydantic import model_validator
 
 from velox.settings.buckets import BucketSettings
+from velox.settings.gateway import RequestSettings
 from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
-from velox.settings.sinks import DetectionSettings, DiskSettings
+from velox.settings.sinks import DetectionSettings, DiskSettings, StoreSettings
 from velox.settings.topics import TopicSettings
 from velox.settings.training import TrainingSettings
 
@@ -49,6 +50,10 @@ class InferenceSettings(
 
 class WriterSettings(ProcessSettings, DetectionSettings, DiskSettings):
     """What the writer gets; each sink has settings of its own."""
+
+
+class FinishingSettings(ModelSettings, StoreSettings, RequestSettings, OperationsSettings):
+    """What the sink ``requests`` gets."""
 
 
 class SourceSettings(ProducerSettings, ShapeSettings, ModelSettings, KafkaSettings):

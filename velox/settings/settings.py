@@ -12,6 +12,7 @@ from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.readers import (
     FetcherSettings,
+    FinishingSettings,
     InferenceSettings,
     LetterSettings,
     ObjectSettings,
@@ -30,7 +31,7 @@ class Settings(
     LetterSettings,
     WriterSettings,
     SinkSettings,
-    RequestSettings,
+    FinishingSettings,
     CatalogueSettings,
     GatewaySettings,
     WebhookSettings,
