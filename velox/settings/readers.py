@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import model_validator
 
 from velox.settings.buckets import BucketSettings
-from velox.settings.gateway import RequestSettings
+from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
 from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
@@ -52,10 +52,6 @@ class WriterSettings(ProcessSettings, DetectionSettings, DiskSettings):
     """What the writer gets; each sink has settings of its own."""
 
 
-class FinishingSettings(ModelSettings, StoreSettings, RequestSettings, OperationsSettings):
-    """What the sink ``requests`` gets."""
-
-
 class SourceSettings(ProducerSettings, ShapeSettings, ModelSettings, KafkaSettings):
     """What a source gets: what it makes, and how large a payload, an image or a text may be."""
 
@@ -64,5 +60,29 @@ class ProductionSettings(SourceSettings, StreamSettings, OperationsSettings):
     """What the producer gets, and what measures with payloads like those it makes."""
 
 
+class AnswerSettings(ModelSettings, StoreSettings, OperationsSettings, RequestSettings):
+    """What the sink ``requests`` gets."""
+
+
+class ApiSettings(
+    ModelSettings,
+    TopicSettings,
+    OperationsSettings,
+    RequestSettings,
+    CatalogueSettings,
+    GatewaySettings,
+    WebhookSettings,
+):
+    """What a gateway gets; of a model's settings, how large an image may be."""
+
+
+class DeliverySettings(OperationsSettings, RequestSettings, WebhookSettings):
+    """What a webhook worker gets."""
+
+
 class LetterSettings(StreamSettings, OperationsSettings):
     """What ``velox dlq`` gets."""
+
+
+class FleetSettings(ProcessSettings, GroupSettings, OperationsSettings, CatalogueSettings):
+    """What the supervisor of several models gets; each model's consumer reads its own."""

@@ -11,8 +11,11 @@ from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.readers import (
+    AnswerSettings,
+    ApiSettings,
+    DeliverySettings,
     FetcherSettings,
-    FinishingSettings,
+    FleetSettings,
     InferenceSettings,
     LetterSettings,
     ObjectSettings,
@@ -29,12 +32,12 @@ class Settings(
     ObjectSettings,
     InferenceSettings,
     LetterSettings,
+    FleetSettings,
     WriterSettings,
     SinkSettings,
-    FinishingSettings,
-    CatalogueSettings,
-    GatewaySettings,
-    WebhookSettings,
+    AnswerSettings,
+    ApiSettings,
+    DeliverySettings,
 ):
     """All that a Velox process can be told."""
 
