@@ -22,6 +22,9 @@ from velox.records import Prediction
 from velox.settings import Settings
 from velox.settings.model import TRANSFORMER
 
+pytestmark = pytest.mark.timeout(400)
+"""The first test waits until the network is trained and exported; some export it again."""
+
 HELD_OUT = 400
 
 
