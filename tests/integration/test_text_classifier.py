@@ -22,6 +22,9 @@ from velox.records import Prediction
 from velox.settings import Settings
 from velox.settings.model import TRANSFORMER
 
+pytestmark = pytest.mark.timeout(400)
+"""The first test waits until the network is trained and exported; some export it again."""
+
 HELD_OUT = 400
 
 
@@ -37,7 +40,9 @@ def copied(tiny_text_model: Path, tmp_path: Path) -> Path:
 
 
 def loaded(place: Path, **settings: object) -> TextClassifier:
-    model = TextClassifier(Settings.model_validate({"model_path": place, "model": TRANSFORMER, **settings}))
+    patient = {"inference_start_timeout_s": 390}  # a busy machine exports slowly, and that is not the subject
+    given = {"model_path": place, "model": TRANSFORMER, **patient, **settings}
+    model = TextClassifier(Settings.model_validate(given))
     model.load("cpu")
     return model
 
