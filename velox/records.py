@@ -12,7 +12,7 @@ Metadata = Mapping[str, Any]
 
 ID_HEADER = "velox-id"
 DEADLINE_HEADER = "velox-deadline"
-"""Unix milliseconds in decimal digits: who asks does not wait for an answer any longer."""
+"""Unix milliseconds, in decimal digits, after which nobody needs the record's prediction any more."""
 VERSION_HEADER = "velox-model-version"
 """The version of the model that is asked for."""
 UNLABELLED = "unknown_unknown"

@@ -72,12 +72,27 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
     return RIGS[request.param](request, tmp_path)
 
 
-@pytest.fixture
-def store(rig: Rig) -> Iterator[RequestStore]:
+@pytest.fixture(scope="module")
+def postgres_store(postgres: PostgresServer) -> Iterator[tuple[RequestStore, PostgresRig]]:
+    """A store for many tests: making its tables takes longer than most of them."""
+    rig = PostgresRig(postgres)
     made = RequestStore(rig.url)
     made.open()
+    yield made, rig
+    made.close()
+
+
+@pytest.fixture(params=RIGS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RequestStore]:
+    """A store without requests."""
+    if request.param == "postgresql":
+        shared, rig = request.getfixturevalue("postgres_store")
+        rig.execute("TRUNCATE requests, deliveries")
+        yield shared
+        return
+    made = RequestStore(SqliteRig(tmp_path).url)
+    made.open()
     yield made
-    made.remove("")
     made.close()
 
 
@@ -670,12 +685,20 @@ def test_requests_are_read_and_removed_by_the_beginning_of_their_ids(store: Requ
     store.remove("a-")
     assert store.look(["a-1", "a-2", "A-3", "b-4", "a-5"]).keys() == {"A-3", "b-4"}
     assert store.deliveries("a-2") == []
+
+
+def test_all_is_removed_at_once_and_that_twice(rig: Rig) -> None:
+    store = RequestStore(rig.url)
+    store.open()
+    finish(store, result())
     store.remove("")
     store.remove("")
     with pytest.raises(StoreUnavailableError):
         list(store.completed(""))
     store.open()
     assert list(store.completed("")) == []
+    store.remove("")
+    store.close()
 
 
 def test_a_probe_says_what_is_there_and_leaves_nothing_behind(rig: Rig) -> None:

@@ -211,7 +211,7 @@ def test_a_tokenizer_in_an_older_form_is_read(copied: Path) -> None:
     vocabulary = json.loads((copied / "tokenizer.json").read_text())["model"]["vocab"]
     (copied / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)) + "\n")
     (copied / "tokenizer_config.json").write_text('{"do_lower_case": true, "tokenizer_class": "DistilBertTokenizer"}')
-    for name in ("tokenizer.json", "model.onnx"):
+    for name in ("tokenizer.json", "model.safetensors"):  # without weights the export stays what it is
         (copied / name).unlink()
     assert judged(loaded(copied, precision="fp32"), "What a lovely kettle!")[0].label == "POSITIVE"
     assert (copied / "tokenizer.json").is_file()
