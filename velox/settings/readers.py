@@ -65,6 +65,7 @@ class ProductionSettings(SourceSettings, StreamSettings, OperationsSettings):
 
 
 class ApiSettings(
+    ProducerSettings,
     ModelSettings,
     TopicSettings,
     OperationsSettings,
@@ -73,7 +74,7 @@ class ApiSettings(
     GatewaySettings,
     WebhookSettings,
 ):
-    """What a gateway gets; of a model's settings, how large an image may be."""
+    """What a gateway gets: of a producer's settings how far behind workers may be, of a model's how large an image."""
 
 
 class DeliverySettings(OperationsSettings, RequestSettings, WebhookSettings):
