@@ -73,7 +73,7 @@ class FakeStore(RequestStore):
         most: int = 50,
     ) -> Page:
         self._called("search", most)
-        if after == "no page":
+        if after == "no-page":
             msg = "no page said this"
             raise ValueError(msg)
         found = sorted((row for row in self.rows.values() if row.owner == owner), key=lambda row: row.id, reverse=True)

@@ -330,7 +330,9 @@ def test_requests_are_listed_newest_first_in_pages(running: Running) -> None:
     assert [each["id"] for each in done["requests"]] == ["r3"]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1000", "state=done", "model=no_such", "after=no page"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1000", "state=done", "model=no_such", "after=no-page", "after=%00"]
+)
 def test_a_list_of_what_there_cannot_be_is_a_problem(running: Running, query: str) -> None:
     is_problem(running.get(f"/v1/requests?{query}"), 422, "")
 

@@ -33,7 +33,7 @@ or by a webhook. What was accepted is in Kafka, and is answered though processes
 def connect(settings: ApiSettings, store: RequestStore, asker: Asker, models: Catalogue) -> Gateway:
     """Make the parts and connect them; nothing runs yet."""
     metrics = GatewayMetrics()
-    pressure = Pressure(settings.max_pending)
+    pressure = Pressure(settings.max_pending, most_bytes=settings.producer_max_lag_bytes)
     executor: Executor = ThreadPoolExecutor(_STORE_THREADS, thread_name_prefix="store")
     return Gateway(
         settings=settings,

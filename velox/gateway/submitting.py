@@ -104,7 +104,7 @@ class Submitting:
         if question.model.is_failing:
             why = f"{question.model.name} cannot be loaded at present, and /v1/models says why; nothing was accepted"
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, why, retry_after_s=_RETRY_AFTER_S)
-        self._pressure.admit()
+        self._pressure.admit(len(question.payload))
         now = time.time()
         request_id = question.id or str(time_ordered_uuid())
         new = NewRequest(

@@ -104,7 +104,7 @@ async def search(
     *,
     model: str | None = None,
     state: State | None = None,
-    after: Annotated[str | None, Query(max_length=200)] = None,
+    after: Annotated[str | None, Query(max_length=200, pattern="^[!-~]*$")] = None,
     limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 50,
 ) -> dict[str, Any]:
     """List requests, newest first; `after` is what the page before answered."""

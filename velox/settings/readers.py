@@ -1,7 +1,7 @@
 """What each part of Velox is handed: sections of the settings put together, and no more than it reads.
 
 Whoever has the whole settings passes them as they are, since they are of all these classes. Bases stand in one order
-throughout, which Python asks for: producer, shapes, model and inference, Kafka, sinks, operations.
+throughout, which Python asks for: producer, shapes, model and inference, Kafka, sinks, operations, the API.
 """
 
 from typing import Self
@@ -52,6 +52,10 @@ class WriterSettings(ProcessSettings, DetectionSettings, DiskSettings):
     """What the writer gets; each sink has settings of its own."""
 
 
+class FinishingSettings(ModelSettings, StoreSettings, OperationsSettings, RequestSettings):
+    """What the sink ``requests`` gets."""
+
+
 class SourceSettings(ProducerSettings, ShapeSettings, ModelSettings, KafkaSettings):
     """What a source gets: what it makes, and how large a payload, an image or a text may be."""
 
@@ -60,11 +64,8 @@ class ProductionSettings(SourceSettings, StreamSettings, OperationsSettings):
     """What the producer gets, and what measures with payloads like those it makes."""
 
 
-class AnswerSettings(ModelSettings, StoreSettings, OperationsSettings, RequestSettings):
-    """What the sink ``requests`` gets."""
-
-
 class ApiSettings(
+    ProducerSettings,
     ModelSettings,
     TopicSettings,
     OperationsSettings,
@@ -73,7 +74,7 @@ class ApiSettings(
     GatewaySettings,
     WebhookSettings,
 ):
-    """What a gateway gets; of a model's settings, how large an image may be."""
+    """What a gateway gets: of a producer's settings how far behind workers may be, of a model's how large an image."""
 
 
 class DeliverySettings(OperationsSettings, RequestSettings, WebhookSettings):

@@ -11,10 +11,10 @@ from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.readers import (
-    AnswerSettings,
     ApiSettings,
     DeliverySettings,
     FetcherSettings,
+    FinishingSettings,
     FleetSettings,
     InferenceSettings,
     LetterSettings,
@@ -35,9 +35,9 @@ class Settings(
     FleetSettings,
     WriterSettings,
     SinkSettings,
-    AnswerSettings,
     ApiSettings,
     DeliverySettings,
+    FinishingSettings,
 ):
     """All that a Velox process can be told."""
 
