@@ -47,7 +47,7 @@ class Api:
         (self.folder / "models.toml").write_text(text)
 
     def start(self) -> GatewayProgram:
-        gateway = GatewayProgram(self.folder, self._bootstrap)
+        gateway = GatewayProgram(self.folder, self._bootstrap, MODELS_PATH=self.folder / "models.toml")
         self._programs.append(gateway)
         env = {**gateway.env, **QUICK_SESSION, "METRICS_PORT": "0"}
         self._programs.append(Program("consumer", "--models", "all", folder=self.folder, env=env))
