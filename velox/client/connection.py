@@ -59,6 +59,8 @@ def translated(url: object) -> Iterator[None]:
     """
     try:
         yield
+    except httpx2.SSEError as error:
+        raise UnreadableError(f"{url} answers with no stream of events: {error}") from error
     except httpx2.TransportError as error:
         raise UnreachableError(f"{url} does not answer: {error or type(error).__name__}") from error
     except httpx2.HTTPError as error:

@@ -40,7 +40,8 @@ class Watch:
             opens = calls.events(self._id)
             yield Call(opens.method, opens.path, headers=opens.headers, longer_s=QUIET_S, after_s=self._pause_s)
             if not self._has_ended:
-                self._pause_s = self._patience.pause_s(self._asked_s) or self._patience.left_s
+                pause_s = self._patience.pause_s(self._asked_s)
+                self._pause_s = self._patience.left_s if pause_s is None else pause_s
                 self._asked_s = None
 
     def news(self, data: str) -> Request | None:
