@@ -34,6 +34,7 @@ LAYERS = {
     "velox.tether": FOUNDATION,
     "velox.failpoints": FOUNDATION,
     "velox.buckets": ADAPTER,
+    "velox.client": ADAPTER,
     "velox.images": ADAPTER,
     "velox.kafka": ADAPTER,
     "velox.models": ADAPTER,
@@ -363,6 +364,14 @@ def test_an_inference_process_loads_no_driver_and_no_server(library: str) -> Non
 @pytest.mark.parametrize("library", ["torch", "torchvision", "cv2", "numpy", "vaderSentiment", "tokenizers"])
 def test_a_model_framework_is_loaded_by_the_model_that_needs_it(library: str) -> None:
     assert library not in loaded_by("velox.consumer.inference")
+
+
+@pytest.mark.parametrize(
+    "library",
+    ["confluent_kafka", "numpy", "pydantic", "sqlalchemy", "fastapi", "prometheus_client", "structlog", "rich"],
+)
+def test_who_only_asks_a_gateway_loads_nothing_that_serves(library: str) -> None:
+    assert library not in loaded_by("velox.client")
 
 
 @pytest.mark.parametrize("entry", ["velox.consumer.main", "velox.consumer.inference"])
