@@ -3,7 +3,7 @@
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ import pytest
 from pymongo import MongoClient
 
 from tests import small_model as small_model_files
+from tests import tiny_text_model as tiny_text_model_files
 from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
+from tests.servers.postgres import PostgresServer
 from tests.servers.process import PATIENCE
 from tests.servers.secure_kafka import SecureKafkaServer
 from velox.core.seldom import Seldom
@@ -51,15 +53,29 @@ def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the small model, trained once for all tests: by the first of the processes that run them."""
+    """A folder with the small model, trained once for all tests."""
+    return _made_once("small-model", small_model_files.train, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def tiny_text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny network for texts, its export and its int8, made once for all tests; copy it to change it.
+
+    As `velox train` makes them.
+    """
+    return _made_once("tiny-text-model", tiny_text_model_files.make, tmp_path_factory)
+
+
+def _made_once(name: str, make: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Have a folder filled by the first of the processes that run the tests."""
     run = tmp_path_factory.getbasetemp()
-    folder = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "small-model"
+    folder = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / name
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             unfinished = folder.with_suffix(".unfinished")
             unfinished.mkdir(exist_ok=True)
-            small_model_files.train(unfinished)
+            make(unfinished)
             unfinished.rename(folder)
     return folder
 
@@ -82,6 +98,13 @@ def secure_kafka() -> Iterator[SecureKafkaServer]:
 def mongo() -> Iterator[MongoServer]:
     """The session's MongoDB-protocol server: never stop it; a test of outages starts its own `MongoServer`."""
     with MongoServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The session's PostgreSQL: never stop it; a test of outages starts its own `PostgresServer`."""
+    with PostgresServer() as server:
         yield server
 
 

@@ -22,24 +22,33 @@ LAYERS = {
     "velox.settings": FOUNDATION,
     "velox.metrics": FOUNDATION,
     "velox.allocator": FOUNDATION,
+    "velox.children": FOUNDATION,
+    "velox.folders": FOUNDATION,
     "velox.heartbeat": FOUNDATION,
     "velox.logs": FOUNDATION,
+    "velox.model_reports": FOUNDATION,
     "velox.loading": FOUNDATION,
+    "velox.probes": FOUNDATION,
     "velox.processor": FOUNDATION,
     "velox.signals": FOUNDATION,
     "velox.tether": FOUNDATION,
     "velox.failpoints": FOUNDATION,
     "velox.buckets": ADAPTER,
+    "velox.client": ADAPTER,
     "velox.images": ADAPTER,
     "velox.kafka": ADAPTER,
     "velox.models": ADAPTER,
     "velox.progress": ADAPTER,
+    "velox.requests": ADAPTER,
     "velox.sinks": ADAPTER,
     "velox.sources": ADAPTER,
     "velox.tools.bench": PROCESS,
     "velox.consumer": PROCESS,
     "velox.tools.doctor": PROCESS,
+    "velox.gateway": PROCESS,
     "velox.producer": PROCESS,
+    "velox.webhooks": PROCESS,
+    "velox.worker": PROCESS,
     "velox.tools": PROCESS,
     "velox.tools.dlq": PROCESS,
     "velox.tools.top": PROCESS,
@@ -62,22 +71,34 @@ NEIGHBOURS = {
     ("velox.tools.bench", "velox.consumer"): "a model is measured in processes placed as the consumer's",
     ("velox.tools.top", "velox.tools.up"): "both read what consumers serve as metrics",
     ("velox.tools.doctor", "velox.consumer"): "how many inference processes there will be is for the consumer to say",
+    ("velox.sinks", "velox.requests"): "the sink requests writes through the one adapter of the gateway's store",
     ("velox.sinks", "velox.kafka"): "the sink kafka writes through Kafka's one adapter",
 }
 
 DRIVERS = {
     "confluent_kafka": {"velox.kafka"},
     "pymongo": {"velox.sinks.mongo"},
-    "sqlite3": {"velox.sinks.sqlite", "velox.tools.up.results"},
+    "sqlite3": {"velox.requests.database", "velox.sinks.sqlite", "velox.tools.up.results"},
     "obstore": {"velox.buckets.store"},
+    "sqlalchemy": {"velox.requests"},
+    "psycopg": {"velox.requests.postgres"},
+    "fastapi": {"velox.gateway"},
+    "starlette": {"velox.gateway"},
+    "uvicorn": {"velox.gateway"},
+    "httpcore2": {"velox.webhooks"},
+    "standardwebhooks": {"velox.webhooks", "velox.client"},
+    "httpx2": {"velox.client"},
     "torch": {"velox.models"},
     "torchvision": {"velox.models"},
     "openvino": {"velox.models.backends.openvino_backend"},
     "onnxruntime": {"velox.models.backends.onnxruntime_backend", "velox.models.quantisation"},
+    "tokenizers": {"velox.models.transformer.tokens"},
+    "transformers": {"velox.models.transformer.torch_network", "velox.models.transformer.exporting"},
+    "huggingface_hub": {"velox.models.transformer.folder"},
     "vaderSentiment": {"velox.models.lexicon_sentiment"},
     "simplejpeg": {"velox.images.jpeg", "velox.models.image_classifier"},
-    "prometheus_client": {"velox.metrics", "velox.consumer.probes", "velox.tools.up.scraping"},
-    "pydantic": {"velox.settings"},
+    "prometheus_client": {"velox.metrics", "velox.gateway.watching", "velox.probes", "velox.tools.up.scraping"},
+    "pydantic": {"velox.settings", "velox.gateway"},
     "pydantic_settings": {"velox.settings"},
     "structlog": {"velox.logs"},
 }
@@ -107,6 +128,7 @@ WHOLE_SETTINGS = {
     "velox.tools.doctor.machine": "compares the machine with all that settings ask of it",
     "velox.tools.doctor.sinks": "opens the sinks, also a user's",
     "velox.tools.doctor.timing": "compares settings with each other",
+    "velox.tools.up.api": "starts gateway, models and webhooks",
     "velox.tools.up.environment": "changes settings for an embedded broker",
     "velox.tools.up.pipeline": "watches over producer, consumer and sinks",
     "velox.tools.up.supervisor": "starts all of them",
@@ -299,20 +321,24 @@ def loaded_by(name: str) -> frozenset[str]:
     [
         "velox.consumer.main",
         "velox.producer",
+        "velox.webhooks.main",
         "velox.tools.up",
         "velox.tools.verify",
         "velox.tools.doctor",
         "velox.tools.top",
         "velox.tools.bench",
+        "velox.worker.supervisor",
         "velox.cli",
     ],
 )
-@pytest.mark.parametrize("library", ["torch", "torchvision", "simplejpeg", "vaderSentiment"])
+@pytest.mark.parametrize("library", ["torch", "torchvision", "simplejpeg", "vaderSentiment", "tokenizers"])
 def test_the_fetcher_the_producer_and_the_cli_never_load_a_model_framework(entry: str, library: str) -> None:
     assert library not in loaded_by(entry)
 
 
-@pytest.mark.parametrize("library", ["cv2", "numpy", "rich", "structlog", "pymongo", "sqlite3", "obstore"])
+@pytest.mark.parametrize(
+    "library", ["cv2", "numpy", "rich", "structlog", "pymongo", "sqlite3", "sqlalchemy", "obstore"]
+)
 def test_the_fetcher_loads_a_sinks_driver_with_the_sink_and_no_images_at_all(library: str) -> None:
     assert library not in loaded_by("velox.consumer.main")
 
@@ -335,9 +361,17 @@ def test_an_inference_process_loads_no_driver_and_no_server(library: str) -> Non
     assert library not in loaded_by("velox.consumer.inference")
 
 
-@pytest.mark.parametrize("library", ["torch", "torchvision", "cv2", "numpy", "vaderSentiment"])
+@pytest.mark.parametrize("library", ["torch", "torchvision", "cv2", "numpy", "vaderSentiment", "tokenizers"])
 def test_a_model_framework_is_loaded_by_the_model_that_needs_it(library: str) -> None:
     assert library not in loaded_by("velox.consumer.inference")
+
+
+@pytest.mark.parametrize(
+    "library",
+    ["confluent_kafka", "numpy", "pydantic", "sqlalchemy", "fastapi", "prometheus_client", "structlog", "rich"],
+)
+def test_who_only_asks_a_gateway_loads_nothing_that_serves(library: str) -> None:
+    assert library not in loaded_by("velox.client")
 
 
 @pytest.mark.parametrize("entry", ["velox.consumer.main", "velox.consumer.inference"])
@@ -345,9 +379,15 @@ def test_what_is_looked_for_would_be_found(entry: str) -> None:
     assert {entry, "velox.settings", "pydantic"} <= loaded_by(entry)
 
 
+@pytest.mark.parametrize("library", ["confluent_kafka", "pymongo", "obstore", "fastapi", "numpy"])
+def test_a_webhook_worker_loads_nothing_of_kafka_and_the_gateway(library: str) -> None:
+    assert library not in loaded_by("velox.webhooks.main")
+
+
 def test_the_sinks_are_what_loads_their_drivers() -> None:
     assert "pymongo" in loaded_by("velox.sinks.mongo")
     assert "sqlite3" in loaded_by("velox.sinks.sqlite")
+    assert "sqlalchemy" in loaded_by("velox.sinks.requests")
 
 
 def test_the_bucket_is_what_loads_its_library() -> None:

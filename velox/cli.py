@@ -5,7 +5,23 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from velox.commands import arguments, bench, consume, dlq, doctor, metrics, produce, settings, top, train, up, verify
+from velox.commands import (
+    arguments,
+    bench,
+    consume,
+    dlq,
+    doctor,
+    gateway,
+    metrics,
+    model,
+    produce,
+    settings,
+    top,
+    train,
+    up,
+    verify,
+    webhooks,
+)
 from velox.core.text import printable
 from velox.errors import VeloxError
 from velox.logs import replace_what_cannot_be_shown
@@ -57,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "`velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (up, produce, consume, train, top, bench, doctor, verify, dlq, settings, metrics):
+    pipeline = (up, produce, consume, gateway, webhooks, model, train)
+    for command in (*pipeline, top, bench, doctor, verify, dlq, settings, metrics):
         command.add(commands)
     return parser

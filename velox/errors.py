@@ -5,10 +5,12 @@ VeloxError
 ├── BadRecordError           a record's own data is bad: it is dead-lettered, nothing else suffers
 ├── ModelError               the model's files are missing, damaged or do not fit together
 ├── SourceError              a source cannot be read
+├── ForbiddenAddressError    a webhook may not go where it is to go
 ├── SystemUnavailableError   a system is failing: wait and try again, never dead-letter
 │   ├── BrokerUnavailableError
 │   ├── BucketUnavailableError
-│   └── SinkUnavailableError
+│   ├── SinkUnavailableError
+│   └── StoreUnavailableError
 ├── RefusedResultsError      a sink will never take some results: their records are dead-lettered
 ├── RewoundError             a partition began anew while its records were in flight
 └── InferenceFailedError     inference processes keep dying: the consumer gives up and exits
@@ -27,7 +29,7 @@ class SettingsError(VeloxError):
 
 
 class Reason(StrEnum):
-    """Why a record was dead-lettered: the label of the dead-letter counter and header."""
+    """Why a record gets no prediction: the label of the dead-letter counter and header."""
 
     BAD_ENVELOPE = "bad_envelope"
     BAD_METADATA = "bad_metadata"
@@ -43,6 +45,8 @@ class Reason(StrEnum):
     KILLED_INFERENCE = "killed_inference"
     FORBIDDEN_POINTER = "forbidden_pointer"
     OBJECT_MISSING = "object_missing"
+    DEADLINE_PASSED = "deadline_passed"
+    """The only one that is no dead letter: nothing is wrong with the record, but nobody waits for it any more."""
 
 
 class BadRecordError(VeloxError):
@@ -67,6 +71,10 @@ class SourceError(VeloxError):
     """A source cannot be read: the path is missing, empty or holds nothing usable."""
 
 
+class ForbiddenAddressError(VeloxError):
+    """A webhook may not go to this URL, or to the address of its host; the message says why."""
+
+
 class SystemUnavailableError(VeloxError):
     """A system Velox depends on is failing; the work is kept and tried again."""
 
@@ -81,6 +89,10 @@ class BucketUnavailableError(SystemUnavailableError):
 
 class SinkUnavailableError(SystemUnavailableError):
     """A sink cannot take predictions for now."""
+
+
+class StoreUnavailableError(SystemUnavailableError):
+    """The gateway's store of requests cannot be reached for now."""
 
 
 class RefusedResultsError(VeloxError):

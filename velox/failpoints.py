@@ -24,7 +24,11 @@ CATALOGUE: Final = {
     "before_transaction_offsets": "results are in a transaction, their offsets are not",
     "before_transaction_commit": "results and offsets are in a transaction, which is open",
     "in_revoke": "partitions go, what is done in them is not committed",
+    "after_claim": "a webhook is claimed, not sent",
+    "after_post": "a webhook is sent, and nobody has noted it",
     "while_draining": "asked to stop, records in flight",
+    "after_enter": "the gateway has entered a request in the store, its record is not in Kafka",
+    "after_ack": "Kafka has acknowledged a request's record, the client has no answer",
 }
 """What has happened where, and what has not."""
 

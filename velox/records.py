@@ -11,8 +11,13 @@ Headers = Sequence[tuple[str, bytes | None]]
 Metadata = Mapping[str, Any]
 
 ID_HEADER = "velox-id"
+DEADLINE_HEADER = "velox-deadline"
+"""Unix milliseconds, in decimal digits, after which nobody needs the record's prediction any more."""
+VERSION_HEADER = "velox-model-version"
+"""The version of the model that is asked for."""
 UNLABELLED = "unknown_unknown"
 """The ground truth of a record whose producer says nothing of it."""
+_DEADLINE = re.compile(rb"[0-9]{1,15}")
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -181,7 +186,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A record that gets no prediction, with the reason: it is on the dead-letter topic."""
+    """A record that gets no prediction, with the reason: on the dead-letter topic, unless only its deadline passed."""
 
     record: Record
     reason: Reason
@@ -199,6 +204,11 @@ Outcome = Result | Failure
 """What became of a record."""
 
 
+def is_safe_id(text: str) -> bool:
+    """Say whether a text can be a record's id: letters, digits and ``. _ -``, at most 128, the first no sign."""
+    return _SAFE_ID.fullmatch(text) is not None
+
+
 def record_id(position: Position, headers: Headers, said: str = "") -> str:
     """Choose the id under which a record's prediction is stored everywhere.
 
@@ -209,6 +219,14 @@ def record_id(position: Position, headers: Headers, said: str = "") -> str:
     for name, value in headers:
         if name == ID_HEADER and value is not None:
             text = value.decode("utf-8", errors="replace")
-            if _SAFE_ID.fullmatch(text):
+            if is_safe_id(text):
                 return text
-    return said if _SAFE_ID.fullmatch(said) else str(position)
+    return said if is_safe_id(said) else str(position)
+
+
+def deadline(headers: Headers) -> float | None:
+    """Answer the Unix seconds until which a record is waited for; None where nobody says so in the proper form."""
+    for name, value in headers:
+        if name == DEADLINE_HEADER and value is not None and _DEADLINE.fullmatch(value):
+            return int(value) / 1000
+    return None

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from examples.mean_color import MeanColorModel
+from tests import foreign_text_model
 from tests.models import save_exported, save_untrained
 from tests.pictures import encoded, turned_by_exif
 from velox.consumer.checking import checked
@@ -20,6 +21,7 @@ from velox.models.image_classifier import ImageClassifier
 from velox.models.imagenet import ImageNetClassifier
 from velox.models.lexicon_sentiment import LexiconSentiment
 from velox.models.model import Model
+from velox.models.text_classifier import TextClassifier
 from velox.settings import Settings
 from velox.settings.model import IMAGENET
 from velox.sources.drawing import draw
@@ -41,7 +43,7 @@ IMAGE_MODELS = (
     *(f"{name} torch" for name in ARCHITECTURES),
     *("tiny_cnn openvino", "tiny_cnn onnxruntime", "imagenet torch", "examples.mean_color"),
 )
-TEXT_MODELS = ("lexicon_sentiment",)
+TEXT_MODELS = ("lexicon_sentiment", "text_classifier onnxruntime")
 
 each_image_model = pytest.mark.parametrize("kind", IMAGE_MODELS, scope="module")
 
@@ -65,8 +67,12 @@ def make(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Maker:
     paths = {"model_path": folder / "model.pth", "classes_path": folder / "classes.json"}
     given = {"colors": COLORS, "batch_size": 4, "backend": backend or "auto", "precision": "fp32"}
     settings = Settings.model_validate({**given, **paths})
-    if kind in TEXT_MODELS:
+    if name == "lexicon_sentiment":
         return lambda: LexiconSentiment(settings)
+    if name == "text_classifier":
+        foreign_text_model.write(folder)
+        settings = settings.model_copy(update={"model_path": folder})
+        return lambda: TextClassifier(settings)
     if not backend:
         return lambda: MeanColorModel(settings)
 
@@ -98,6 +104,7 @@ def test_building_a_model_touches_no_file(tmp_path: Path) -> None:
     ImageNetClassifier(nowhere)
     MeanColorModel(nowhere)
     LexiconSentiment(nowhere)
+    TextClassifier(nowhere)
 
 
 def test_a_loaded_model_says_what_it_is(model: Model) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from pydantic import SecretStr
 
 from examples.outcomes_table import PATH, OutcomesTable
 from tests.fakes import FakeOutcomeSink, make_record
@@ -14,6 +15,7 @@ from tests.results import make_results
 from velox.errors import Reason, SinkUnavailableError
 from velox.records import Failure, Outcome
 from velox.settings import Settings
+from velox.sinks.requests import RequestsSink
 from velox.sinks.sink import OutcomeSink, Sink
 
 
@@ -52,7 +54,19 @@ class FakeRig:
         }
 
 
-RIGS: dict[str, Callable[[], Rig]] = {"outcomes_table": TableRig, "fake": FakeRig}
+class RequestsRig:
+    """The gateway's store."""
+
+    def __init__(self) -> None:
+        self._path = Path("requests.db")
+        self.sink: OutcomeSink = RequestsSink(Settings(requests_url=SecretStr(f"sqlite:///{self._path}")))
+
+    def heard(self) -> dict[str, str]:
+        with closing(sqlite3.connect(self._path)) as connection:
+            return dict(connection.execute("SELECT id, coalesce(error_reason, label) FROM requests"))
+
+
+RIGS: dict[str, Callable[[], Rig]] = {"outcomes_table": TableRig, "fake": FakeRig, "requests": RequestsRig}
 
 
 @pytest.fixture(params=RIGS)

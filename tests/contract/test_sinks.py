@@ -6,6 +6,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -98,6 +99,27 @@ class SqliteRig:
             self._other.close()
 
 
+class RequestsRig:
+    """The gateway's store in a file; down as `SqliteRig`."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self._path = tmp_path / "requests.db"
+        self._other: sqlite3.Connection | None = None
+        self.settings = Settings(requests_url=SecretStr(f"sqlite:///{self._path}"), sink_timeout_s=TIMEOUT_S)
+
+    def stored_ids(self) -> list[str]:
+        with closing(sqlite3.connect(self._path)) as connection:
+            return [row[0] for row in connection.execute("SELECT id FROM requests ORDER BY id")]
+
+    def take_down(self) -> None:
+        self._other = sqlite3.connect(self._path, isolation_level=None)
+        self._other.execute("BEGIN EXCLUSIVE")
+
+    def bring_back(self) -> None:
+        if self._other is not None:
+            self._other.close()
+
+
 class MongoRig:
     """A database behind a proxy; down means that connections break and new ones are refused."""
 
@@ -175,6 +197,8 @@ def rig(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Rig:
         return DiskRig(tmp_path)
     if name == "sqlite":
         return SqliteRig(tmp_path)
+    if name == "requests":
+        return RequestsRig(tmp_path)
     if name == "kafka":
         return KafkaRig(request.getfixturevalue("proxied"))
     # Asked for by name, so that the other sinks' tests start no server.
@@ -199,12 +223,13 @@ def test_a_sink_bears_the_name_that_the_settings_give_it(sink: Sink, name: str) 
 @pytest.mark.parametrize("store", ["detections", "all"])
 def test_databases_take_what_the_settings_say_and_the_disk_takes_detections(name: str, store: str) -> None:
     sink: Sink = load_class(PATHS[name])(Settings.model_validate({"store": store}))
-    assert sink.takes == ("detections" if name == "disk" else store)
+    assert sink.takes == {"disk": "detections", "requests": "outcomes"}.get(name, store)
 
 
 def test_making_a_sink_touches_nothing(name: str, tmp_path: Path) -> None:
     nowhere = {"sqlite_path": tmp_path / "velox.db", "storage_path": tmp_path / "discoveries"}
-    load_class(PATHS[name])(Settings.model_validate({**nowhere, "mongo_uri": "mongodb://no.such.host/"}))
+    servers = {"mongo_uri": "mongodb://no.such.host/", "requests_url": f"sqlite:///{tmp_path}/requests.db"}
+    load_class(PATHS[name])(Settings.model_validate({**nowhere, **servers}))
     assert list(tmp_path.iterdir()) == []
 
 

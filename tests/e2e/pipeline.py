@@ -61,8 +61,11 @@ class Program:
     """``python NAME.py`` in a folder of its own, with a log that can be read while it runs."""
 
     def __init__(self, name: str, *args: str, folder: Path, env: Mapping[str, str]) -> None:
+        self._launch(name, [str(REPOSITORY / f"{name}.py"), *args], folder=folder, env=env)
+
+    def _launch(self, name: str, words: list[str], *, folder: Path, env: Mapping[str, str]) -> None:
         self.log = folder / f"{name}-{time.monotonic_ns()}.log"
-        command = [sys.executable, str(REPOSITORY / f"{name}.py"), *args]
+        command = [sys.executable, *words]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=folder, env=dict(env), stdout=log, stderr=log)
 
@@ -131,6 +134,19 @@ class ConsumerProgram(Program):
         return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
+class CommandProgram(ConsumerProgram):
+    """``velox NAME ...`` for as long as it runs: a process with probes and metrics as a consumer has them."""
+
+    def __init__(self, name: str, *args: str, folder: Path, env: Mapping[str, str]) -> None:
+        self._launch(name, ["-m", "velox", name, *args], folder=folder, env=env)
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """The environment of a process under test: these settings, and what any process needs."""
+    own = {"PYTHONPATH": str(REPOSITORY), **{name: str(value) for name, value in settings.items()}}
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | own
+
+
 @dataclass
 class Pipeline:
     """What a test needs of one pipeline."""
@@ -146,8 +162,7 @@ class Pipeline:
     programs: list[Program] = field(default_factory=list)
 
     def environment(self, **settings: object) -> dict[str, str]:
-        own = {"PYTHONPATH": str(REPOSITORY), **self.settings, **{k: str(v) for k, v in settings.items()}}
-        return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | own
+        return environment(**{**self.settings, **settings})
 
     def consume(self, **settings: object) -> ConsumerProgram:
         """Start a consumer with these settings on top of the pipeline's."""

@@ -24,7 +24,7 @@ def provision(pom: Path, *, inputs: str, prepare: Callable[[Path], None]) -> Pat
     left behind is made again. It is built in its final place, since class-data archives remember where jars lie.
     """
     root = cache_root()
-    with _locked(root / "lock"):
+    with locked(root / "lock"):
         _ensure_tools()
         digest = hashlib.sha256("\n".join([pom.read_text(), inputs, _jdk()]).encode()).hexdigest()
         folder = root / f"{pom.name.removesuffix('.pom.xml')}-{digest[:12]}"
@@ -54,7 +54,8 @@ def run(*command: str, env: dict[str, str] | None = None) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Have processes take turns; a lock is a file, which stays."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # released by the close, or by the death of this process
         yield

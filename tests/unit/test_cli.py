@@ -13,7 +13,7 @@ from velox.commands.arguments import duration
 from velox.errors import VeloxError
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("up", "produce", "consume", "train", "verify", "dlq", "settings", "metrics")
+COMMANDS = ("up", "produce", "consume", "model", "train", "verify", "dlq", "settings", "metrics")
 HEAVY = {"torch", "torchvision", "confluent_kafka", "cv2", "numpy", "pydantic", "pymongo", "rich", "prometheus_client"}
 """What `--help` need not wait for."""
 

@@ -8,17 +8,19 @@ import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from velox.commands.metrics import markdown
+from velox.commands.metrics import catalogues, markdown
 from velox.metrics.consumer import ConsumerMetrics
-from velox.metrics.metric import Metric
+from velox.metrics.metric import Metric, Metrics
 
-CATALOGUE = ConsumerMetrics.catalogue()
+KINDS = [kind for _title, _intro, kind in catalogues()]
+CATALOGUE = [metric for kind in KINDS for metric in kind.catalogue()]
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 COMPATIBLE = {"batch_avg_confidence", "target_shapes_found_total"}
 """Names that users of the first system of this kind have in their dashboards."""
 UNBOUNDED = {"id", "record_id", "offset", "key", "pid", "process", "path", "error", "message", "timestamp", "worker"}
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def metrics() -> ConsumerMetrics:
     return ConsumerMetrics()
 
 
-def families(metrics: ConsumerMetrics) -> dict[str, tuple[str, str]]:
+def families(metrics: Metrics) -> dict[str, tuple[str, str]]:
     """Read the exposition as Prometheus does: kind and help by name, counters with their ``_total``."""
     text = generate_latest(metrics.registry).decode()
     found = {}
@@ -37,8 +39,9 @@ def families(metrics: ConsumerMetrics) -> dict[str, tuple[str, str]]:
     return found
 
 
-def test_the_catalogue_and_the_exposition_agree(metrics: ConsumerMetrics) -> None:
-    assert families(metrics) == {spec.name: (spec.kind, spec.meaning) for spec in CATALOGUE}
+@each_kind
+def test_the_catalogue_and_the_exposition_agree(kind: type[Metrics]) -> None:
+    assert families(kind()) == {spec.name: (spec.kind, spec.meaning) for spec in kind.catalogue()}
 
 
 def test_every_name_is_in_the_catalogue_once() -> None:
@@ -46,13 +49,15 @@ def test_every_name_is_in_the_catalogue_once() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-def test_labels_are_those_of_the_catalogue(metrics: ConsumerMetrics) -> None:
+@each_kind
+def test_labels_are_those_of_the_catalogue(kind: type[Metrics]) -> None:
+    metrics = kind()
     exported = {
         spec.name: set(getattr(collector, "_labelnames", ()))
-        for spec in CATALOGUE
+        for spec in kind.catalogue()
         for collector in [metrics.registry._names_to_collectors[spec.name]]
     }
-    assert exported == {spec.name: set(spec.labels) for spec in CATALOGUE}
+    assert exported == {spec.name: set(spec.labels) for spec in kind.catalogue()}
 
 
 def test_names_carry_the_prefix_but_for_the_two_compatible_ones() -> None:

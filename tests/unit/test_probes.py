@@ -9,8 +9,8 @@ from http.client import HTTPConnection, HTTPResponse
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from velox.consumer.probes import ProbeServer, listen
 from velox.errors import SettingsError
+from velox.probes import ProbeServer, listen
 from velox.tools.doctor import machine
 from velox.tools.doctor.findings import Level
 

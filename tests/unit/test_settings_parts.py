@@ -20,6 +20,7 @@ from velox.settings import (
 )
 from velox.settings.buckets import BucketSettings
 from velox.settings.group import Group
+from velox.settings.readers import DeliverySettings
 from velox.settings.secrets import secret_fields
 from velox.settings.sinks import DiskSettings, MongoSettings, ResultsTopicSettings, SqliteSettings
 
@@ -28,7 +29,8 @@ SECRET = "hunter2"  # noqa: S105 - made up
 
 def test_what_inference_processes_get_holds_no_secret_and_no_address() -> None:
     secrets: dict[str, Any] = {name: SecretStr(SECRET) for name in secret_fields(Settings)}
-    part = Settings(**secrets, kafka_bootstrap_server="broker.example:9092").part(InferenceSettings)
+    whole = Settings(kafka_bootstrap_server="broker.example:9092").model_copy(update=secrets)
+    part = whole.part(InferenceSettings)
     assert not secret_fields(InferenceSettings)
     assert SECRET.encode() not in pickle.dumps(part)
     assert b"broker.example" not in pickle.dumps(part)
@@ -48,6 +50,10 @@ def test_what_connects_to_nothing_is_told_no_secret(reader: type[Group]) -> None
 @pytest.mark.parametrize("reader", [ClientSettings, FetcherSettings, ProductionSettings, LetterSettings])
 def test_what_connects_to_kafka_is_told_none_but_those_of_kafka(reader: type[Group]) -> None:
     assert secret_fields(reader) == {"kafka_sasl_password", "kafka_ssl_key_password"}
+
+
+def test_a_webhook_worker_is_told_of_no_secret_but_its_own_and_the_databases() -> None:
+    assert secret_fields(DeliverySettings) == {"requests_url", "webhook_secret"}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ def add(commands: Commands) -> None:
         help="train a model on drawn shapes",
         description="Trains MODEL_ARCH on drawn shapes; writes MODEL_PATH, CLASSES_PATH, the model card model.json, "
         "and model.onnx and model.int8.onnx, which run without torch. With MODEL=velox.models.imagenet:"
-        "ImageNetClassifier nothing is trained: the weights are taken as torchvision publishes them.",
+        "ImageNetClassifier nothing is trained: the weights are taken as torchvision publishes them. With MODEL="
+        "velox.models.text_classifier:TextClassifier the folder MODEL_PATH gets its export and its int8.",
     )
     train.add_argument(
         "--all-precisions",
@@ -43,6 +44,14 @@ def _run(args: argparse.Namespace) -> int:
         from velox.models import imagenet_files
 
         code = imagenet_files.run(loaded)
+    elif loaded.is_transformer:
+        if args.all_precisions:
+            raise ModelError(
+                "--all-precisions measures models that are trained; this one measures int8 anyway: leave it"
+            )
+        from velox.models.transformer import making
+
+        code = making.run(loaded)
     else:
         from velox.models import training
 

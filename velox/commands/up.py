@@ -5,6 +5,7 @@ from pathlib import Path
 
 from velox.commands import Commands
 from velox.commands.arguments import duration
+from velox.errors import SettingsError
 
 
 def add(commands: Commands) -> None:
@@ -32,6 +33,12 @@ def add(commands: Commands) -> None:
         help="the topics that the broker begins with, where KAFKA_TOPIC is a pattern: camera_1,camera_2 or "
         "'camera_{1..20}'",
     )
+    up.add_argument(
+        "--api",
+        action="store_true",
+        help="serve the REST API instead: gateway, models of MODELS_PATH (models.toml) and webhooks, with requests and "
+        "results in REQUESTS_URL; --for counts from when it is ready",
+    )
     up.set_defaults(run=_run)
 
 
@@ -39,4 +46,10 @@ def _run(args: argparse.Namespace) -> int:
     from velox import settings
     from velox.tools import up
 
+    if args.api:
+        if args.topics or args.record:
+            raise SettingsError("--api serves the models of models.toml: it takes neither --topics nor --record")
+        from velox.tools.up import api
+
+        return api.run(settings.load(), for_s=args.for_s)
     return up.run(settings.load(), for_s=args.for_s, topics=args.topics, record=args.record)

@@ -16,13 +16,13 @@ from velox.allocator import return_large_blocks
 from velox.consumer.drain import Ending, drain, shut_down
 from velox.consumer.liveness import Liveness
 from velox.consumer.pipeline import build
-from velox.consumer.probes import ProbeServer
 from velox.consumer.topology import decode_threads, placements, prepare_environment
 from velox.core.deadline import Deadline
 from velox.kafka.client import KafkaClient
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.topics import HEADROOM_BYTES, ensure_topic
 from velox.metrics.consumer import ConsumerMetrics
+from velox.probes import ProbeServer
 from velox.settings import Settings, TopicSettings, WriterSettings
 from velox.signals import StopRequest
 from velox.sinks.kafka import results_topic

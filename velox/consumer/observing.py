@@ -60,7 +60,7 @@ def announce(model: ModelInfo, pid: int | None, metrics: ConsumerMetrics) -> Non
 def warn_of_labels(labels: Sequence[str], settings: InferenceSettings) -> None:
     """Say it when settings and model do not fit, which shows in nothing else but a lack of detections."""
     rule = TargetRule(settings.target_labels, settings.confidence_threshold)
-    if labels and not rule.can_match(labels):
+    if labels and settings.target_labels and not rule.can_match(labels):
         log.warning(
             "TARGET_LABELS=%s matches no label of the model (%s): there will be no detections; "
             "change it, or take a model that knows such labels",

@@ -10,8 +10,8 @@ from torch import nn
 
 from velox.errors import VeloxError
 from velox.models import card
+from velox.models.apart import handed_over
 from velox.models.architectures import ARCHITECTURES, Architecture
-from velox.models.backends.preparing import handed_over
 from velox.models.backends.torch_backend import fold_batch_norm, normalisation
 from velox.models.backends.weights import load_network
 

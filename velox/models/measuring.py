@@ -8,11 +8,11 @@ from dataclasses import replace
 from velox.errors import ModelError, VeloxError
 from velox.models import card
 from velox.models.agreement import Agreement, compare, way
+from velox.models.apart import handed_over
 from velox.models.architectures import ARCHITECTURES
 from velox.models.backends import selection
 from velox.models.backends.backend import Precision, Probabilities, Runner
 from velox.models.backends.precision import can_quantise, unmeasured
-from velox.models.backends.preparing import handed_over
 from velox.models.card import ModelCard
 from velox.models.held_out import HeldOut
 from velox.settings import InferenceSettings

@@ -1,4 +1,4 @@
-"""The export in int8: weights and activations rounded to 8 bits, by what some images show of the activations."""
+"""Exports in int8: weights rounded to 8 bits, and activations, by what images show of them or as each batch asks."""
 
 import logging
 import tempfile
@@ -10,9 +10,10 @@ from typing import Any, Final
 import numpy as np
 import onnx
 import onnxruntime
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from velox.models.backends.backend import Batch
+from velox.models.card import EXPORTED_FROM
 
 _QUANTISED: Final = ["Conv", "Gemm", "Add", "ReduceMean", "GlobalAveragePool", "Clip", "Relu", "MaxPool", "Concat"]
 """All that networks spend their time with; softmax is not among them."""
@@ -43,6 +44,25 @@ def quantise(export: bytes, images: Batch) -> bytes:
             nodes_to_exclude=[node.name for node in network.graph.node[:before]],
         )
         return written.read_bytes()
+
+
+def quantise_weights(export: bytes, version: str) -> bytes:
+    """Quantise the weights of a network for texts; its activations are rounded batch by batch.
+
+    Args:
+        export: an ONNX file.
+        version: what the result says that it was made from.
+    """
+    onnxruntime.set_default_logger_severity(_ONLY_ERRORS)
+    network = onnx.load_model_from_string(export)
+    del network.graph.value_info[:]  # it names shapes of weights that the quantiser transposes, and then stumbles over
+    with tempfile.TemporaryDirectory() as folder, _silenced():
+        written = Path(folder) / "int8.onnx"
+        quantize_dynamic(network, written, per_channel=True, weight_type=QuantType.QInt8)
+        quantised = onnx.load_model_from_string(written.read_bytes())
+    onnx.helper.set_model_props(quantised, {EXPORTED_FROM: version})
+    content: bytes = quantised.SerializeToString()
+    return content
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """Every setting: typed, bounded, documented. The only reader of the environment, of ``.env`` and of pipeline files."""
 
-from velox.settings.environment import name_pipeline_file
+from velox.settings.environment import handed_on, name_pipeline_file
 from velox.settings.group import MIB
 from velox.settings.kafka import ClientSettings
 from velox.settings.loading import load, origins
 from velox.settings.readers import (
     FetcherSettings,
+    FleetSettings,
     InferenceSettings,
     LetterSettings,
     MemberSettings,
@@ -22,6 +23,7 @@ __all__ = [
     "MIB",
     "ClientSettings",
     "FetcherSettings",
+    "FleetSettings",
     "InferenceSettings",
     "LetterSettings",
     "MemberSettings",
@@ -32,6 +34,7 @@ __all__ = [
     "StreamSettings",
     "TopicSettings",
     "WriterSettings",
+    "handed_on",
     "load",
     "name_pipeline_file",
     "origins",

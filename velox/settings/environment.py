@@ -1,6 +1,9 @@
 """Where values come from: the environment, then the pipeline file, if any, then ``.env`` in the working folder."""
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +19,7 @@ ENVIRONMENT: Final = "environment"
 ENV_FILE: Final = ".env"
 PIPELINE_FILE: Final = "VELOX_ENV_FILE"
 """Names the pipeline file; ``--env-file`` sets it, so that the processes which a command starts read the same."""
+_LOOKED_INTO: ContextVar[str | None] = ContextVar("pipeline file that is looked into", default=None)
 TESTING = frozenset({"VELOX_TESTING", "VELOX_FAILPOINT"})
 """What only tests of Velox set; see velox.failpoints."""
 
@@ -23,6 +27,21 @@ TESTING = frozenset({"VELOX_TESTING", "VELOX_FAILPOINT"})
 def name_pipeline_file(path: str) -> None:
     """Have this process, and those that it starts, read a pipeline file over ``.env``."""
     os.environ[PIPELINE_FILE] = path
+
+
+@contextmanager
+def looking_into(path: Path) -> Iterator[None]:
+    """Have this thread alone read another pipeline file meanwhile."""
+    token = _LOOKED_INTO.set(str(path))
+    try:
+        yield
+    finally:
+        _LOOKED_INTO.reset(token)
+
+
+def handed_on(changed: Mapping[str, str]) -> dict[str, str]:
+    """Answer the environment of a process that is to be started: ours, with some variables of another value."""
+    return os.environ | changed
 
 
 def file_places() -> dict[str, dict[str, str]]:
@@ -33,7 +52,7 @@ def file_places() -> dict[str, dict[str, str]]:
     Raises:
         SettingsError: one of them cannot be read, or there is no such pipeline file.
     """
-    pipeline = variables().get(PIPELINE_FILE)
+    pipeline = _LOOKED_INTO.get() or variables().get(PIPELINE_FILE)
     named = {pipeline: files.read(Path(pipeline), is_required=True)} if pipeline else {}
     return named | {ENV_FILE: files.read(Path(ENV_FILE))}
 

@@ -121,6 +121,9 @@ def _auto_is_none(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_each_once)]
+_Seconds = Annotated[float, Field(ge=0, le=30 * 86_400)]
+Durations = Annotated[tuple[_Seconds, ...], BeforeValidator(_names)]
+"""Seconds, up to 30 days each, in an order that matters; the same may come again."""
 Addresses = Annotated[str, AfterValidator(_addresses)]
 Topic = Annotated[str, AfterValidator(_topic)]
 Topics = Annotated[str, BeforeValidator(_topics), AfterValidator(_known_topics)]

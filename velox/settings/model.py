@@ -10,6 +10,8 @@ from velox.settings.literals import AutoCount, AutoNumber
 
 IMAGENET: Final = "velox.models.imagenet:ImageNetClassifier"
 """MODEL of a pipeline that classifies photographs."""
+TRANSFORMER: Final = "velox.models.text_classifier:TextClassifier"
+"""MODEL of a pipeline that classifies texts with a network."""
 
 
 class ModelSettings(Group):
@@ -22,7 +24,10 @@ class ModelSettings(Group):
         pattern=r"^[\w.]+:\w+$",
         description="Class that predicts, `package.module:ClassName`; see the Model contract.",
     )
-    model_path: Path = Field(Path("model.pth"), description="Weights: a torch state dict.")
+    model_path: Path = Field(
+        Path("model.pth"),
+        description="Weights: a torch state dict; of a `TextClassifier` a folder, or the name of one on the hub.",
+    )
     classes_path: Path = Field(Path("classes.json"), description='Labels: a JSON object from `"0"`, `"1"`, … to names.')
     backend: Literal["auto", "torch", "openvino", "onnxruntime"] = Field(
         "auto",
@@ -76,6 +81,11 @@ class ModelSettings(Group):
     def is_model_ours(self) -> bool:
         """Say whether ``train.py`` writes MODEL's files, and not the user, who has a class of their own."""
         return self.is_imagenet or bool(self.model == type(self).model_fields["model"].default)
+
+    @property
+    def is_transformer(self) -> bool:
+        """Say whether MODEL is the one for texts whose MODEL_PATH is a folder, written by the package transformers."""
+        return self.model == TRANSFORMER
 
     @property
     def is_imagenet(self) -> bool:

@@ -1,7 +1,7 @@
 """What each part of Velox is handed: sections of the settings put together, and no more than it reads.
 
 Whoever has the whole settings passes them as they are, since they are of all these classes. Bases stand in one order
-throughout, which Python asks for: producer, shapes, model and inference, Kafka, sinks, operations.
+throughout, which Python asks for: producer, shapes, model and inference, Kafka, sinks, operations, the API.
 """
 
 from typing import Self
@@ -9,11 +9,12 @@ from typing import Self
 from pydantic import model_validator
 
 from velox.settings.buckets import BucketSettings
+from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
 from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
-from velox.settings.sinks import DetectionSettings, DiskSettings
+from velox.settings.sinks import DetectionSettings, DiskSettings, StoreSettings
 from velox.settings.topics import TopicSettings
 from velox.settings.training import TrainingSettings
 
@@ -51,6 +52,10 @@ class WriterSettings(ProcessSettings, DetectionSettings, DiskSettings):
     """What the writer gets; each sink has settings of its own."""
 
 
+class FinishingSettings(ModelSettings, StoreSettings, OperationsSettings, RequestSettings):
+    """What the sink ``requests`` gets."""
+
+
 class SourceSettings(ProducerSettings, ShapeSettings, ModelSettings, KafkaSettings):
     """What a source gets: what it makes, and how large a payload, an image or a text may be."""
 
@@ -59,5 +64,26 @@ class ProductionSettings(SourceSettings, StreamSettings, OperationsSettings):
     """What the producer gets, and what measures with payloads like those it makes."""
 
 
+class ApiSettings(
+    ProducerSettings,
+    ModelSettings,
+    TopicSettings,
+    OperationsSettings,
+    RequestSettings,
+    CatalogueSettings,
+    GatewaySettings,
+    WebhookSettings,
+):
+    """What a gateway gets: of a producer's settings how far behind workers may be, of a model's how large an image."""
+
+
+class DeliverySettings(OperationsSettings, RequestSettings, WebhookSettings):
+    """What a webhook worker gets."""
+
+
 class LetterSettings(StreamSettings, OperationsSettings):
     """What ``velox dlq`` gets."""
+
+
+class FleetSettings(ProcessSettings, GroupSettings, OperationsSettings, CatalogueSettings):
+    """What the supervisor of several models gets; each model's consumer reads its own."""

@@ -5,12 +5,17 @@ from typing import Self
 from pydantic import model_validator
 
 from velox.settings.buckets import BucketSettings
+from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
 from velox.settings.kafka import GroupSettings, KafkaSettings, SecuritySettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.readers import (
+    ApiSettings,
+    DeliverySettings,
     FetcherSettings,
+    FinishingSettings,
+    FleetSettings,
     InferenceSettings,
     LetterSettings,
     ObjectSettings,
@@ -27,8 +32,12 @@ class Settings(
     ObjectSettings,
     InferenceSettings,
     LetterSettings,
+    FleetSettings,
     WriterSettings,
     SinkSettings,
+    ApiSettings,
+    DeliverySettings,
+    FinishingSettings,
 ):
     """All that a Velox process can be told."""
 
@@ -62,6 +71,10 @@ SECTIONS = (
     DeadLetterSettings,
     DetectionSettings,
     SinkSettings,
+    RequestSettings,
+    CatalogueSettings,
+    GatewaySettings,
+    WebhookSettings,
     OperationsSettings,
 )
 """In the order of the documents."""

@@ -45,7 +45,8 @@ class StoreSettings(Group):
     sinks: Names = Field(
         ("mongo", "disk"),
         min_length=1,
-        description="Where results go: any of `mongo`, `disk`, `sqlite`, `kafka`, or your `package.module:ClassName`.",
+        description="Where results go: any of `mongo`, `disk`, `sqlite`, `kafka`, `requests`, or your "
+        "`package.module:ClassName`.",
     )
     store: Literal["detections", "all"] = Field("detections", description="What the database sinks take.")
     store_timings: bool = Field(
@@ -64,8 +65,10 @@ class StoreSettings(Group):
     @classmethod
     def _sinks_exist(cls, sinks: tuple[str, ...]) -> tuple[str, ...]:
         for name in sinks:
-            if not re.fullmatch(r"mongo|disk|sqlite|kafka|[\w.]+:\w+", name):
-                msg = f"{name!r} is no sink: mongo, disk, sqlite, kafka, or a class as package.module:ClassName"
+            if not re.fullmatch(r"mongo|disk|sqlite|kafka|requests|[\w.]+:\w+", name):
+                msg = (
+                    f"{name!r} is no sink: mongo, disk, sqlite, kafka, requests, or a class as package.module:ClassName"
+                )
                 raise ValueError(msg)
         return sinks
 

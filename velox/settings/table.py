@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -152,13 +152,19 @@ def _values(field: FieldInfo) -> str:
     if get_origin(kind) is dict:
         return "three whole numbers, ≥ 0, ≤ 255"
     if get_origin(kind) is tuple:
-        choices = get_args(get_args(kind)[0])
-        return "list of " + (_choices(choices) if choices else "names")
+        return "list of " + _members(get_args(kind)[0])
     if get_origin(kind) is Literal:
         return _choices(get_args(kind))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _choices([member.value for member in kind])
     return ", ".join([_TYPES.get(kind, "text"), *_bounds(field)])
+
+
+def _members(kind: Any) -> str:  # noqa: ANN401 - any type that a setting's list can hold
+    if get_origin(kind) is Annotated:
+        return "numbers"
+    choices = get_args(kind)
+    return _choices(choices) if choices else "names"
 
 
 def _choices(values: Any) -> str:  # noqa: ANN401 - a sequence of strings

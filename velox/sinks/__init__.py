@@ -8,6 +8,7 @@ PATHS: Final = {
     "mongo": "velox.sinks.mongo:MongoSink",
     "sqlite": "velox.sinks.sqlite:SqliteSink",
     "kafka": "velox.sinks.kafka:KafkaSink",
+    "requests": "velox.sinks.requests:RequestsSink",
 }
 """In the order they are written: an image is on disk before a document names its path."""
 

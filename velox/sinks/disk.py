@@ -15,9 +15,9 @@ from typing import Final, Literal, TypeVar
 
 from velox.core.deadline import Deadline
 from velox.errors import SinkUnavailableError
+from velox.folders import prove_writable
 from velox.records import Result
 from velox.settings.sinks import DiskSettings
-from velox.sinks.folders import prove_writable
 from velox.sinks.sink import Proof, Stored
 
 Item = TypeVar("Item")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from velox.errors import SinkUnavailableError
+from velox.folders import prove_writable
 from velox.records import Result
 from velox.settings.sinks import SqliteSettings
 from velox.sinks.documents import Document, Extras, documents, stored
-from velox.sinks.folders import prove_writable
 from velox.sinks.sink import Proof, Stored
 
 _CREATE: Final = (

@@ -25,7 +25,7 @@ class OnnxRuntimeBackend:
             ModelError: it is missing, damaged, or was made from another model than ``identity`` names.
         """
         onnxruntime.disable_telemetry_events()
-        self._session = _read(path)
+        self._session = start_session(path)
         found = self._session.get_modelmeta().custom_metadata_map.get(EXPORTED_FROM, "")
         if found != identity:
             msg = f"{path}: exported from {found or 'something else'}, not from {identity}"
@@ -43,7 +43,12 @@ class OnnxRuntimeBackend:
         return np.concatenate(answers)
 
 
-def _read(path: Path) -> onnxruntime.InferenceSession:
+def start_session(path: Path) -> onnxruntime.InferenceSession:
+    """Read and optimise an ONNX file, for one thread.
+
+    Raises:
+        ModelError: it is missing or damaged.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

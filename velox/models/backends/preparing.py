@@ -1,10 +1,7 @@
 """What a start finds missing is made first: the export, or an agreement; once, by one process, in one of its own."""
 
-import json
 import logging
 import os
-import subprocess
-import sys
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -14,17 +11,16 @@ from velox.errors import ModelError
 from velox.loading import is_installed
 from velox.models import card
 from velox.models.agreement import way
+from velox.models.apart import run_apart
 from velox.models.architectures import Architecture
 from velox.models.backends.alone import alone_with
 from velox.models.backends.backend import Load, Runner
 from velox.models.backends.precision import unmeasured
 from velox.models.card import ModelFiles
 from velox.settings import InferenceSettings
-from velox.tether import tethered
 
 log = logging.getLogger(__name__)
 
-_RUN: Final = "import sys; sys.path[:] = {path!r}; from {module} import main; main(*{arguments!r})"
 _SHARE: Final = 2 / 3
 """Of INFERENCE_START_TIMEOUT_S, for all this: then the model is still to be loaded, and its speed to be measured."""
 
@@ -102,28 +98,7 @@ class Preparing:
         )
 
     def _run(self, module: str, *arguments: str) -> str | None:
-        """Run ``module.main(*arguments)`` in a process that takes its libraries with it; answer why it failed.
-
-        It dies with this one: a new process can then begin again, and none measures at the same time.
-        """
-        code = _RUN.format(path=sys.path, module=module, arguments=arguments)
-        given = self._settings.part(InferenceSettings).model_dump_json().encode()  # all but the secrets
-        limit_s = self._deadline.left_s()
-        try:
-            done = subprocess.run(  # noqa: S603 - our own command
-                tethered(sys.executable, "-c", code), check=False, capture_output=True, input=given, timeout=limit_s
-            )
-        except subprocess.TimeoutExpired:
-            return f"not done after {limit_s:.1f} s, a longer INFERENCE_START_TIMEOUT_S allows for more"
-        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        return said[-1] if done.returncode else None
-
-
-def handed_over() -> InferenceSettings:
-    """Read, in such a process, the settings as its parent has them, whatever the environment says."""
-    given = json.load(sys.stdin)
-    paths = {name: Path(given[name]) for name in ("model_path", "classes_path")}
-    return InferenceSettings.model_construct(**{**given, **paths})
+        return run_apart(module, *arguments, settings=self._settings, limit_s=self._deadline.left_s())
 
 
 def _is_writable(path: Path) -> bool:

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from velox.consumer.probes import listen
 from velox.consumer.topology import gpu_count, placements
 from velox.errors import SettingsError
 from velox.models.backends.selection import choose
+from velox.probes import listen
 from velox.settings import MIB, Settings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.sinks import SinkSettings

@@ -24,7 +24,12 @@ def changes(settings: Settings, *, bootstrap: str) -> dict[str, Any]:
     changed = {name: value for name, value in ours.items() if told[name] in {ENV_FILE, "default"}}
     if not changed.get("metrics_port", settings.metrics_port):
         changed["metrics_port"] = free_port()
-    return changed | {
+    return changed | broker_changes(settings, bootstrap=bootstrap)
+
+
+def broker_changes(settings: Settings, *, bootstrap: str) -> dict[str, Any]:
+    """Answer the settings that an embedded broker asks for, by field."""
+    return {
         "kafka_bootstrap_server": bootstrap,
         "kafka_security_protocol": "PLAINTEXT",  # the embedded broker knows no other
         "auto_offset_reset": "earliest",
@@ -40,9 +45,13 @@ def changes(settings: Settings, *, bootstrap: str) -> dict[str, Any]:
 
 def as_environment(changed: dict[str, Any]) -> dict[str, str]:
     """Write changed settings as variables, over the present environment."""
-    return os.environ | {
-        name.upper(): ",".join(value) if isinstance(value, tuple) else str(value) for name, value in changed.items()
-    }
+    return os.environ | {name.upper(): _written(value) for name, value in changed.items()}
+
+
+def _written(value: Any) -> str:  # noqa: ANN401 - of a setting, of whatever type
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)
 
 
 def free_port() -> int:

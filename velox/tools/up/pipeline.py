@@ -6,11 +6,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, TextIO
 
+from velox.children import Child
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.lag import Observer
 from velox.kafka.letter_topic import letter_headers
 from velox.settings import Settings
-from velox.tools.up.processes import Child
 from velox.tools.up.results import StoredResults
 from velox.tools.up.scraping import Scraper, quantile
 from velox.tools.up.tally import Balance, Lives, lost, unread

@@ -1,4 +1,4 @@
-"""Reads the consumer's metrics."""
+"""Reads the metrics of other processes."""
 
 import http.client
 import json
@@ -36,7 +36,7 @@ class Scrape:
 
 
 class Scraper:
-    """Asks one consumer."""
+    """Asks one process."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         """Ask on METRICS_PORT."""
@@ -56,6 +56,11 @@ class Scraper:
         except ValueError:
             return None
         return page if ConsumerMetrics.started.name in page else None
+
+    def samples(self) -> Page | None:
+        """Read all metrics of whatever process answers; None while none does."""
+        answer = self._get("/metrics")
+        return read(answer[1]) if answer else None
 
     def unready_because(self) -> str | None:
         """Say why it is not ready, None when it is."""

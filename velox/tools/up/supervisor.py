@@ -3,9 +3,10 @@
 import logging
 import time
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 from velox import logs
+from velox.children import Child
 from velox.core.deadline import Deadline
 from velox.core.subscription import Subscription, expand
 from velox.errors import SettingsError, VeloxError
@@ -15,14 +16,13 @@ from velox.signals import StopRequest
 from velox.sources import check_codec
 from velox.tools.up import view
 from velox.tools.up.environment import as_environment, changes
+from velox.tools.up.output import LOG_PATH, open_log
 from velox.tools.up.picture import Recorded
 from velox.tools.up.pipeline import Pipeline
-from velox.tools.up.processes import Child
 from velox.tools.up.training import train_if_missing
 
 log = logging.getLogger(__name__)
 
-LOG_PATH: Final = Path("velox-up.log")
 _TICK_S: Final = 0.25
 """How often the view is drawn and the processes are looked after."""
 _READY_MARGIN_S: Final = 60.0
@@ -54,7 +54,7 @@ def run(
     records = _records(settings.subscription, topics)
     logs.configure(level=settings.log_level, form=settings.log_format)
     all_topics = [*records, *(name for setting, name in settings.topics.items() if setting != "KAFKA_TOPIC")]
-    with StopRequest() as stop, _open_log() as log_file, EmbeddedBroker(all_topics) as broker:
+    with StopRequest() as stop, open_log() as log_file, EmbeddedBroker(all_topics) as broker:
         train_if_missing(settings, stop)
         if stop.is_made():
             return 1
@@ -99,14 +99,6 @@ def _records(subscription: Subscription, topics: str | None) -> tuple[str, ...]:
         msg = f"--topics {topics}: {other} does not match KAFKA_TOPIC={subscription}, and would never be read"
         raise SettingsError(msg)
     return names
-
-
-def _open_log() -> TextIO:
-    try:
-        return LOG_PATH.open("w")
-    except OSError as error:
-        msg = f"{LOG_PATH}: {error.strerror}; run it in a folder that can be written to"
-        raise VeloxError(msg) from error
 
 
 class _Run:

@@ -2,21 +2,29 @@
 
 import logging
 import subprocess
+from collections.abc import Mapping
 from typing import Final
 
+from velox.children import tethered_command
 from velox.errors import ModelError
 from velox.models.backends.selection import lacks_model
 from velox.settings import InferenceSettings
 from velox.signals import StopRequest
-from velox.tools.up.processes import tethered_command
 
 log = logging.getLogger(__name__)
 
 _SLICE_S: Final = 0.2
 
 
-def train_if_missing(settings: InferenceSettings, stop: StopRequest) -> None:
+def train_if_missing(
+    settings: InferenceSettings, stop: StopRequest, environment: Mapping[str, str] | None = None
+) -> None:
     """Train, in a process of its own, unless the model's files are there or the user brings a model class.
+
+    Args:
+        settings: the model's.
+        stop: ends the training.
+        environment: of that process; None = ours.
 
     Raises:
         ModelError: training failed; it has said why.
@@ -25,7 +33,9 @@ def train_if_missing(settings: InferenceSettings, stop: StopRequest) -> None:
         return
     how = "writing ImageNet's" if settings.is_imagenet else "training one"
     log.info("No model at %s and %s: %s first", settings.model_path, settings.classes_path, how)
-    process = subprocess.Popen(tethered_command("train"), start_new_session=True)  # noqa: S603 - our own command
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        tethered_command("train"), env=None if environment is None else dict(environment), start_new_session=True
+    )
     asked = False
     while True:
         try:

@@ -22,6 +22,8 @@ from velox.tools.verify.premises import Premises
 _PATIENCE_S: Final = 120.0
 """Reading the dead letters is given up when none has come for so long."""
 _DISK: Final = "disk"
+_REQUESTS: Final = "requests"
+"""Keeps of a result what its client asked for, which is not whether it is a detection."""
 
 
 @dataclass(slots=True)
@@ -73,7 +75,7 @@ def _in_sink(name: str, sink: Readable, premises: Premises, load: Load) -> InSin
         load.acknowledged,
         load.published,
         takes_all=sink.takes != "detections" or premises.everything_is_a_detection,
-        tells_detections=name in PATHS,
+        tells_detections=name in PATHS and name != _REQUESTS,
     )
     rows = sink.stored("" if premises.own else load.records.prefix)
     found.read(_compared(rows, found, load, premises.settings.storage_path) if name == _DISK else rows)

@@ -8,8 +8,8 @@ import signal
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from velox.children import Child
 from velox.tools.up.environment import as_environment, free_port
-from velox.tools.up.processes import Child
 from velox.tools.up.scraping import Scrape, Scraper
 from velox.tools.up.tally import Lives
 

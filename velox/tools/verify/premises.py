@@ -116,6 +116,11 @@ def establish(settings: Settings, plan: Plan, run: str, bootstrap: str | None) -
         "auto_offset_reset": "earliest",
         "log_format": "human",
     }
+    if "requests" in sinks:
+        from velox.requests.database import apart  # noqa: PLC0415 - only whoever keeps requests has its library
+
+        url = settings.requests_url
+        changed["requests_url"] = type(url)(apart(url.get_secret_value(), f"verify_{run.replace('-', '_')}"))
     if settings.group_instance_id != "none":
         changed["group_instance_id"] = f"verify-{run}"
     if not plan.own_model:

@@ -1,4 +1,4 @@
-"""The processes of the pipeline: started, listened to, stopped."""
+"""A ``velox`` command as a child of this process: started, listened to, stopped."""
 
 import re
 import subprocess
@@ -19,17 +19,29 @@ OnTrouble = Callable[[str, str], None]
 """Called with a process's name and what it warns of; on a thread of its own."""
 
 
-def tethered_command(name: str) -> list[str]:
-    """Write the command line of ``velox <name>``, to be run by the main thread's process and to end with it."""
-    return tethered(sys.executable, "-m", "velox", name)
+def tethered_command(command: str) -> list[str]:
+    """Write the command line of ``velox <command>``, to be run by the main thread's process and to end with it."""
+    return tethered(sys.executable, "-m", "velox", *command.split())
 
 
 class Child:
     """A ``velox`` command as a process of its own. Start it from the main thread, to which the kernel ties it."""
 
-    def __init__(self, command: str, environment: Mapping[str, str], log_file: TextIO, on_trouble: OnTrouble) -> None:
-        """Plan ``velox <command>``; what it says goes to the log file, its warnings also to ``on_trouble``."""
+    def __init__(
+        self,
+        command: str,
+        environment: Mapping[str, str],
+        log_file: TextIO,
+        on_trouble: OnTrouble,
+        *,
+        prefix: str | None = None,
+    ) -> None:
+        """Plan ``velox <command>``; what it says goes to the log file, its warnings also to ``on_trouble``.
+
+        Each line there begins with ``prefix``, by default ``[<command>]``.
+        """
         self.name = command
+        self._prefix = f"[{command}] " if prefix is None else prefix
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         """The last lines it said."""
         self._environment = environment
@@ -39,7 +51,7 @@ class Child:
         self._reader: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start it, in a session of its own: Ctrl-C is for ``velox up`` alone, which stops its processes in order."""
+        """Start it, in a session of its own: Ctrl-C is for the parent alone, which stops its children in order."""
         self.tail.clear()
         self._process = subprocess.Popen(  # noqa: S603 - our own commands
             tethered_command(self.name),
@@ -97,7 +109,7 @@ class Child:
     def _read(self, output: IO[str]) -> None:
         for line in output:
             self.tail.append(line.rstrip())
-            self._log_file.write(f"[{self.name}] {line}")
+            self._log_file.write(f"{self._prefix}{line}")
             self._log_file.flush()
             said = _LINE.match(line)
             if said and said["level"] in _SHOWN:

@@ -1,4 +1,4 @@
-"""The consumer's own small web server: /metrics, /livez, /readyz."""
+"""A process's own small web server: /metrics, /livez, /readyz."""
 
 import errno
 import json

@@ -1,0 +1,1 @@
+"""The REST API: enters requests, produces them, and answers from the store. A process of its own."""

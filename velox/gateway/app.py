@@ -1,0 +1,62 @@
+"""The web application: all routes over the parts."""
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from velox import __version__
+from velox.gateway import batches, deliveries, inference, operations, predict, problems, v1
+from velox.gateway.models import Catalogue
+from velox.gateway.parts import Gateway
+from velox.gateway.pressure import Pressure
+from velox.gateway.reading import Reading
+from velox.gateway.standing import Standing
+from velox.gateway.submitting import Submitting
+from velox.gateway.waiting import Waiting
+from velox.gateway.watching import Watching
+from velox.kafka.asking import Asker
+from velox.metrics.gateway import GatewayMetrics
+from velox.requests.store import RequestStore
+from velox.settings.readers import ApiSettings
+
+_STORE_THREADS: Final = 6
+"""One enters, one looks, one refuses, and some are left for lists and deletions."""
+
+_DESCRIPTION: Final = """\
+Ask models for predictions and get the answers when they are there: by asking again, by waiting, as a stream of events,
+or by a webhook. What was accepted is in Kafka, and is answered though processes die in between.
+"""
+
+
+def connect(settings: ApiSettings, store: RequestStore, asker: Asker, models: Catalogue) -> Gateway:
+    """Make the parts and connect them; nothing runs yet."""
+    metrics = GatewayMetrics()
+    pressure = Pressure(settings.max_pending, most_bytes=settings.producer_max_lag_bytes)
+    executor: Executor = ThreadPoolExecutor(_STORE_THREADS, thread_name_prefix="store")
+    return Gateway(
+        settings=settings,
+        store=store,
+        executor=executor,
+        models=models,
+        submitting=Submitting(store, asker, pressure, metrics, executor=executor, result_ttl_s=settings.result_ttl_s),
+        waiting=Waiting(store, metrics, executor=executor, interval_s=settings.look_interval_ms / 1000),
+        standing=Standing(settings, store, asker, models, pressure),
+        metrics=metrics,
+    )
+
+
+def build(gateway: Gateway) -> ASGIApp:
+    """Make the application."""
+    app = FastAPI(
+        title="Velox gateway",
+        version=__version__,
+        description=_DESCRIPTION,
+        max_body_size=gateway.settings.max_body_bytes,
+    )
+    app.state.gateway = gateway
+    for each in (predict, inference, v1, batches, deliveries, operations):
+        app.include_router(each.router)
+    problems.handle(app)
+    return Watching(Reading(app, gateway.settings.max_body_bytes), gateway.metrics)

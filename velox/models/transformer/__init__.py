@@ -1,0 +1,1 @@
+"""Networks for texts in the format of the package transformers: their folder, what is made of it, what runs them."""
