@@ -320,6 +320,7 @@ def loaded_by(name: str) -> frozenset[str]:
     [
         "velox.consumer.main",
         "velox.producer",
+        "velox.webhooks.main",
         "velox.tools.up",
         "velox.tools.verify",
         "velox.tools.doctor",
@@ -367,6 +368,11 @@ def test_a_model_framework_is_loaded_by_the_model_that_needs_it(library: str) ->
 @pytest.mark.parametrize("entry", ["velox.consumer.main", "velox.consumer.inference"])
 def test_what_is_looked_for_would_be_found(entry: str) -> None:
     assert {entry, "velox.settings", "pydantic"} <= loaded_by(entry)
+
+
+@pytest.mark.parametrize("library", ["confluent_kafka", "pymongo", "obstore", "fastapi", "numpy"])
+def test_a_webhook_worker_loads_nothing_of_kafka_and_the_gateway(library: str) -> None:
+    assert library not in loaded_by("velox.webhooks.main")
 
 
 def test_the_sinks_are_what_loads_their_drivers() -> None:

@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from velox.settings import Settings
+from velox.settings.model import TRANSFORMER
+from velox.sources.reviews import ReviewsSource
+
 TRAINED_ON = 3000
 LABELS = ("NEGATIVE", "POSITIVE")
 _ROOT = Path(__file__).parents[1]
@@ -22,27 +26,22 @@ _PLAIN = {
 
 
 def make(folder: Path) -> None:
-    """Train it, in a process that takes its libraries with it, and export it as `velox train` does."""
+    """Train it, and make what `velox train` makes of it, in a process that takes its libraries with it."""
     ours = {"PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    model = {"MODEL": "velox.models.text_classifier:TextClassifier", "MODEL_PATH": str(folder)}
-    for command in ([str(Path(__file__)), str(folder)], [str(_ROOT / "train.py")]):
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=folder,
-            env={**os.environ, **ours, **model},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__)), str(folder)],
+        cwd=folder,
+        env={**os.environ, **ours},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def sentences(seed: int) -> Iterator[tuple[str, str]]:
     """Yield texts with their labels, without end: other ones for another seed."""
-    from velox.settings import Settings  # noqa: PLC0415 - the tests that only want the names need not load it
-    from velox.sources.reviews import ReviewsSource  # noqa: PLC0415
-
     draw = random.Random(seed)  # noqa: S311 - chooses words, guards no secret
     reviews = iter(ReviewsSource(Settings.model_construct()))
     for _ in range(seed * 5000):
@@ -112,4 +111,7 @@ def _train(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    from velox.models.transformer import making
+
     _train(Path(sys.argv[1]))
+    making.run(Settings(model=TRANSFORMER, model_path=Path(sys.argv[1])))

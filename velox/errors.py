@@ -29,7 +29,7 @@ class SettingsError(VeloxError):
 
 
 class Reason(StrEnum):
-    """Why a record was dead-lettered: the label of the dead-letter counter and header."""
+    """Why a record gets no prediction: the label of the dead-letter counter and header."""
 
     BAD_ENVELOPE = "bad_envelope"
     BAD_METADATA = "bad_metadata"
@@ -45,6 +45,8 @@ class Reason(StrEnum):
     KILLED_INFERENCE = "killed_inference"
     FORBIDDEN_POINTER = "forbidden_pointer"
     OBJECT_MISSING = "object_missing"
+    DEADLINE_PASSED = "deadline_passed"
+    """The only one that is no dead letter: nothing is wrong with the record, but nobody waits for it any more."""
 
 
 class BadRecordError(VeloxError):

@@ -17,6 +17,7 @@ VERSION_HEADER = "velox-model-version"
 """The version of the model that is asked for."""
 UNLABELLED = "unknown_unknown"
 """The ground truth of a record whose producer says nothing of it."""
+_DEADLINE = re.compile(rb"[0-9]{1,15}")
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -185,7 +186,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A record that gets no prediction, with the reason: it is on the dead-letter topic."""
+    """A record that gets no prediction, with the reason: on the dead-letter topic, unless only its deadline passed."""
 
     record: Record
     reason: Reason
@@ -221,3 +222,11 @@ def record_id(position: Position, headers: Headers, said: str = "") -> str:
             if is_safe_id(text):
                 return text
     return said if is_safe_id(said) else str(position)
+
+
+def deadline(headers: Headers) -> float | None:
+    """Answer the Unix seconds until which a record is waited for; None where nobody says so in the proper form."""
+    for name, value in headers:
+        if name == DEADLINE_HEADER and value is not None and _DEADLINE.fullmatch(value):
+            return int(value) / 1000
+    return None

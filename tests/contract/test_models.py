@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from examples.mean_color import MeanColorModel
+from tests import foreign_text_model
 from tests.models import save_exported, save_untrained
 from tests.pictures import encoded, turned_by_exif
 from velox.consumer.checking import checked
@@ -42,7 +43,7 @@ IMAGE_MODELS = (
     *(f"{name} torch" for name in ARCHITECTURES),
     *("tiny_cnn openvino", "tiny_cnn onnxruntime", "imagenet torch", "examples.mean_color"),
 )
-TEXT_MODELS = ("lexicon_sentiment", "text_classifier onnxruntime", "text_classifier torch")
+TEXT_MODELS = ("lexicon_sentiment", "text_classifier onnxruntime")
 
 each_image_model = pytest.mark.parametrize("kind", IMAGE_MODELS, scope="module")
 
@@ -59,7 +60,7 @@ def payload(kind: str) -> Payload:
 
 
 @pytest.fixture(scope="module")
-def make(kind: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Maker:
+def make(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Maker:
     """Builds the model; a network has random weights, but for ImageNet: the contract asks for no particular answer."""
     name, _, backend = kind.partition(" ")
     folder = tmp_path_factory.mktemp("model")
@@ -69,7 +70,8 @@ def make(kind: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.Fi
     if name == "lexicon_sentiment":
         return lambda: LexiconSentiment(settings)
     if name == "text_classifier":
-        settings = settings.model_copy(update={"model_path": request.getfixturevalue("tiny_text_model")})
+        foreign_text_model.write(folder)
+        settings = settings.model_copy(update={"model_path": folder})
         return lambda: TextClassifier(settings)
     if not backend:
         return lambda: MeanColorModel(settings)

@@ -1,6 +1,7 @@
 """One suite over the store's databases: what gateways, webhook workers and the sink may rely on."""
 
 import sqlite3
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 from threading import Barrier
 from typing import Protocol
 
+import psycopg
 import pytest
 
 from tests.results import make_result
@@ -70,12 +72,27 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
     return RIGS[request.param](request, tmp_path)
 
 
-@pytest.fixture
-def store(rig: Rig) -> Iterator[RequestStore]:
+@pytest.fixture(scope="module")
+def postgres_store(postgres: PostgresServer) -> Iterator[tuple[RequestStore, PostgresRig]]:
+    """A store for many tests: making its tables takes longer than most of them."""
+    rig = PostgresRig(postgres)
     made = RequestStore(rig.url)
     made.open()
+    yield made, rig
+    made.close()
+
+
+@pytest.fixture(params=RIGS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RequestStore]:
+    """A store without requests."""
+    if request.param == "postgresql":
+        shared, rig = request.getfixturevalue("postgres_store")
+        rig.execute("TRUNCATE requests, deliveries")
+        yield shared
+        return
+    made = RequestStore(SqliteRig(tmp_path).url)
+    made.open()
     yield made
-    made.remove("")
     made.close()
 
 
@@ -651,6 +668,14 @@ def every_call(store: RequestStore) -> Sequence[Callable[[], object]]:
     )
 
 
+@pytest.mark.parametrize("url", ["postgresql://host/name", "postgres://host/name", "postgresql+psycopg://host/name"])
+def test_a_driver_that_is_missing_is_named_with_the_remedy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert RequestStore(url).address == "postgresql://host/name"
+    monkeypatch.setitem(sys.modules, "velox.requests.postgres", None)
+    with pytest.raises(SettingsError, match=r"REQUESTS_URL: postgresql needs psycopg .*pip install 'velox\[gateway\]'"):
+        RequestStore(url)
+
+
 def test_requests_are_read_and_removed_by_the_beginning_of_their_ids(store: RequestStore) -> None:
     store.enter([new("a-1"), hooked("a-2"), new("A-3"), new("b-4")])
     finish(store, result("a-2"), result("A-3"), failure("a-5"))
@@ -660,12 +685,20 @@ def test_requests_are_read_and_removed_by_the_beginning_of_their_ids(store: Requ
     store.remove("a-")
     assert store.look(["a-1", "a-2", "A-3", "b-4", "a-5"]).keys() == {"A-3", "b-4"}
     assert store.deliveries("a-2") == []
+
+
+def test_all_is_removed_at_once_and_that_twice(rig: Rig) -> None:
+    store = RequestStore(rig.url)
+    store.open()
+    finish(store, result())
     store.remove("")
     store.remove("")
     with pytest.raises(StoreUnavailableError):
         list(store.completed(""))
     store.open()
     assert list(store.completed("")) == []
+    store.remove("")
+    store.close()
 
 
 def test_a_probe_says_what_is_there_and_leaves_nothing_behind(rig: Rig) -> None:
@@ -678,6 +711,23 @@ def test_a_probe_says_what_is_there_and_leaves_nothing_behind(rig: Rig) -> None:
     assert store.probe() == f"2 requests in {store.address}, tables of version 1"
     assert store.address in first
     store.remove("")
+    store.close()
+
+
+def test_tables_of_a_schema_of_their_own_leave_none_behind_but_what_others_keep_there(
+    postgres: PostgresServer,
+) -> None:
+    """As those of `velox verify` are."""
+    rig = PostgresRig(postgres)
+    store = RequestStore(rig.url)
+    store.open()
+    rig.execute("CREATE TABLE theirs (id text)")
+    store.remove("")
+    rig.execute("DROP TABLE theirs")
+    store.open()
+    store.remove("")
+    with pytest.raises(psycopg.errors.InvalidSchemaName):
+        rig.execute("CREATE TABLE theirs (id text)")
     store.close()
 
 

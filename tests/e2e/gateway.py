@@ -29,6 +29,7 @@ class GatewayProgram(Program):
             "KAFKA_BOOTSTRAP_SERVER": bootstrap,
             "GATEWAY_PORT": "0",
             "REQUESTS_URL": self.database,
+            "MODELS_PATH": str(REPOSITORY / "models.toml"),
             **{name: str(value) for name, value in settings.items()},
         }
         self.env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | own

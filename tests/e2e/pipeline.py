@@ -207,7 +207,9 @@ class Pipeline:
 
     def wait_for_documents(self, count: int, *, timeout_s: float = PATIENCE_S) -> None:
         wait_until(
-            lambda: self.count() >= count, what=f"{count} documents, there are {self.count()}", timeout_s=timeout_s
+            lambda: self.count() >= count,
+            what=lambda: f"{count} documents, there are {self.count()}:\n{self.programs[-1].output}",
+            timeout_s=timeout_s,
         )
 
     def images(self) -> dict[str, bytes]:

@@ -8,14 +8,33 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import BOTH_DELIVERIES, QUICK_SESSION, Pipeline, wait_until
+from tests.e2e.pipeline import BOTH_DELIVERIES, PATIENCE_S, QUICK_SESSION, Pipeline, wait_until
 
 
 def publish_to(pipeline: Pipeline, partition: int, count: int) -> None:
+    refused: list[object] = []
     producer = Producer({"bootstrap.servers": pipeline.bootstrap})
     for number in range(count):
-        producer.produce(pipeline.topic, f"r {number}".encode(), partition=partition)
-    assert producer.flush(10) == 0
+        producer.produce(
+            pipeline.topic,
+            f"r {number}".encode(),
+            partition=partition,
+            on_delivery=lambda error, _message: refused.append(error) if error else None,
+        )
+    assert producer.flush(PATIENCE_S) == 0
+    assert not refused
+
+
+def add_partition(pipeline: Pipeline) -> None:
+    """Have the topic's second partition, with somebody who takes its records."""
+    admin = AdminClient({"bootstrap.servers": pipeline.bootstrap})
+    admin.create_partitions([NewPartitions(pipeline.topic, 2)])[pipeline.topic].result(10)
+
+    def is_there() -> bool:
+        partitions = admin.list_topics(pipeline.topic, timeout=5).topics[pipeline.topic].partitions
+        return len(partitions) == 2 and partitions[1].leader >= 0
+
+    wait_until(is_there, what="it is there")
 
 
 @BOTH_DELIVERIES
@@ -49,11 +68,7 @@ def test_a_partition_that_appears_is_read_from_its_beginning(
     group = pipeline(partitions=1, AUTO_OFFSET_RESET=reset, DELIVERY=delivery)
     consumer = group.consume()
     consumer.wait_until_ready()
-    admin = AdminClient({"bootstrap.servers": group.bootstrap})
-    admin.create_partitions([NewPartitions(group.topic, 2)])[group.topic].result(10)
-    wait_until(
-        lambda: len(admin.list_topics(group.topic, timeout=5).topics[group.topic].partitions) == 2, what="it is there"
-    )
+    add_partition(group)
     publish_to(group, 1, 20)
     group.wait_for_documents(20)
     wait_until(lambda: group.uncommitted() == 0, what="all committed")
@@ -65,8 +80,7 @@ def test_a_partition_that_appears_while_nobody_is_there_is_read_from_its_beginni
     consumer = group.consume()
     consumer.wait_until_ready()
     assert consumer.stop() == 0, consumer.output
-    admin = AdminClient({"bootstrap.servers": group.bootstrap})
-    admin.create_partitions([NewPartitions(group.topic, 2)])[group.topic].result(10)
+    add_partition(group)
     publish_to(group, 0, 5)
     publish_to(group, 1, 20)
     again = group.consume()
@@ -86,8 +100,7 @@ def test_a_partition_that_appears_in_a_group_that_is_to_begin_nowhere_is_read_to
     group.settings["AUTO_OFFSET_RESET"] = "error"
     consumer = group.consume()
     consumer.wait_until_ready()
-    admin = AdminClient({"bootstrap.servers": group.bootstrap})
-    admin.create_partitions([NewPartitions(group.topic, 2)])[group.topic].result(10)
+    add_partition(group)
     publish_to(group, 1, 20)
     group.wait_for_documents(20)
     assert consumer.stop() == 0, consumer.output

@@ -4,18 +4,21 @@ import json
 import signal
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from confluent_kafka import Producer
 from httpx2 import HTTPError
 
 from tests.e2e.gateway import GatewayProgram, finish
-from tests.e2e.pipeline import read_all, wait_until
+from tests.e2e.pipeline import REPOSITORY, ConsumerProgram, read_all, wait_until
 from tests.servers.kafka import KafkaServer
+from velox.settings.env_file import read
 
 TOPIC = "ml.prediction.requests"
+SENTIMENT = read(REPOSITORY / "pipelines" / "api-sentiment.env")
 
 
 class GatewayFactory(Protocol):
@@ -189,3 +192,64 @@ def test_a_database_that_cannot_be_written_is_waited_for(gateway: GatewayFactory
     in_the_way.unlink()
     started.wait_until_ready()
     assert started.predict("fine").status_code == 202
+
+
+@pytest.fixture
+def work(kafka: KafkaServer, tmp_path: Path) -> Iterator[Callable[[GatewayProgram], ConsumerProgram]]:
+    """Starts workers with the pipeline of the repository, which store where a gateway looks."""
+    made: list[ConsumerProgram] = []
+    group = unique("group")
+
+    def start(gateway: GatewayProgram) -> ConsumerProgram:
+        own = {"KAFKA_CONSUMER_GROUP": group, "METRICS_PORT": "0"}
+        made.append(ConsumerProgram(folder=tmp_path, env=gateway.env | SENTIMENT | own))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.end()
+
+
+def test_a_worker_answers_what_the_gateway_and_what_others_have_asked(
+    ready: GatewayProgram, kafka: KafkaServer, work: Callable[[GatewayProgram], ConsumerProgram]
+) -> None:
+    good, bad, late = unique("good"), unique("bad"), unique("late")
+    ready.predict("I love it!", request_id=good)
+    ready.predict("It is horrible.", request_id=bad)
+    question = {"model": "sentiment", "text": "Too late.", "id": late, "deadline_s": 0.001}
+    assert ready.http.post("/v1/requests", json=question).status_code == 202
+    foreign = unique("foreign")
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    producer.produce(TOPIC, json.dumps({"request_id": foreign, "text": "I hate it!"}).encode())
+    assert producer.flush(60) == 0
+    worker = work(ready)
+    waited = ready.http.get(f"/v1/requests/{good}?wait=60s")
+    assert waited.json().items() >= {"state": "completed", "label": "POSITIVE", "answered_by": "vader"}.items(), (
+        worker.output
+    )
+    assert waited.headers["velox-model-version"]
+    assert float(waited.headers["velox-inference-ms"]) >= 0
+    assert ready.result(bad).items() >= {"label": "NEGATIVE", "model_name": "vader", "status": "completed"}.items()
+    assert ready.result(foreign)["label"] == "NEGATIVE"
+    assert ready.result(late)["label"] == "ERROR"
+    assert ready.http.get(f"/v1/requests/{late}").json()["error"]["reason"] == "deadline_passed"
+    asked = ready.http.post("/inference", json={"model_name": "text_processing", "data": "I love it!"}).json()
+    assert ready.result(asked["request_id"])["label"] == "POSITIVE"
+    told = ready.http.get(f"/result/{asked['request_id']}").json()["result"]["predictions"]
+    assert [each["label"] for each in told] == ["positive", "negative"]
+
+
+def test_a_request_that_is_cancelled_has_no_result_though_it_was_predicted(
+    ready: GatewayProgram, work: Callable[[GatewayProgram], ConsumerProgram]
+) -> None:
+    cancelled, other = unique("cancelled"), unique("other")
+    for identity in (cancelled, other):
+        ready.predict("I love it!", request_id=identity)
+    assert ready.http.delete(f"/v1/requests/{cancelled}").json()["state"] == "pending"
+    work(ready)
+    ready.result(other)
+    again = ready.http.post("/inference", json={"model_name": "sentiment", "data": "I love it!"}).json()
+    ready.result(again["request_id"])
+    found = ready.http.get(f"/v1/requests/{cancelled}").json()
+    assert (found["state"], found["label"]) == ("cancelled", None)
+    assert ready.http.get(f"/predict/{cancelled}").status_code == 404

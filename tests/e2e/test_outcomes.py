@@ -64,3 +64,23 @@ def test_nothing_is_committed_that_has_not_been_told(pipeline: PipelineFactory) 
     wait_until(lambda: waiting.uncommitted() == 0, what="all committed")
     assert consumer.stop() == 0, consumer.output
     assert sorted(heard(waiting).values()) == ["good", "undecodable"]
+
+
+def test_a_record_past_its_deadline_is_a_failure_and_neither_predicted_nor_a_dead_letter(
+    pipeline: PipelineFactory,
+) -> None:
+    """Nor does it open the circuit, which two bad records in a row would."""
+    late = pipeline(partitions=1, DEAD_LETTER_RUN="2", **TESTING)
+    for number in range(10):
+        late.publish(b"good", headers=[("velox-id", f"late-{number}"), ("velox-deadline", "1700000000000")])
+    late.publish(b"good", headers=[("velox-id", "in-time"), ("velox-deadline", "4102444800000")])
+    consumer = late.consume()
+    wait_until(lambda: len(heard(late)) == 11, what=lambda: f"{heard(late)} heard:\n{consumer.output}")
+    wait_until(lambda: late.uncommitted() == 0, what="all committed")
+    assert consumer.metric("velox_dropped_records_total", cause="deadline_passed") == 10
+    assert consumer.metric("velox_records_total", outcome="dropped") == 10
+    assert consumer.metric("velox_circuit_open") == 0
+    assert consumer.stop() == 0, consumer.output
+    assert heard(late) == {f"late-{number}": "deadline_passed" for number in range(10)} | {"in-time": "good"}
+    assert [document["_id"] for document in late.documents()] == ["in-time"]
+    assert late.dead_letters() == []

@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.conftest import PipelineFactory
 from tests.e2e.pipeline import Pipeline, wait_until
 from velox.settings.env_file import read
+from velox.settings.model import TRANSFORMER
 
 SETTINGS = read(Path(__file__).parents[2] / "pipelines" / "sentiment.env")
 TAKEN = {name: value for name, value in SETTINGS.items() if not name.startswith("KAFKA_")}
@@ -118,3 +119,22 @@ def test_text_and_a_sink_for_images_do_not_go_together(sentiment: Pipeline) -> N
     last = consumer.output.splitlines()[-1]
     assert "SINKS=sqlite,disk: disk keeps images" in last
     assert "leave disk out" in last
+
+
+@pytest.mark.timeout(400)  # it may have to train and export the network first
+def test_a_network_judges_reviews_and_a_text_that_is_cut_is_counted(
+    pipeline: PipelineFactory, tiny_text_model: Path
+) -> None:
+    network = pipeline(partitions=2, **{**TAKEN, "MODEL": TRANSFORMER, "MODEL_PATH": tiny_text_model})
+    network.produced(200)
+    consumer = network.consume()
+    consumer.wait_until_ready()
+    network.publish(json.dumps({"request_id": "long", "text": "I love it. " * 400}).encode())
+    wait_until(lambda: len(rows(network)) >= 201, what=lambda: f"{len(rows(network))} rows:\n{consumer.output}")
+    assert consumer.metric("velox_decode_warnings_total") == 1
+    assert consumer.says("a text of more than 512 tokens: the model has read the first 512")
+    assert consumer.stop() == 0, consumer.output
+    stored = [row for row in rows(network) if row["id"] != "long"]
+    right = sum(row["predicted_label"] == row["ground_truth"] for row in stored)
+    assert right >= 190
+    assert {row["model"] for row in stored} == {tiny_text_model.name}

@@ -1,5 +1,6 @@
 """The webhook worker as a process: what it delivers, how it stops, and what is delivered after it was killed."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.gateway import GatewayProgram, finish
 from tests.e2e.pipeline import PATIENCE_S, CommandProgram, environment, wait_until
 from tests.requests import answered
+from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.receiver import Receiver, Reply
 from velox.core.states import WebhookState
@@ -94,6 +97,34 @@ def test_it_delivers_what_is_due_serves_its_metrics_and_ends_when_told_to(site: 
     assert worker.stop() == 0, worker.output
     assert "Drained" in worker.output
     assert sorted(site.receiver.ids()) == sorted(["r1", *(f"n{n}" for n in range(20))])
+
+
+def test_what_a_gateway_has_accepted_is_delivered_as_the_gateway_answers_it(site: Site, kafka: KafkaServer) -> None:
+    gateway = GatewayProgram(site.folder, kafka.bootstrap, **site.settings)
+    try:
+        gateway.wait_until_ready()
+        hook = site.receiver.url("/old")
+        old = {"model_name": "text_processing", "data": "I love it!", "webhook_url": hook}
+        first = gateway.http.post("/inference", json=old).json()["request_id"]
+        new = {"model": "sentiment", "text": "I love it!", "webhook_url": site.receiver.url("/new")}
+        second = gateway.http.post("/v1/requests", json=new).json()["id"]
+        finish(gateway.database, [first, second])
+        site.start()
+        site.wait_until_delivered(first, second)
+        got = {each.path: json.loads(each.body) for each in site.receiver.got}
+        assert got["/old"] == gateway.http.get(f"/result/{first}").json()
+        assert got["/old"]["result"]["predictions"][0] == {"label": "positive", "score": 0.9}
+        assert got["/new"]["type"] == "request.completed"
+        assert got["/new"]["data"] == gateway.http.get(f"/v1/requests/{second}").json()
+        told = gateway.http.get(f"/v1/requests/{second}/webhook").json()
+        assert (told["state"], told["due_at"], len(told["attempts"])) == ("delivered", None, 1)
+        assert told["attempts"][0].items() >= {"attempt": 1, "status": 204, "error": None}.items()
+        assert gateway.http.post(f"/v1/requests/{second}/webhook").status_code == 202
+        wait_until(lambda: site.receiver.ids().count(second) == 2, what="the second delivery")
+        refused = gateway.http.post("/inference", json=old | {"webhook_url": "http://169.254.169.254/"})
+        assert refused.status_code == 422
+    finally:
+        gateway.end()
 
 
 def test_the_command_shows_the_log_of_a_delivery_and_makes_it_again(site: Site) -> None:

@@ -11,6 +11,7 @@ from velox.records import Prediction
 from velox.settings import Settings
 
 
+@pytest.mark.timeout(400)  # it may have to train and export the network first
 @pytest.mark.parametrize("precision", ["auto", "fp32", "bf16"])
 def test_cuda_and_cpu_agree(tiny_text_model: Path, precision: str) -> None:
     texts = [text * (1 + number % 5) for number, (text, _) in enumerate(islice(sentences(2), 100))]

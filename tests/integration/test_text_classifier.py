@@ -22,6 +22,9 @@ from velox.records import Prediction
 from velox.settings import Settings
 from velox.settings.model import TRANSFORMER
 
+pytestmark = pytest.mark.timeout(400)
+"""The first test waits until the network is trained and exported; some export it again."""
+
 HELD_OUT = 400
 
 
@@ -37,7 +40,9 @@ def copied(tiny_text_model: Path, tmp_path: Path) -> Path:
 
 
 def loaded(place: Path, **settings: object) -> TextClassifier:
-    model = TextClassifier(Settings.model_validate({"model_path": place, "model": TRANSFORMER, **settings}))
+    patient = {"inference_start_timeout_s": 390}  # a busy machine exports slowly, and that is not the subject
+    given = {"model_path": place, "model": TRANSFORMER, **patient, **settings}
+    model = TextClassifier(Settings.model_validate(given))
     model.load("cpu")
     return model
 
@@ -131,6 +136,14 @@ def test_int8_agrees_with_float32_which_is_written_down(
     assert "ONNX Runtime runs the model in int8 (agrees with fp32 in" in caplog.text
 
 
+def test_int8_that_is_known_to_agree_starts_without_the_export(copied: Path, tiny_text_model: Path) -> None:
+    (copied / "model.onnx").unlink()
+    model = loaded(copied)
+    assert model.version == loaded(tiny_text_model).version
+    assert judged(model, "What a lovely kettle!")[0].label == "POSITIVE"
+    assert not (copied / "model.onnx").exists()
+
+
 def test_int8_that_does_not_agree_is_not_taken(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
     note = json.loads((copied / "velox.json").read_text())
     for measured in note["precisions"].values():
@@ -203,7 +216,7 @@ def test_a_tokenizer_in_an_older_form_is_read(copied: Path) -> None:
     vocabulary = json.loads((copied / "tokenizer.json").read_text())["model"]["vocab"]
     (copied / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)) + "\n")
     (copied / "tokenizer_config.json").write_text('{"do_lower_case": true, "tokenizer_class": "DistilBertTokenizer"}')
-    for name in ("tokenizer.json", "model.onnx"):
+    for name in ("tokenizer.json", "model.safetensors"):  # without weights the export stays what it is
         (copied / name).unlink()
     assert judged(loaded(copied, precision="fp32"), "What a lovely kettle!")[0].label == "POSITIVE"
     assert (copied / "tokenizer.json").is_file()

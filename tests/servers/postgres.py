@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ import psutil
 import psycopg
 
 from tests.servers.jars import cache_root, locked, run
-from tests.servers.process import HOST, LocalServer, ServerError
+from tests.servers.process import HOST, POLL_S, LocalServer, ServerError
 
 IS_ROOT = os.geteuid() == 0
 PLACES = Path("/usr/lib/postgresql")
@@ -72,7 +73,8 @@ class PostgresServer(LocalServer):
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(processes, timeout=self.stop_timeout_s)
+        while not all(map(_is_dead, processes)):
+            time.sleep(POLL_S)
 
     def close(self) -> None:
         """Spare it the tidying up: its folder goes, too."""
@@ -85,6 +87,14 @@ class PostgresServer(LocalServer):
             psycopg.connect(self.url(), connect_timeout=2).close()
         except psycopg.Error:
             return False
+        return True
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    """Whether it holds nothing any more, though nobody may have asked what became of it."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
         return True
 
 

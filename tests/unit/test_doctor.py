@@ -15,7 +15,7 @@ from velox.kafka.inspection import Backlog, Cluster, Group, Topic
 from velox.models import card
 from velox.models.card import ModelCard
 from velox.settings import MIB, Settings
-from velox.settings.model import IMAGENET
+from velox.settings.model import IMAGENET, TRANSFORMER
 from velox.sinks.sink import Proof
 from velox.tools.doctor import bucket, checkup, kafka, machine, model, sinks, timing
 from velox.tools.doctor.checkup import bounded
@@ -253,6 +253,22 @@ def test_nobody_is_told_to_train_over_weights_from_elsewhere(trained: Settings) 
     (said,) = [finding for finding in model.find(trained) if finding.level is Level.ERROR]
     assert said.value.endswith("model.pth is a git-lfs pointer, not the file it stands for")
     assert said.fix == "fetch that with `git lfs pull`"
+
+
+def test_a_network_for_texts_is_read_where_it_lies(tmp_path: Path) -> None:
+    settings = Settings(model=TRANSFORMER, model_path=tmp_path, target_labels=("bad",))
+    assert problems(model.find(settings)) == [(Level.ERROR, "model")], "nothing is there"
+    (tmp_path / "config.json").write_text('{"id2label": {"0": "bad", "1": "good"}}')
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    findings = list(model.find(settings))
+    assert problems(findings) == [(Level.WARNING, "model")]
+    assert "velox train" in fixes(findings)
+    (tmp_path / "model.onnx").write_bytes(b"export")
+    assert problems(model.find(settings)) == []
+    assert problems(model.find(changed(settings, target_labels=("red_*",)))) == [(Level.ERROR, "labels")]
+    assert problems(model.find(changed(settings, target_labels=()))) == []
+    on_the_hub = changed(settings, model_path=Path("someone/model"))
+    assert [finding.level for finding in model.find(on_the_hub)] == [Level.SKIPPED]
 
 
 def test_a_model_of_the_users_own_is_not_judged() -> None:

@@ -134,8 +134,8 @@ def test_a_webhook_is_entered_with_the_request(running: Running) -> None:
             413,
             "MAX_IMAGE_SIDE=60",
         ),
-        ({"model_name": "text_processing", "data": "x", "webhook_url": "ftp://x/"}, 422, "http:// or https://"),
-        ({"model_name": "text_processing", "data": "x", "webhook_url": "http://me@x/"}, 422, "without user"),
+        ({"model_name": "text_processing", "data": "x", "webhook_url": "ftp://x/"}, 422, "https:// or http://"),
+        ({"model_name": "text_processing", "data": "x", "webhook_url": "http://me@x/"}, 422, "a user or a password"),
     ],
 )
 def test_bad_input_is_told_and_costs_nothing(body: dict[str, Any], status: int, told: str) -> None:

@@ -14,7 +14,7 @@ from velox.core.json_values import JsonForm
 from velox.errors import BadRecordError, Reason
 from velox.kafka.parsing import beside_bytes, parse, parse_all
 from velox.kafka.topics import HEADROOM_BYTES
-from velox.records import ID_HEADER, Headers, Omitted, Pointer, Position, Record
+from velox.records import DEADLINE_HEADER, ID_HEADER, Headers, Omitted, Pointer, Position, Record
 
 METADATA = {"timestamp": 1700000000.5, "color_label": "red", "shape_label": "circle", "dtype": "jpeg"}
 KAFKA_S = 1700000099.0
@@ -327,3 +327,40 @@ def test_a_bad_pointer_is_refused_and_kept_as_it_was(value: bytes, reason: Reaso
     record, error = bad(value, codec=Codec.KEY)
     assert error.reason == reason
     assert (record.pointer, record.value) == (None, value)
+
+
+PAST, FUTURE = b"1700000000000", b"4102444800000"
+
+
+def test_a_record_past_its_deadline_is_whole_and_says_so() -> None:
+    record, error = bad(b"payload", codec=Codec.RAW, headers=[(ID_HEADER, b"mine"), (DEADLINE_HEADER, PAST)])
+    assert error.reason is Reason.DEADLINE_PASSED
+    assert error.detail.endswith(" s before it was read")
+    assert float(error.detail.split()[0]) == pytest.approx(time.time() - 1_700_000_000, abs=5)
+    assert (record.id, record.value) == ("mine", b"payload")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        FUTURE,
+        None,
+        b"",
+        b"soon",
+        b"-1",
+        b"+1",
+        b"1e3",
+        b"1700000000.5",
+        b" 1700000000000",
+        b"\xff",
+        b"1" * 16,
+        "٣".encode(),
+    ],
+)
+def test_a_deadline_that_is_to_come_or_none_is_none(said: bytes | None) -> None:
+    assert good(b"payload", codec=Codec.RAW, headers=[(DEADLINE_HEADER, said)]).payload == b"payload"
+
+
+def test_a_bad_record_is_bad_whenever_its_answer_is_due() -> None:
+    _, error = bad(b"", codec=Codec.RAW, headers=[(DEADLINE_HEADER, PAST)])
+    assert error.reason is Reason.EMPTY

@@ -1,5 +1,6 @@
 """Secrets in files: one rule for every secret setting, and one clear line for what is wrong."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,16 @@ def refusal() -> str:
     return str(caught.value)
 
 
+WITH_A_FORM = {"webhook_secret": f"whsec_{b64encode(bytes(24)).decode()}"}
+"""Where not any text will do."""
+
+
 @pytest.mark.parametrize("name", sorted(secret_fields(Settings)))
 def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, mounted: Path, name: str) -> None:
+    secret = WITH_A_FORM.get(name, SECRET)
+    mounted.write_text(secret)
     monkeypatch.setenv(f"{name.upper()}_FILE", str(mounted))
-    assert getattr(settings.load(), name).get_secret_value() == SECRET
+    assert getattr(settings.load(), name).get_secret_value() == secret
     assert settings.origins()[name] == "environment"
 
 
@@ -51,7 +58,8 @@ def test_a_mark_of_utf_8_and_a_windows_line_end_are_no_part_of_the_secret(
 
 
 def test_the_settings_that_are_secrets() -> None:
-    assert secret_fields(Settings) == {"mongo_uri", "kafka_sasl_password", "kafka_ssl_key_password"}
+    kafka = {"kafka_sasl_password", "kafka_ssl_key_password"}
+    assert secret_fields(Settings) == {"mongo_uri", *kafka, "requests_url", "webhook_secret"}
 
 
 def test_what_is_no_secret_has_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from velox.settings import (
 )
 from velox.settings.buckets import BucketSettings
 from velox.settings.group import Group
+from velox.settings.readers import DeliverySettings
 from velox.settings.secrets import secret_fields
 from velox.settings.sinks import DiskSettings, MongoSettings, ResultsTopicSettings, SqliteSettings
 
@@ -49,6 +50,10 @@ def test_what_connects_to_nothing_is_told_no_secret(reader: type[Group]) -> None
 @pytest.mark.parametrize("reader", [ClientSettings, FetcherSettings, ProductionSettings, LetterSettings])
 def test_what_connects_to_kafka_is_told_none_but_those_of_kafka(reader: type[Group]) -> None:
     assert secret_fields(reader) == {"kafka_sasl_password", "kafka_ssl_key_password"}
+
+
+def test_a_webhook_worker_is_told_of_no_secret_but_its_own_and_the_databases() -> None:
+    assert secret_fields(DeliverySettings) == {"requests_url", "webhook_secret"}
 
 
 @pytest.mark.parametrize(

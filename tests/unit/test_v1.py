@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from httpx2 import Response
 
 from tests.gateways import Client, Running
+from velox import logs
 from velox.core.states import State
-from velox.errors import BrokerUnavailableError
+from velox.errors import BadRecordError, BrokerUnavailableError, Reason
 
 PROBLEM = "application/problem+json"
 
@@ -81,6 +83,28 @@ def test_systems_that_are_away_are_a_problem_that_passes(running: Running) -> No
     assert answer.headers["Retry-After"] == "1"
     running.store.is_away = True
     is_problem(running.get("/v1/requests/some"), 503, "the store of requests does not answer")
+
+
+def test_a_record_that_kafka_would_never_take_is_413_and_its_request_is_failed(running: Running) -> None:
+    running.asker.refusal = BadRecordError(Reason.TOO_LARGE, "11000000 bytes: larger than MAX_MESSAGE_BYTES allows")
+    answer = running.post("/v1/requests", json={"model": "sentiment", "text": "x", "id": "r-1"})
+    is_problem(answer, 413, "larger than MAX_MESSAGE_BYTES allows")
+    assert running.store.rows["r-1"].state is State.FAILED
+
+
+def test_what_is_logged_about_a_request_carries_its_id(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[dict[str, Any]] = []
+    formatter = logs._JsonFormatter("gateway")
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: lines.append(json.loads(formatter.format(record))))
+    running.asker.failure = BrokerUnavailableError("no answer")
+    logger = logging.getLogger("velox.gateway")
+    logger.addHandler(handler)
+    try:
+        running.post("/v1/requests", json={"model": "sentiment", "text": "x", "id": "r-1"})
+    finally:
+        logger.removeHandler(handler)
+    assert "r-1" in [line.get("request_id") for line in lines]
 
 
 def test_options_go_to_the_store_and_to_kafka(running: Running) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from tests.fakes import FakeClock
 from velox.core.envelope import PARSERS, Codec, checksum, unframe, verify
@@ -18,6 +19,7 @@ from velox.models.preprocessing import Preprocessor
 from velox.records import Partition
 from velox.settings import Settings
 from velox.sources.source import Item
+from velox.tools.up.environment import as_environment
 from velox.tools.verify.ledger import Ledger
 from velox.tools.verify.numbered import JSON_FORM, Records
 from velox.tools.verify.plan import Kind, Plan
@@ -227,6 +229,25 @@ def test_a_run_has_everything_of_its_own() -> None:
     assert own.storage_path == user.storage_path / "verify-ab12"
     assert (own.store, own.max_stored_files) == ("all", 0)
     assert own.kafka_bootstrap_server == user.kafka_bootstrap_server
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("sqlite:///a/velox.db", "sqlite:///a/velox.verify_ab12.db"),
+        (
+            "postgresql://user:hush@host/name?sslmode=require",
+            "postgresql://user:hush@host/name?options=-csearch_path%3Dverify_ab12&sslmode=require",
+        ),
+    ],
+)
+def test_a_run_has_requests_of_its_own_where_there_is_a_store_of_them(url: str, own: str) -> None:
+    user = Settings(sinks=("requests",), requests_url=SecretStr(url))
+    premises = establish(user, Plan(), "ab12", None)
+    assert premises.settings.requests_url.get_secret_value() == own
+    assert "hush" not in repr(premises)
+    assert as_environment(premises.changed)["REQUESTS_URL"] == own
+    assert "requests_url" not in establish(Settings(sinks=("sqlite",)), Plan(), "ab12", None).changed
 
 
 def test_consumers_that_run_already_are_left_as_they_are() -> None:

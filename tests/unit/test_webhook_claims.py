@@ -241,6 +241,17 @@ def test_draining_lets_attempts_end_and_gives_back_those_that_take_too_long() ->
     check(scenario)
 
 
+def test_a_second_request_to_stop_ends_the_drain_at_once() -> None:
+    async def scenario() -> None:
+        receiver = Receiver()
+        receiver.open.clear()
+        claims = claims_of(MemoryOutbox(to("slow", "r1")), receiver)
+        await claims.turn()
+        assert await claims.drain(Deadline(600), lambda: True) == 1
+
+    check(scenario)
+
+
 def test_draining_waits_for_the_store_no_longer_than_it_may() -> None:
     async def scenario() -> None:
         outbox = MemoryOutbox(to("a", "r1"))

@@ -2,9 +2,12 @@
 
 import hashlib
 import hmac
+import re
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime
+from pathlib import Path
 from time import time
+from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -35,6 +38,19 @@ def test_the_second_is_the_same_in_every_time_zone(monkeypatch: pytest.MonkeyPat
     signature = Signer([NEW]).headers("r1", BODY, 1_700_000_000.0)["webhook-signature"]
     assert signature == independent(NEW, "r1", 1_700_000_000, BODY)
     assert datetime.fromtimestamp(1_700_000_000, UTC).hour == 22
+
+
+def test_receivers_can_verify_as_the_page_says() -> None:
+    page = (Path(__file__).parents[2] / "docs/webhooks.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    page_says: dict[str, Any] = {}
+    exec(code, page_says)  # noqa: S102 - our own page
+    secret = "whsec_" + b64encode(NEW).decode()
+    headers = Signer([OLD, NEW]).headers("r1", BODY, time())
+    assert page_says["is_genuine"](secret, headers, BODY.encode())
+    assert not page_says["is_genuine"](secret, headers, BODY.encode() + b" ")
+    assert not page_says["is_genuine"](secret, Signer([OLD]).headers("r1", BODY, time()), BODY.encode())
+    assert not page_says["is_genuine"](secret, Signer([NEW]).headers("r1", BODY, time() - 600), BODY.encode())
 
 
 def test_while_secrets_change_both_sign() -> None:

@@ -39,12 +39,17 @@ def bad(offset: int) -> Answered:
     return Answered(make_record(offset), BadRecordError(Reason.NOT_AN_IMAGE, "no"))
 
 
+def late(offset: int) -> Answered:
+    return Answered(make_record(offset), BadRecordError(Reason.DEADLINE_PASSED, "1.0 s before it was read"))
+
+
 class Desk:
     """A writer with everything around it, and a journal of what happened in which order."""
 
     def __init__(self, *sinks: FakeSink, dead_letters: FakeDeadLetters | None = None, settings: Settings) -> None:
         self.journal: list[str] = []
         self.done: list[Record] = []
+        self.bad: list[Record] = []
         self.blocked_by: list[str | None] = []
         """What the writer said at each try of anything."""
         self.before_try: Callable[[], None] = lambda: None
@@ -84,6 +89,7 @@ class Desk:
     def _note_done(self, records: Sequence[Record], bad: Sequence[Record]) -> None:
         self.journal.append("done")
         self.done.extend([*records, *bad])
+        self.bad.extend(bad)
 
 
 @pytest.fixture
@@ -123,6 +129,26 @@ def test_a_dead_letter_topic_that_is_down_is_waited_for_too(desk: Build) -> None
     at.write(bad(0))
     assert at.journal == ["dead_letters", "done"]
     assert at.value("velox_sink_retries_total", sink="dead_letters") == 2
+
+
+def test_a_record_past_its_deadline_is_told_of_and_done_but_neither_dead_nor_bad(desk: Build) -> None:
+    outcomes, images = FakeOutcomeSink(), FakeSink("disk")
+    at = desk(outcomes, images)
+    at.write(late(0), detection(1), late(2), bad(3))
+    assert at.journal == ["dead_letters", "disk", "outcomes", "done"]
+    assert [record.position.offset for record, _ in at.dead_letters.letters] == [3]
+    assert [getattr(each, "reason", None) for each in outcomes.batches[0]] == [
+        Reason.DEADLINE_PASSED,
+        None,
+        Reason.DEADLINE_PASSED,
+        Reason.NOT_AN_IMAGE,
+    ]
+    assert sorted(offsets(at.done)) == [0, 1, 2, 3]
+    assert offsets(at.bad) == [3], "which is what the circuit counts"
+    assert at.value("velox_dropped_records_total", cause="deadline_passed", topic="image_data") == 2
+    assert at.value("velox_records_total", outcome="dropped", topic="image_data", model="") == 2
+    assert at.value("velox_dead_letters_total") == 1
+    assert at.value("velox_records_total") == 4
 
 
 def test_what_blocks_is_named_while_it_blocks_and_not_after(desk: Build) -> None:

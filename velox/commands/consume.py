@@ -1,12 +1,8 @@
 """``velox consume``: predicting and storing."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from velox.commands import Commands
-
-if TYPE_CHECKING:
-    from velox.settings import Settings
 
 
 def add(commands: Commands) -> None:
@@ -37,21 +33,20 @@ def _names(text: str) -> list[str]:
 
 def _run(args: argparse.Namespace) -> int:
     from velox import settings
-
-    loaded = settings.load()
-    if args.models:
-        return _run_models(loaded, args.models)
     from velox.consumer import main as consumer
 
-    return consumer.run(loaded)
+    if args.models:
+        return _run_models(args.models)
+    return consumer.run(settings.load())
 
 
-def _run_models(loaded: "Settings", asked: list[str]) -> int:
+def _run_models(asked: list[str]) -> int:
     """Run one as it runs by itself, several under a supervisor."""
     from velox import settings
     from velox.settings.models import ALL, read_models
     from velox.worker.catalogue import chosen
 
+    loaded = settings.load()
     entries = read_models(loaded.models_path)
     names = None if ALL in asked else chosen(entries, asked)
     if names is not None and len(names) == 1:

@@ -14,9 +14,9 @@ def add(commands: Commands) -> None:
         help="prove that no record is lost or doubled, under faults if you like",
         description="Sends numbered records through Kafka and consumers of its own to the configured sinks, injects "
         "the faults asked for, waits until all is read, and reconciles every id with every sink, the dead letters, "
-        "their reasons and the committed offsets. Topic, group, collection, folder and SQLite file are its own and are "
-        "removed at the end. Exit code 0: every good record is there exactly once, and every bad one is a dead letter "
-        "for the right reason; 1: not so, the ids are named; 2: it could not run.",
+        "their reasons and the committed offsets. Topic, group, collection, folder, SQLite file and requests are its "
+        "own and are removed at the end. Exit code 0: every good record is there exactly once, and every bad one is a "
+        "dead letter for the right reason; 1: not so, the ids are named; 2: it could not run.",
     )
     verify.add_argument("--count", type=int, default=10_000, metavar="N", help="records (default: 10000)")
     verify.add_argument(

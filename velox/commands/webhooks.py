@@ -44,6 +44,13 @@ def add(commands: Commands) -> None:
 
 def _run(_args: argparse.Namespace) -> int:
     from velox import settings
+    from velox.loading import is_installed
+
+    if not all(map(is_installed, ("httpcore2", "sqlalchemy", "standardwebhooks"))):
+        from velox.errors import SettingsError
+
+        msg = "webhooks need packages that are not installed: pip install 'velox[gateway]'"
+        raise SettingsError(msg)
     from velox.webhooks import main
 
     return main.run(settings.load())

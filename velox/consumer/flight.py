@@ -42,7 +42,7 @@ class Flight:
         self.offsets.skipped(position)
 
     def done(self, records: Sequence[Record], bad: Sequence[Record] = ()) -> None:
-        """Note records that every sink has, and bad ones that the dead-letter topic has. Any thread may call this."""
+        """Note records whose outcome every sink has, and bad ones: dead letters by now. Any thread may call this."""
         self._landed.extend((record, False) for record in records)
         self._landed.extend((record, True) for record in bad)
         self._something_landed.set()

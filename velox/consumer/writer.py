@@ -161,8 +161,11 @@ class Writer:
         self._tell(bulk)
         self._metrics.stages["sink", ""].observe(took_s + monotonic() - started)
         self._count(bulk.results, bulk.bad)
+        for record, why in bulk.late:
+            self._metrics.drop(why.reason.value, record.position.topic)
         failpoints.reach("after_sinks")
-        self._done([result.record for result in bulk.results], [record for record, _ in bulk.bad])
+        fine = [result.record for result in bulk.results] + [record for record, _ in bulk.late]
+        self._done(fine, [record for record, _ in bulk.bad])
 
     def _store(self, results: Sequence[Result]) -> dict[str, str]:
         """Write to every sink that takes results alone; answer what one of them will never take, and why, by id."""

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 from velox.errors import SettingsError
 from velox.requests.rows import NOBODY
-from velox.settings import Settings
+from velox.settings.gateway import GatewaySettings
 
 
 async def owner() -> str:
@@ -12,7 +12,7 @@ async def owner() -> str:
     return NOBODY
 
 
-def check(settings: Settings) -> None:
+def check(settings: GatewaySettings) -> None:
     """Refuse to be open to whoever can reach the address, unless that is said.
 
     Raises:

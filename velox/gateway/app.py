@@ -7,11 +7,11 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from velox import __version__
-from velox.gateway import batches, inference, operations, predict, problems, v1
-from velox.gateway.declared import Declared
+from velox.gateway import batches, deliveries, inference, operations, predict, problems, v1
 from velox.gateway.models import Catalogue
 from velox.gateway.parts import Gateway
 from velox.gateway.pressure import Pressure
+from velox.gateway.reading import Reading
 from velox.gateway.standing import Standing
 from velox.gateway.submitting import Submitting
 from velox.gateway.waiting import Waiting
@@ -19,7 +19,7 @@ from velox.gateway.watching import Watching
 from velox.kafka.asking import Asker
 from velox.metrics.gateway import GatewayMetrics
 from velox.requests.store import RequestStore
-from velox.settings import Settings
+from velox.settings.readers import ApiSettings
 
 _STORE_THREADS: Final = 6
 """One enters, one looks, one refuses, and some are left for lists and deletions."""
@@ -30,7 +30,7 @@ or by a webhook. What was accepted is in Kafka, and is answered though processes
 """
 
 
-def connect(settings: Settings, store: RequestStore, asker: Asker, models: Catalogue) -> Gateway:
+def connect(settings: ApiSettings, store: RequestStore, asker: Asker, models: Catalogue) -> Gateway:
     """Make the parts and connect them; nothing runs yet."""
     metrics = GatewayMetrics()
     pressure = Pressure(settings.max_pending)
@@ -56,7 +56,7 @@ def build(gateway: Gateway) -> ASGIApp:
         max_body_size=gateway.settings.max_body_bytes,
     )
     app.state.gateway = gateway
-    for each in (predict, inference, v1, batches, operations):
+    for each in (predict, inference, v1, batches, deliveries, operations):
         app.include_router(each.router)
     problems.handle(app)
-    return Watching(Declared(app, gateway.settings.max_body_bytes), gateway.metrics)
+    return Watching(Reading(app, gateway.settings.max_body_bytes), gateway.metrics)

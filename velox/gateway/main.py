@@ -17,7 +17,7 @@ from velox.gateway.models import Models
 from velox.gateway.parts import Gateway
 from velox.kafka.asking import Asker
 from velox.requests.store import RequestStore
-from velox.settings import Settings
+from velox.settings.readers import ApiSettings
 from velox.signals import StopRequest
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 _KEEP_ALIVE_S: Final = 65
 """Longer than load balancers keep a connection, so that none sends into one that has just been closed."""
 _BACKLOG: Final = 2048
-_AT_LEAST_S: Final = 0.1
 
 
 class _Server(uvicorn.Server):
@@ -34,17 +33,20 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
         super().__init__(config)
         self._gateway = gateway
+        self.deadline = Deadline(0)
+        """Of the drain; passed while there is none."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.deadline = Deadline(self._gateway.settings.drain_s)
         self._gateway.waiting.stop()
         await super().shutdown(sockets)
 
 
-def run(settings: Settings) -> int:
+def run(settings: ApiSettings) -> int:
     """Serve until a signal comes.
 
     Returns:
-        0 when everything that was begun was answered, 1 when DRAIN_S cut it short.
+        0 when Kafka has answered for every record, 1 when some are left without an answer.
 
     Raises:
         VeloxError: it cannot go on: a setting, Kafka or the store refuses.
@@ -60,20 +62,18 @@ def run(settings: Settings) -> int:
         gateway = connect(settings, store, asker, Models(settings.models_path))
         server = _Server(_config(settings, gateway), gateway)
         _tell(settings, listening)
-        deadline = Deadline(0)
         try:
             gateway.standing.start(gateway.metrics, lambda: setattr(server, "should_exit", True))
             server.run([listening])
-            deadline = Deadline(max(_AT_LEAST_S, settings.accept_timeout_s))
         finally:
-            unanswered = _close(gateway, asker, deadline)
+            unanswered = _close(gateway, asker, server.deadline)
     if gateway.standing.failure is not None:
         raise gateway.standing.failure
     log.info("Stopped: %s", f"{unanswered} records without an answer from Kafka" if unanswered else "all is answered")
     return 1 if unanswered else 0
 
 
-def _config(settings: Settings, gateway: Gateway) -> uvicorn.Config:
+def _config(settings: ApiSettings, gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         build(gateway),
         lifespan="off",
@@ -101,7 +101,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise SettingsError(msg) from error
 
 
-def _tell(settings: Settings, listening: socket.socket) -> None:
+def _tell(settings: ApiSettings, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     log.info(

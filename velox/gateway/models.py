@@ -10,7 +10,7 @@ from velox.core.envelope import Codec
 from velox.core.seldom import Seldom
 from velox.errors import SettingsError
 from velox.model_reports import State, read_reports
-from velox.settings import Settings
+from velox.settings.kafka import KafkaSettings
 from velox.settings.models import ModelEntry, read_models
 
 log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class Models(Mapping[str, ServedModel]):
             log.error("%s", problem)
 
 
-def described(name: str, settings: Settings) -> ServedModel:
+def described(name: str, settings: KafkaSettings) -> ServedModel:
     """Say what a gateway has to know of the model with these settings.
 
     Raises:

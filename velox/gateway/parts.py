@@ -18,7 +18,7 @@ from velox.metrics.gateway import GatewayMetrics
 from velox.records import is_safe_id
 from velox.requests import rows
 from velox.requests.store import RequestStore
-from velox.settings import Settings
+from velox.settings.readers import ApiSettings
 
 Answer = TypeVar("Answer")
 
@@ -27,7 +27,7 @@ Answer = TypeVar("Answer")
 class Gateway:
     """The parts, connected."""
 
-    settings: Settings
+    settings: ApiSettings
     store: RequestStore
     executor: Executor
     models: Catalogue
@@ -80,7 +80,8 @@ async def until_disconnected(request: Request, answer: Awaitable[Answer]) -> Ans
         return task.result() if task.done() else None
     finally:
         task.cancel()
-        gone.cancel()
+        if not gone.cancel():
+            gone.exception()  # a body that nobody asked for, and that did not come, is no error of ours
 
 
 async def _gone(request: Request) -> None:

@@ -153,6 +153,26 @@ class RequestList(BaseModel):
     after: str | None = Field(description="Give this as `after` for the next page; null when there is none.")
 
 
+class Attempt(BaseModel):
+    """One attempt to deliver a webhook."""
+
+    attempt: int
+    at: str
+    state: str = Field(description="What the webhook was in then: delivered, due (again), gone or exhausted.")
+    status: int | None = Field(description="HTTP status of the answer; null when none came.")
+    seconds: float
+    error: str | None
+
+
+class WebhookBody(BaseModel):
+    """What became of a request's webhook."""
+
+    url: str | None
+    state: str = Field(description="none, waiting (for the result), due, delivered, gone (410) or exhausted")
+    due_at: str | None = Field(description="When it will be tried, or while it is being tried, when that ends at last.")
+    attempts: list[Attempt]
+
+
 class Model(BaseModel):
     """A model that is served."""
 

@@ -17,7 +17,7 @@ from velox.kafka.asking import Asker
 from velox.kafka.topics import ensure_topic
 from velox.metrics.gateway import GatewayMetrics
 from velox.requests.store import RequestStore
-from velox.settings import Settings
+from velox.settings.readers import ApiSettings
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Standing:
     """A thread that looks after the store and Kafka; what it finds may be asked from anywhere."""
 
     def __init__(
-        self, settings: Settings, store: RequestStore, asker: Asker, models: Catalogue, pressure: Pressure
+        self, settings: ApiSettings, store: RequestStore, asker: Asker, models: Catalogue, pressure: Pressure
     ) -> None:
         """Look at nothing yet."""
         self._settings = settings

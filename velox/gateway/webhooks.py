@@ -1,27 +1,21 @@
 """Where a result may be delivered to, as far as that can be told when a request comes."""
 
-from urllib.parse import urlsplit
-
+from velox.core.addresses import Allowed, check_url
+from velox.errors import ForbiddenAddressError
 from velox.gateway.problems import unprocessable
-from velox.settings import Settings
+from velox.settings.gateway import WebhookSettings
 
 
-def checked(url: str | None, settings: Settings) -> str | None:
-    """Answer the URL that a client named, if it did.
+def checked(url: str | None, settings: WebhookSettings) -> str | None:
+    """Answer the URL that a client named, if it did; what its host's address is, each delivery finds out.
 
     Raises:
-        Problem: 422: it is none that anything could be delivered to.
+        Problem: 422: nothing may be delivered there.
     """
     if url is None:
         return None
     try:
-        parts = urlsplit(url)
-        is_one = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.username is None
-        is_one = is_one and parts.port != 0
-    except ValueError:
-        is_one = False
-    if not is_one:
-        raise unprocessable(
-            "a webhook goes to http:// or https:// and a host, without user and password", "webhook_url"
-        )
+        check_url(url, Allowed.of(settings.webhook_allow))
+    except ForbiddenAddressError as error:
+        raise unprocessable(f"webhook_url: {error}", "webhook_url") from error
     return url

@@ -11,7 +11,7 @@ from velox.core.envelope import PARSERS, Codec, ground_truth, verify
 from velox.core.json_values import PLAIN_FORM, JsonForm
 from velox.errors import BadRecordError, Reason
 from velox.kafka.topics import HEADROOM_BYTES
-from velox.records import UNLABELLED, Headers, Omitted, Pointer, Position, Record, record_id
+from velox.records import UNLABELLED, Headers, Omitted, Pointer, Position, Record, deadline, record_id
 
 _HEADERS: Final = methodcaller("headers")
 """As ``message.headers()``, whose errors Python no longer checks for once it has a fast path for the call.
@@ -60,6 +60,8 @@ def parse(
 ) -> tuple[Record, BadRecordError | None]:
     """Take a message apart; when its own data is bad, say why beside a record that has no payload.
 
+    One whose deadline has passed is whole, and has that as its reason.
+
     ``json`` says how a value is laid out whose codec is that.
     What no dead letter has room for is left behind; the record says how much that was.
     """
@@ -82,6 +84,7 @@ def parse(
         value, parts = b"", _Parts(b"")
         if omitted.record_bytes is not None:
             key, headers = None, ()
+    problem = problem or _late(headers)
     produced_at, timed_from = _times(parts.timestamp, message.timestamp()[1] / 1000)
     record = Record(
         id=identity,
@@ -100,6 +103,13 @@ def parse(
         omitted=omitted,
     )
     return record, problem
+
+
+def _late(headers: Headers) -> BadRecordError | None:
+    """Say of a record that nobody waits for any more when that ended; what is predicted is decided here, once."""
+    until = deadline(headers)
+    late_s = time.time() - until if until is not None else 0.0
+    return BadRecordError(Reason.DEADLINE_PASSED, f"{late_s:.1f} s before it was read") if late_s > 0 else None
 
 
 def headers_of(message: Message) -> Headers:

@@ -45,8 +45,10 @@ class ConsumerMetrics(Metrics):
     )
     dropped = counter(
         "velox_dropped_records_total",
-        "Records that need no prediction, by cause: null_value (a key that Kafka is told to delete).",
-        "None to expect on a topic that is not compacted: see what its producers send.",
+        "Records that need no prediction, by cause: null_value (a key that Kafka is told to delete), deadline_passed "
+        "(nobody waits for it any more).",
+        "null_value on a topic that is not compacted: see what its producers send. deadline_passed: consumers are too "
+        "far behind for those who ask; add some.",
         labels=("cause", "topic"),
     )
     decode_warnings = counter(
@@ -242,7 +244,8 @@ class ConsumerMetrics(Metrics):
             self._topics.add(topic)
             for outcome in ("dead_lettered", "dropped"):
                 self.records.labels(outcome, topic, "")
-            self.dropped.labels("null_value", topic)
+            for cause in ("null_value", "deadline_passed"):
+                self.dropped.labels(cause, topic)
             self.decode_warnings.labels(topic)
             self._show([topic], tuple(self._models))
 

@@ -40,7 +40,7 @@ def event_body(request: Request) -> dict[str, Any]:
     """Write the event of the Standard Webhooks convention that says how a request ended; the same each time."""
     return {
         "type": "request.completed" if request.state is State.COMPLETED else "request.failed",
-        "timestamp": _iso(request.completed_at or request.created_at),
+        "timestamp": iso(request.completed_at or request.created_at),
         "data": request_body(request),
     }
 
@@ -59,9 +59,9 @@ def request_body(request: Request) -> dict[str, Any]:
         "error": None
         if request.error_reason is None
         else {"reason": request.error_reason, "detail": request.error_detail or ""},
-        "created_at": _iso(request.created_at),
-        "completed_at": None if request.completed_at is None else _iso(request.completed_at),
-        "expires_at": _iso(request.expires_at),
+        "created_at": iso(request.created_at),
+        "completed_at": None if request.completed_at is None else iso(request.completed_at),
+        "expires_at": iso(request.expires_at),
         "timings": None if request.timings is None else dict(request.timings),
     }
 
@@ -91,5 +91,6 @@ def _predictions(request: Request) -> list[dict[str, Any]]:
     return [{"class_id": number, **each} for number, each in zip(numbers, found, strict=False)] or found
 
 
-def _iso(at: float) -> str:
+def iso(at: float) -> str:
+    """Write Unix seconds in ISO 8601, UTC, to the millisecond."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -3,8 +3,9 @@
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +13,9 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, func, se
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.schema import CreateSchema
+from sqlalchemy.schema import CreateSchema, DropSchema
 
+from velox.core.deadline import Deadline
 from velox.errors import SettingsError, StoreUnavailableError
 from velox.folders import prove_writable
 from velox.requests.tables import VERSION, meta, metadata, requests
@@ -22,6 +24,9 @@ _EXAMPLES: Final = "sqlite:///velox-requests.db, or postgresql://USER:PASSWORD@H
 Insert = sqlite.Insert | postgresql.Insert
 
 _SCHEMA: Final = "schema"
+_BUSY: Final = "SQLITE_BUSY"
+_AGAIN_S: Final = 0.01
+_NAME: Final = r"[a-z_][a-z0-9_]*"
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(5062163817)")
 """Held while tables are created: PostgreSQL's IF NOT EXISTS is no help when two do so at once."""
@@ -89,7 +94,7 @@ class Database:
         return f"{count} requests in {self.address}, tables of version {there}"
 
     def remove(self) -> None:
-        """Remove all that ``open`` makes. Safe twice.
+        """Remove all that ``open`` makes, with the requests. Safe twice.
 
         Raises:
             StoreUnavailableError: not now.
@@ -102,6 +107,7 @@ class Database:
                 return
             with self._begun(writes=True) as transaction:
                 metadata.drop_all(transaction)
+                _drop_own_schema(transaction)
 
     def close(self) -> None:
         """Close all connections that are not in use. Safe twice; the next transaction connects again."""
@@ -172,7 +178,7 @@ class Database:
 
     def _remedy(self, error: Exception) -> str:
         code = getattr(getattr(error, "orig", error), "sqlite_errorname", "")
-        if code.startswith("SQLITE_BUSY"):
+        if code.startswith(_BUSY):
             return f"another process has held its write lock for {self._timeout_s:g} s"
         if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
             return "the file is damaged or no SQLite database: move it away, or restore it, and it goes on"
@@ -188,8 +194,8 @@ def apart(url: str, name: str) -> str:
         file = Path(address.database or "")
         address = address.set(database=str(file.with_stem(f"{file.stem}.{name}")))
     else:
-        address = address.update_query_dict({"options": f"-csearch_path={name}"}).set(drivername="postgresql")
-    return address.render_as_string(hide_password=False)
+        address = address.update_query_dict({"options": f"-csearch_path={name}"})
+    return address.set(drivername=address.get_backend_name()).render_as_string(hide_password=False)
 
 
 def _missing_schema(transaction: Connection) -> str | None:
@@ -197,7 +203,15 @@ def _missing_schema(transaction: Connection) -> str | None:
     if transaction.execute(text("SELECT current_schema()")).scalar() is not None:
         return None
     named = str(transaction.execute(text("SHOW search_path")).scalar_one())
-    return named if re.fullmatch(r"[a-z_][a-z0-9_]*", named) else None
+    return named if re.fullmatch(_NAME, named) else None
+
+
+def _drop_own_schema(transaction: Connection) -> None:
+    """Drop the schema that the address names, if nothing is left in it."""
+    named = str(transaction.execute(text("SHOW search_path")).scalar_one())
+    if re.fullmatch(_NAME, named) and named != "public":
+        with suppress(SQLAlchemyError), transaction.begin_nested():
+            transaction.execute(DropSchema(named, if_exists=True))
 
 
 def _parsed(url: str) -> URL:
@@ -227,7 +241,7 @@ def _of_sqlite(address: URL, timeout_s: float) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions are begun below, for writing at once
-        connection.execute("PRAGMA journal_mode = WAL")
+        _log_ahead(connection, timeout_s)
         # Flush the log at every commit: an id is given out, or an offset committed, right after that.
         connection.execute("PRAGMA synchronous = FULL")
 
@@ -238,6 +252,20 @@ def _of_sqlite(address: URL, timeout_s: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
     return engine
+
+
+def _log_ahead(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """Turn to WAL; SQLite refuses at once, instead of waiting, where another does so with the same new file."""
+    until = Deadline(timeout_s)
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if until.has_passed() or not error.sqlite_errorname.startswith(_BUSY):
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def _of_postgres(address: URL, timeout_s: float) -> Engine:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Executable, case, delete, func, literal_column, select, tuple_, update
 
 from velox.core.states import State, WebhookState
 from velox.records import Outcome
 from velox.requests import columns, delivering, entering
-from velox.requests.database import Database
+from velox.requests.database import Database, Insert
 from velox.requests.rows import Claim, Due, Entered, NewRequest, Postponed, Request, Tried
 from velox.requests.tables import IS_PENDING, deliveries, requests
 
@@ -43,6 +43,7 @@ class RequestStore:
             SettingsError: it is none, or its driver is not installed.
         """
         self._database = Database(url, timeout_s)
+        self._finish = _finishing(self._database.insert(requests))
 
     @property
     def address(self) -> str:
@@ -107,23 +108,9 @@ class RequestStore:
         """
         if not outcomes:
             return
-        insert = self._database.insert(requests)
-        came = insert.excluded
-        is_waited_for = requests.c.webhook_state == literal_column("'waiting'")
-        changes: dict[str, ColumnElement[Any]] = {name: came[name] for name in _REPLACED}
-        changes |= {
-            "version": case((came.version != literal_column("''"), came.version), else_=requests.c.version),
-            "expires_at": case((came.expires_at > requests.c.expires_at, came.expires_at), else_=requests.c.expires_at),
-            "webhook_state": case((is_waited_for, literal_column("'due'")), else_=requests.c.webhook_state),
-            "webhook_due_at": case((is_waited_for, came.completed_at), else_=requests.c.webhook_due_at),
-        }
-        statement = insert.on_conflict_do_update(
-            index_elements=["id"], set_=changes, where=requests.c.state != literal_column("'cancelled'")
-        )
-        # RETURNING makes one statement of the rows, where SQLAlchemy would send them one by one.
         with self._database.writing() as transaction:
             rows = columns.of_outcomes(outcomes, model=model, ttl_s=ttl_s)
-            transaction.execute(statement.returning(requests.c.id), rows)
+            transaction.execute(self._finish, rows)
 
     def cancel(self, request_id: str, owner: str, at: float) -> Request | None:
         """Cancel a pending request, remove a final one; answer it as it was before, None when there is none.
@@ -255,6 +242,24 @@ class RequestStore:
         with self._database.writing() as transaction:
             ids = list(transaction.execute(select(requests.c.id).where(_begins_with(prefix))).scalars())
             _delete(transaction, ids)
+
+
+def _finishing(insert: Insert) -> Executable:
+    """Write the statement that stores outcomes."""
+    came = insert.excluded
+    is_waited_for = requests.c.webhook_state == literal_column("'waiting'")
+    changes: dict[str, ColumnElement[Any]] = {name: came[name] for name in _REPLACED}
+    changes |= {
+        "version": case((came.version != literal_column("''"), came.version), else_=requests.c.version),
+        "expires_at": case((came.expires_at > requests.c.expires_at, came.expires_at), else_=requests.c.expires_at),
+        "webhook_state": case((is_waited_for, literal_column("'due'")), else_=requests.c.webhook_state),
+        "webhook_due_at": case((is_waited_for, came.completed_at), else_=requests.c.webhook_due_at),
+    }
+    statement = insert.on_conflict_do_update(
+        index_elements=["id"], set_=changes, where=requests.c.state != literal_column("'cancelled'")
+    )
+    # RETURNING makes one statement of many rows, where SQLAlchemy would send them one by one.
+    return statement.returning(requests.c.id)
 
 
 def _begins_with(prefix: str) -> ColumnElement[bool]:

@@ -6,6 +6,7 @@ from velox.settings.kafka import ClientSettings
 from velox.settings.loading import load, origins
 from velox.settings.readers import (
     FetcherSettings,
+    FleetSettings,
     InferenceSettings,
     LetterSettings,
     MemberSettings,
@@ -22,6 +23,7 @@ __all__ = [
     "MIB",
     "ClientSettings",
     "FetcherSettings",
+    "FleetSettings",
     "InferenceSettings",
     "LetterSettings",
     "MemberSettings",

@@ -9,11 +9,12 @@ from typing import Self
 from pydantic import model_validator
 
 from velox.settings.buckets import BucketSettings
+from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
 from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
-from velox.settings.sinks import DetectionSettings, DiskSettings
+from velox.settings.sinks import DetectionSettings, DiskSettings, StoreSettings
 from velox.settings.topics import TopicSettings
 from velox.settings.training import TrainingSettings
 
@@ -59,5 +60,29 @@ class ProductionSettings(SourceSettings, StreamSettings, OperationsSettings):
     """What the producer gets, and what measures with payloads like those it makes."""
 
 
+class AnswerSettings(ModelSettings, StoreSettings, OperationsSettings, RequestSettings):
+    """What the sink ``requests`` gets."""
+
+
+class ApiSettings(
+    ModelSettings,
+    TopicSettings,
+    OperationsSettings,
+    RequestSettings,
+    CatalogueSettings,
+    GatewaySettings,
+    WebhookSettings,
+):
+    """What a gateway gets; of a model's settings, how large an image may be."""
+
+
+class DeliverySettings(OperationsSettings, RequestSettings, WebhookSettings):
+    """What a webhook worker gets."""
+
+
 class LetterSettings(StreamSettings, OperationsSettings):
     """What ``velox dlq`` gets."""
+
+
+class FleetSettings(ProcessSettings, GroupSettings, OperationsSettings, CatalogueSettings):
+    """What the supervisor of several models gets; each model's consumer reads its own."""

@@ -11,7 +11,11 @@ from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.readers import (
+    AnswerSettings,
+    ApiSettings,
+    DeliverySettings,
     FetcherSettings,
+    FleetSettings,
     InferenceSettings,
     LetterSettings,
     ObjectSettings,
@@ -28,12 +32,12 @@ class Settings(
     ObjectSettings,
     InferenceSettings,
     LetterSettings,
+    FleetSettings,
     WriterSettings,
     SinkSettings,
-    RequestSettings,
-    CatalogueSettings,
-    GatewaySettings,
-    WebhookSettings,
+    AnswerSettings,
+    ApiSettings,
+    DeliverySettings,
 ):
     """All that a Velox process can be told."""
 

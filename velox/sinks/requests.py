@@ -8,7 +8,7 @@ from velox.errors import SinkUnavailableError, StoreUnavailableError
 from velox.records import Outcome, Result
 from velox.requests.rows import Request
 from velox.requests.store import RequestStore
-from velox.settings import Settings
+from velox.settings.readers import AnswerSettings
 from velox.sinks.sink import Proof, Stored
 
 
@@ -18,7 +18,7 @@ class RequestsSink:
     That row is one of the model that PIPELINE names; without it, of the one that answers.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AnswerSettings) -> None:
         """Read the address.
 
         Raises:

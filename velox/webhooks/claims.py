@@ -35,6 +35,7 @@ _SHARE: Final = 0.75
 """Of the attempts made at the same time, one destination gets so many at most: a slow one leaves room for others."""
 _LOOK_PAST_S: Final = 0.05
 """How often deliveries to a destination that has its share are put off to see what is behind them."""
+_LOOK_S: Final = 0.2
 _TOGETHER_S: Final = 0.01
 """Outcomes that come within so long of each other are noted together."""
 Answered = TypeVar("Answered")
@@ -144,10 +145,10 @@ class Claims:
             self._crowded_until = monotonic() + _LOOK_PAST_S
         return len(claims) == room and not crowded
 
-    async def drain(self, deadline: Deadline) -> int:
+    async def drain(self, deadline: Deadline, is_urgent: Callable[[], bool] = lambda: False) -> int:
         """Let attempts end, note what came of them; answer how many were broken off. Those are made again later."""
-        if self._attempts:
-            await asyncio.wait(self._attempts, timeout=deadline.left_s())
+        while self._attempts and not deadline.has_passed() and not is_urgent():
+            await asyncio.wait(self._attempts, timeout=min(_LOOK_S, deadline.left_s()))
         broken_off = [each for each in self._attempts if not each.done()]
         for each in broken_off:
             each.cancel()
@@ -158,7 +159,7 @@ class Claims:
                 await self._note()
             except StoreUnavailableError as error:
                 left = len(self._tried)
-                if deadline.has_passed():
+                if deadline.has_passed() or is_urgent():
                     log.warning("%d deliveries could not be noted, and will be made again: %s", left, error)
                     return len(broken_off) + left
                 await asyncio.sleep(min(next(waits), deadline.left_s()))

@@ -18,7 +18,8 @@ from velox.webhooks.signing import Signer
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 """So much of an answer is read, so that its connection can be used again; it is of no interest."""
-_KEEP_S: Final = 5.0
+_KEEP_S: Final = 2.0
+"""For so long a connection is used again: many servers close theirs after five seconds, perhaps just as it is used."""
 _REDIRECTS: Final = range(300, 400)
 _MAX_ERROR: Final = 200
 

@@ -16,7 +16,7 @@ from velox.errors import StoreUnavailableError
 from velox.metrics.webhooks import WebhookMetrics
 from velox.probes import ProbeServer
 from velox.requests.store import RequestStore
-from velox.settings import Settings
+from velox.settings.readers import DeliverySettings
 from velox.signals import StopRequest
 from velox.webhooks.claims import Claims, Terms
 from velox.webhooks.delivery import Delivery
@@ -31,7 +31,7 @@ _STUCK_S: Final = 90.0
 """A loop that has not turned for so long never will: every call of the store is over long before."""
 
 
-def run(settings: Settings) -> int:
+def run(settings: DeliverySettings) -> int:
     """Deliver until a signal comes.
 
     Returns:
@@ -49,13 +49,13 @@ def run(settings: Settings) -> int:
         return asyncio.run(_serve(settings, store, metrics, probes, stop))
 
 
-def lease_s(settings: Settings) -> float:
+def lease_s(settings: DeliverySettings) -> float:
     """How long a delivery is a worker's own: twice what an attempt can take, so that there is time to note it."""
     return 2 * settings.webhook_timeout_s + 2
 
 
 async def _serve(
-    settings: Settings, store: RequestStore, metrics: WebhookMetrics, probes: ProbeServer, stop: StopRequest
+    settings: DeliverySettings, store: RequestStore, metrics: WebhookMetrics, probes: ProbeServer, stop: StopRequest
 ) -> int:
     concurrency = settings.webhook_concurrency
     # On these, names are asked for: the loop's own are too few for resolvers that hang.
@@ -79,7 +79,7 @@ async def _serve(
         await claims.run(stopping)
         log.info("Stopping")
         started = monotonic()
-        left = await claims.drain(Deadline(settings.drain_s))
+        left = await claims.drain(Deadline(settings.drain_s), stop.is_urgent)
         log.info("Drained in %.1f s, %d attempts left to be made again", monotonic() - started, left)
     finally:
         watching.cancel()

@@ -11,7 +11,7 @@ from velox import logs
 from velox.core.deadline import Deadline
 from velox.errors import SettingsError
 from velox.model_reports import Reporter
-from velox.settings import Settings
+from velox.settings import FleetSettings
 from velox.settings.models import ModelEntry
 from velox.signals import StopRequest
 from velox.worker.catalogue import Catalogue, Wanted
@@ -26,7 +26,7 @@ _READY_MARGIN_S: Final = 60.0
 _EXIT_MARGIN_S: Final = 15.0
 
 
-def run(settings: Settings, names: Collection[str] | None) -> int:
+def run(settings: FleetSettings, names: Collection[str] | None) -> int:
     """Serve these models, or all of the file, until a signal comes; then drain them.
 
     Returns:
@@ -57,7 +57,7 @@ def run(settings: Settings, names: Collection[str] | None) -> int:
 class Fleet:
     """The models' places. Used by one thread, the main one."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, output: TextIO) -> None:
+    def __init__(self, settings: FleetSettings, catalogue: Catalogue, output: TextIO) -> None:
         """Read what is wanted.
 
         Raises:

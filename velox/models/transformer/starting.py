@@ -48,6 +48,8 @@ def start(settings: InferenceSettings, device: str) -> Started:
         files = _make_export(settings, files, deadline)
     if choice == "torch":
         return _on_torch(settings, files, device)
+    if known := _known_to_agree(settings, files):
+        return known
     try:
         exact, version = exported(files)
     except ModelError as problem:
@@ -102,6 +104,23 @@ def _on_torch(settings: InferenceSettings, files: TextFiles, device: str) -> Sta
     precision = cast(Literal["auto", "fp32", "bf16"], settings.precision)
     network = TorchNetwork(files.folder, device, precision)
     log.info("torch runs the model on %s, PRECISION=%s", device, precision)
+    return Started(network, files, files.version)
+
+
+def _known_to_agree(settings: InferenceSettings, files: TextFiles) -> Started | None:
+    """Start int8 alone where its agreement is written down: float32 beside it would take four times its memory."""
+    if settings.precision == "fp32" or not files.version:
+        return None
+    agreement = agreements.recall(files.folder, files.version)
+    if not agreement or (settings.precision == "auto" and agreement.least < settings.min_agreement):
+        return None
+    try:
+        network = OnnxNetwork(files.quantised)
+    except ModelError:  # what is wrong is said after float32 has been started
+        return None
+    if network.identity != files.version:
+        return None
+    log.info("ONNX Runtime runs the model in int8 (%s)", agreements.said(agreement))
     return Started(network, files, files.version)
 
 

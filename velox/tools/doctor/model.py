@@ -9,6 +9,7 @@ from velox.models import card
 from velox.models.architectures import IMAGENET_CLASSES
 from velox.models.backends.selection import lacks_model, needs_weights
 from velox.models.card import ModelFiles
+from velox.models.transformer import folder
 from velox.settings import InferenceSettings
 from velox.tools.doctor.findings import Finding, error, judged, ok, refusal, skipped, warning
 
@@ -17,6 +18,9 @@ _RETRAIN = "train again: remove MODEL_PATH, then `python train.py`"
 
 def find(settings: InferenceSettings) -> Iterator[Finding]:
     """Read weights, labels and card, as the inference processes will."""
+    if settings.is_transformer:
+        yield from _transformer(settings)
+        return
     if not settings.is_model_ours:
         yield skipped("model", f"MODEL={settings.model} is your own: its labels are known when it is loaded")
         return
@@ -37,6 +41,30 @@ def find(settings: InferenceSettings) -> Iterator[Finding]:
         ok("model", f"{files.version} with {len(files.labels)} labels in {settings.model_path}"),
     )
     yield from judged(labelled(files, settings), ok("labels", listed(files.labels)))
+
+
+def _transformer(settings: InferenceSettings) -> Iterator[Finding]:
+    """Read the folder of a network for texts; what is on the hub is not fetched."""
+    path = settings.model_path
+    if not path.is_dir():
+        yield skipped("model", f"MODEL_PATH={path} is no folder here: the hub is asked for it when the model is loaded")
+        return
+    try:
+        files = folder.read(path)
+    except ModelError as problem:
+        yield refusal("model", problem)
+        return
+    if files.weights and not files.export.is_file() and settings.backend != "torch":
+        value = f"{path} has no export: the first start makes it, which takes a minute, torch and transformers"
+        yield warning("model", value, "make it now: `velox train` with these settings")
+    else:
+        yield ok("model", f"{len(files.labels)} labels, texts of {files.most_tokens} tokens in {path}")
+    unknown = [name for name in settings.target_labels if not any(fnmatchcase(label, name) for label in files.labels)]
+    if unknown:
+        value = f"TARGET_LABELS names {', '.join(unknown)}, and the model knows {listed(files.labels)}"
+        yield error("labels", value, "correct TARGET_LABELS, or set [] if nothing is looked for")
+    else:
+        yield ok("labels", listed(files.labels))
 
 
 def described(files: ModelFiles, settings: InferenceSettings) -> Iterator[Finding]:
