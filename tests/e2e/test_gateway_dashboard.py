@@ -84,7 +84,7 @@ def site(tmp_path: Path, kafka: KafkaServer) -> Iterator[Site]:
 def test_every_panel_and_every_old_name_shows_data_of_a_real_run(site: Site) -> None:
     groups = yaml.safe_load(RULES.read_text())["groups"]
     old_names = [rule["record"] for group in groups for rule in group["rules"] if "record" in rule]
-    assert len(old_names) == 15
+    assert len(old_names) == 16
     with PrometheusServer(scrapes=site.scrapes, rules=RULES) as prometheus:
         wait_until(lambda: prometheus.query("velox_gateway_ready == 1"), what="a scrape of the gateway")
         wait_until(lambda: prometheus.query("velox_ready == 1"), what="a scrape of the worker")
