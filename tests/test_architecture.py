@@ -119,6 +119,7 @@ ENVIRONMENT = {
 }
 
 WHOLE_SETTINGS = {
+    "velox.commands.renamed": "reads all settings, also those given by other systems' names",
     "velox.consumer.main": "starts a consumer",
     "velox.consumer.pipeline": "makes all parts of a consumer",
     "velox.sinks.sink": "the contract: a user's sink may read any setting",

@@ -124,6 +124,7 @@ class Standing:
             self._note("store", None)
             self._pressure.counted(pending)
             for model in self._models:
+                self._metrics.serves(model)
                 self._metrics.pending.labels(model).set(pending.get(model, 0))
         try:
             for topic in topics(self._models)[:1]:

@@ -73,3 +73,8 @@ class GatewayMetrics(Metrics):
         "1 when store and Kafka answer, else 0.",
         "0: /readyz says which does not, and why.",
     )
+
+    def serves(self, model: str) -> None:
+        """Show what is counted of this model from now on: a rate needs the zero before the first request."""
+        for outcome in ("accepted", "not_accepted", "cancelled"):
+            self.requests.labels(model, outcome)
