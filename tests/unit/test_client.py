@@ -224,7 +224,7 @@ def test_what_is_answered_at_once_is_not_waited_for(api: Api) -> None:
 
 def test_predict_raises_where_there_is_no_prediction(api: Api) -> None:
     api.replies = [Response(202, json=PENDING), Response(200, json=FAILED)]
-    with pytest.raises(RequestFailedError, match="request r-1 has failed: undecodable: no JPEG") as told:
+    with pytest.raises(RequestFailedError, match="request r-1 ended as failed: undecodable: no JPEG") as told:
         api.do(lambda client: client.predict("image_classification", image=b"x"))
     assert told.value.request.failure == Failure("undecodable", "no JPEG")
 
