@@ -85,6 +85,7 @@ DRIVERS = {
     "fastapi": {"velox.gateway"},
     "starlette": {"velox.gateway"},
     "uvicorn": {"velox.gateway"},
+    "limits": {"velox.gateway.rates"},
     "httpcore2": {"velox.webhooks"},
     "standardwebhooks": {"velox.webhooks", "velox.client"},
     "httpx2": {"velox.client"},

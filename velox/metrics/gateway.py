@@ -15,7 +15,8 @@ class GatewayMetrics(Metrics):
     http = counter(
         "velox_http_requests_total",
         "HTTP requests answered, by route (its template), method and status.",
-        "Status 503: see velox_ready of the gateway and its log; 429: workers are behind, add some.",
+        "Status 503: see velox_ready of the gateway and its log; 429: workers are behind, add some, or a client asks "
+        "too often; 401: a client without a good API key.",
         labels=("route", "method", "status"),
     )
     http_seconds = histogram(
