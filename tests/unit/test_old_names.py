@@ -149,3 +149,9 @@ def test_a_folder_of_models_is_where_models_toml_is(command: Command, tmp_path: 
     loaded = renamed.load(command)
     assert (str(loaded.models_path), str(loaded.model_path)) == ("models/models.toml", "model.pth")
     assert "MODEL_PATH" not in os.environ
+
+
+def test_a_value_that_is_written_in_another_way_is_put_into_ours() -> None:
+    os.environ["GW_MAX_REQUESTS_PER_MINUTE"] = "60"
+    adopt("gateway")
+    assert settings.load().rate_limit == "60/minute"

@@ -14,6 +14,7 @@ _GATEWAY: Final = {
     "GW_HOST": "GATEWAY_HOST",
     "GW_PORT": "GATEWAY_PORT",
     "GW_LOG_LEVEL": "LOG_LEVEL",
+    "GW_MAX_REQUESTS_PER_MINUTE": "RATE_LIMIT",
     "GW_KAFKA_BOOTSTRAP_SERVERS": "KAFKA_BOOTSTRAP_SERVER",
 }
 _WORKER: Final = {
@@ -34,13 +35,14 @@ NAMES: Final[Mapping[Command, Mapping[str, str]]] = {
     "consume --models": _WORKER | {"NUM_WORKERS": "INFERENCE_PROCESSES"} | _EVERYWHERE,
 }
 """By command: the old name, and ours."""
+_FORMS: Final = {"GW_MAX_REQUESTS_PER_MINUTE": "{}/minute"}
+"""How a value is written here, where that differs."""
 OURS: Final[Mapping[str, str]] = {old: name for names in NAMES.values() for old, name in names.items()}
 
 _TOPICS: Final = "each model has a topic of its own, which its pipeline file names"
 _LOST: Final[Mapping[str, str]] = {
     "GW_VERSION": "the version is that of Velox",
     "GW_KAFKA_PRODUCER_RETRIES": "a record is sent again until ACCEPT_TIMEOUT_S is over",
-    "GW_MAX_REQUESTS_PER_MINUTE": "no client has a limit of its own",
     "MLW_MODEL_MAX_LENGTH": "a text is read as far as its model reads, 512 tokens at most",
     "KAFKA_REQUEST_TOPIC": _TOPICS,
     "KAFKA_RESPONSE_TOPIC": f"results are in the store; {_TOPICS}",
@@ -84,7 +86,7 @@ def adopt(command: Command) -> list[Told]:
         if given.get(name) or name in new:
             told.append(Told(f"{old} is ignored: {name} is set, too", counts=False))
         else:
-            new[name] = given[old]
+            new[name] = _FORMS.get(old, "{}").format(given[old])
             told.append(Told(f"{old} is called {name} here", counts=True))
     for old, why in WITHOUT_EFFECT[command].items():
         if given.get(old):
