@@ -43,9 +43,11 @@ def test_what_the_load_test_writes_is_read() -> None:
     assert one.problems == ["1 × HTTP 503"]
 
 
-def test_what_the_generator_was_too_slow_for_is_no_figure_of_the_gateway() -> None:
+def test_what_the_load_test_sends_late_is_told_and_counts_against_the_gateway() -> None:
     told = summary(Plan(url="u", requests=9, rate=1.0), [Sample(at, at + 0.1, at + 0.2) for at in range(9)])
-    assert "the load test is the bottleneck" in measured("SQLite", "accept", told, cpu_s=0, load=1.0).problems[0]
+    one = measured("SQLite", "accept", told, cpu_s=0, load=1.0)
+    assert one.late_share == 1
+    assert one.accept_ms["50"] == pytest.approx(200)
 
 
 def test_the_table_has_for_each_store_its_best_rate_and_its_results() -> None:
