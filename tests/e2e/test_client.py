@@ -18,6 +18,7 @@ from tests.servers.process import HOST, free_port
 from tests.servers.receiver import Receiver
 from velox.client import (
     Accepted,
+    AccessError,
     AsyncClient,
     Client,
     NotFoundError,
@@ -164,6 +165,20 @@ def test_a_gateway_that_is_killed_costs_its_clients_no_more_than_time(site: Site
     assert told == ["POSITIVE"]
     assert asked == ["again"]
     assert client.wait("again", PATIENCE_S).label == "NEGATIVE"
+
+
+def test_a_gateway_that_wants_a_key_takes_the_clients(site: Site) -> None:
+    site.gateway.end()
+    site.gateway = GatewayProgram(site.folder, site.bootstrap, GATEWAY_PORT=site.port, AUTH="on")
+    site.gateway.wait_until_ready()
+    create = [sys.executable, "-m", "velox", "key", "create", "tests", "--scopes", "submit"]
+    key = subprocess.check_output(create, cwd=site.folder, env=site.gateway.env, text=True).strip()
+    with Client(site.url, retry_for_s=0) as stranger, pytest.raises(AccessError, match="401"):
+        stranger.models()
+    with Client(site.url, api_key=key) as client:
+        submitted = client.submit("sentiment", text="I love it!")
+        with pytest.raises(AccessError, match="403"):
+            client.get(submitted.id)
 
 
 WITHOUT = "import runpy, sys; sys.modules.update(dict.fromkeys({without})); sys.argv = {words}; "
