@@ -13,6 +13,7 @@ from velox.core.deadline import Deadline
 from velox.errors import SettingsError
 from velox.gateway.access import asks_for_keys
 from velox.gateway.app import build, connect
+from velox.gateway.connections import Connection
 from velox.gateway.models import Models
 from velox.gateway.parts import Gateway
 from velox.kafka.asking import Asker
@@ -75,6 +76,7 @@ def run(settings: ApiSettings) -> int:
 def _config(settings: ApiSettings, gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         build(gateway),
+        http=Connection,
         lifespan="off",
         log_config=None,
         access_log=False,
