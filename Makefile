@@ -1,7 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help install run test faults compose-test check types fast-tests format lock lock-peers train \
-	bench bench-check bench-latency bench-scale bench-peers picture clean
+	bench bench-check bench-gateway bench-latency bench-scale bench-peers picture clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -107,6 +107,9 @@ bench-check: install model.pth ## Measure a part of it, and fail where Velox has
 
 bench-latency: install model.pth ## Measure latency under five loads, for each way to batch (9 minutes; ARGS=--quick: 1)
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
+
+bench-gateway: install ## Measure what the gateway accepts a second, and how soon there are results (6 minutes; ARGS=--quick: 2)
+	@$(BIN)/python -m benchmarks.gateway $(ARGS)
 
 bench-scale: install model.pth ## Measure what a record costs as processes, partitions, lag and documents grow (10 minutes)
 	@$(BIN)/python -m benchmarks.scale $(ARGS)

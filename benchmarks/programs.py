@@ -61,12 +61,15 @@ class Program:
 
     def finish(self, timeout_s: float) -> None:
         """Wait until it has ended by itself with success."""
+        if self.settle(timeout_s):
+            self.check()
+
+    def settle(self, timeout_s: float) -> int:
+        """Wait until it has ended by itself, and answer its exit code."""
         try:
-            code = self._process.wait(timeout_s)
+            return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise BenchmarkError(f"{self.log.stem} did not end within {timeout_s:g} s") from None
-        if code:
-            self.check()
 
     def stop(self) -> int:
         """Ask it to end (SIGTERM) and answer its exit code."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 from httpx2 import ASGITransport, AsyncClient, Response
 
+from velox.core.api_keys import make_key
 from velox.core.states import FINAL, State, WebhookState
 from velox.errors import BrokerUnavailableError, StoreUnavailableError
 from velox.gateway.app import build, connect
@@ -15,6 +16,8 @@ from velox.gateway.models import served
 from velox.kafka.asking import Answered, Asker
 from velox.records import Headers
 from velox.requests import Entered, NewRequest, Request
+from velox.requests.keys import Keys
+from velox.requests.rows import Key
 from velox.requests.store import Page, RequestStore
 from velox.settings import Settings
 
@@ -22,38 +25,70 @@ Answer = TypeVar("Answer")
 Client = AsyncClient
 
 
+class FakeKeys(Keys):
+    """API keys in memory; away with their store."""
+
+    def __init__(self, store: "FakeStore") -> None:
+        self.store = store
+        self.rows: dict[str, Key] = {}
+        self.asked: list[str] = []
+
+    def add(self, key: Key) -> None:
+        self.rows[key.id] = key
+
+    def find(self, ids: Sequence[str]) -> dict[str, Key]:
+        self.store.called("find keys", len(ids))
+        self.asked += ids
+        return {identity: self.rows[identity] for identity in ids if identity in self.rows}
+
+    def are_there(self) -> bool:
+        self.store.called("are there keys", 1)
+        return any(key.revoked_at is None for key in self.rows.values())
+
+    def made(self, *scopes: str, rate: str = "") -> str:
+        """Make a key with these scopes, and answer it as its owner has it."""
+        text, kept = make_key()
+        self.add(Key(id=kept.id, name="shop", hash=kept.hash, scopes=frozenset(scopes), rate=rate, created_at=1.0))
+        return text
+
+    def revoke(self, identity: str, at: float) -> bool:
+        self.rows[identity] = replace(self.rows[identity], revoked_at=at)
+        return True
+
+
 class FakeStore(RequestStore):
     """Requests in memory; away when told so. What only workers and webhooks need is not there."""
 
     def __init__(self) -> None:
         super().__init__("sqlite:///never-opened.db")
+        self.keys: FakeKeys = FakeKeys(self)
         self.rows: dict[str, Request] = {}
         self.is_away = False
         self.calls: list[tuple[str, int]] = []
         """What was called, about how many rows."""
 
     def open(self) -> None:
-        self._called("open", 1)
+        self.called("open", 1)
 
     def close(self) -> None:
         """Nothing is open."""
 
     def enter(self, requests: Sequence[NewRequest]) -> list[Entered]:
-        self._called("enter", len(requests))
+        self.called("enter", len(requests))
         return [self._enter(new) for new in requests]
 
     def refuse(self, ids: Sequence[str], reason: str, detail: str, at: float) -> None:
-        self._called("refuse", len(ids))
+        self.called("refuse", len(ids))
         for request_id in ids:
             if self.rows[request_id].state not in FINAL:
                 self.change(request_id, state=State.FAILED, error_reason=reason, error_detail=detail, completed_at=at)
 
     def look(self, ids: Sequence[str]) -> dict[str, Request]:
-        self._called("look", len(ids))
+        self.called("look", len(ids))
         return {request_id: self.rows[request_id] for request_id in ids if request_id in self.rows}
 
     def cancel(self, request_id: str, owner: str, at: float) -> Request | None:
-        self._called("cancel", 1)
+        self.called("cancel", 1)
         before = self.rows.get(request_id)
         if before is None or before.owner != owner:
             return None
@@ -72,7 +107,7 @@ class FakeStore(RequestStore):
         after: str | None = None,
         most: int = 50,
     ) -> Page:
-        self._called("search", most)
+        self.called("search", most)
         if after == "no-page":
             msg = "no page said this"
             raise ValueError(msg)
@@ -82,12 +117,12 @@ class FakeStore(RequestStore):
         return Page(found[:most], found[most - 1].id if len(found) > most else None)
 
     def pending(self) -> dict[str, int]:
-        self._called("pending", 1)
+        self.called("pending", 1)
         models = [row.model for row in self.rows.values() if row.state is State.PENDING]
         return {model: models.count(model) for model in set(models)}
 
     def expire(self, now: float, *, most: int = 1000) -> int:
-        self._called("expire", most)
+        self.called("expire", most)
         return 0
 
     def answer(self, request_id: str, label: str = "POSITIVE", score: float = 0.98765432) -> None:
@@ -109,7 +144,8 @@ class FakeStore(RequestStore):
         """Have a row say something else."""
         self.rows[request_id] = replace(self.rows[request_id], **values)
 
-    def _called(self, what: str, rows: int) -> None:
+    def called(self, what: str, rows: int) -> None:
+        """Note a call; it fails when the store is away."""
         self.calls.append((what, rows))
         if self.is_away:
             raise StoreUnavailableError("the database at db:5432 is away")
@@ -127,7 +163,8 @@ class FakeStore(RequestStore):
             self.change(there.id, state=State.PENDING, error_reason=None, error_detail=None, completed_at=None)
             there = self.rows[there.id]
         if there is not None:
-            return Entered("same" if there.fingerprint == new.fingerprint else "conflict", there)
+            is_same = (there.owner, there.fingerprint) == (new.owner, new.fingerprint)
+            return Entered("same" if is_same else "conflict", there)
         row = _row(new)
         self.rows[new.id] = row
         return Entered("entered", row)

@@ -85,6 +85,7 @@ DRIVERS = {
     "fastapi": {"velox.gateway"},
     "starlette": {"velox.gateway"},
     "uvicorn": {"velox.gateway"},
+    "limits": {"velox.gateway.rates"},
     "httpcore2": {"velox.webhooks"},
     "standardwebhooks": {"velox.webhooks", "velox.client"},
     "httpx2": {"velox.client"},
@@ -119,6 +120,7 @@ ENVIRONMENT = {
 }
 
 WHOLE_SETTINGS = {
+    "velox.commands.renamed": "reads all settings, also those given by other systems' names",
     "velox.consumer.main": "starts a consumer",
     "velox.consumer.pipeline": "makes all parts of a consumer",
     "velox.sinks.sink": "the contract: a user's sink may read any setting",

@@ -12,6 +12,7 @@ from velox.commands import (
     dlq,
     doctor,
     gateway,
+    key,
     metrics,
     model,
     produce,
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "`velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    pipeline = (up, produce, consume, gateway, webhooks, model, train)
+    pipeline = (up, produce, consume, gateway, key, webhooks, model, train)
     for command in (*pipeline, top, bench, doctor, verify, dlq, settings, metrics):
         command.add(commands)
     return parser

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 import pytest
@@ -20,7 +20,7 @@ from velox.core.states import State, WebhookState
 from velox.errors import Reason, SettingsError, StoreUnavailableError
 from velox.records import Failure, Prediction, Result, Timings
 from velox.requests.database import apart
-from velox.requests.rows import Due, NewRequest, Postponed, Request, Tried
+from velox.requests.rows import Due, Key, NewRequest, Postponed, Request, Tried
 from velox.requests.store import RequestStore
 
 NOW = 1_700_000_000.25
@@ -87,7 +87,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RequestSto
     """A store without requests."""
     if request.param == "postgresql":
         shared, rig = request.getfixturevalue("postgres_store")
-        rig.execute("TRUNCATE requests, deliveries")
+        rig.execute("TRUNCATE requests, deliveries, keys")
         yield shared
         return
     made = RequestStore(SqliteRig(tmp_path).url)
@@ -787,3 +787,42 @@ def test_what_is_committed_is_flushed_to_the_disk(tmp_path: Path) -> None:
         assert transaction.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert transaction.exec_driver_sql("PRAGMA synchronous").scalar() == 2
     store.close()
+
+
+def key(identity: str = "a1", **changes: Any) -> Key:  # noqa: ANN401 - as varied as the fields
+    made = Key(id=identity, name="shop ☂", hash="h" * 64, scopes=frozenset({"read", "submit"}), created_at=NOW)
+    return replace(made, **changes)
+
+
+def test_api_keys_come_back_as_they_were_added(store: RequestStore) -> None:
+    assert not store.keys.are_there()
+    first, second = key(), key("b2", created_at=NOW + 1, rate="60/minute", scopes=frozenset())
+    store.keys.add(second)
+    store.keys.add(first)
+    store.keys.add(replace(first, name="again"))
+    assert store.keys.all() == [first, second]
+    assert store.keys.find(["b2", "b2", "nobody"]) == {"b2": second}
+    assert store.keys.find([]) == {}
+    assert store.keys.are_there()
+
+
+def test_a_key_is_revoked_once_and_for_ever(store: RequestStore) -> None:
+    store.keys.add(key())
+    assert store.keys.revoke("a1", NOW + 5)
+    assert not store.keys.revoke("a1", NOW + 9)
+    assert not store.keys.revoke("nobody", NOW)
+    store.keys.add(key())
+    assert store.keys.find(["a1"])["a1"].revoked_at == NOW + 5
+    assert not store.keys.are_there()
+
+
+def test_a_database_from_before_there_were_keys_gets_their_table(rig: Rig) -> None:
+    store = RequestStore(rig.url)
+    with closing(store):
+        store.open()
+        store.enter([new()])
+        rig.execute("DROP TABLE keys")
+        store.open()
+        store.keys.add(key())
+        assert store.keys.are_there()
+        assert look(store).id == "one"

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -161,8 +163,7 @@ def test_a_gateway_without_kafka_lives_and_says_so_and_takes_requests_when_it_is
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"GATEWAY_HOST": "0.0.0.0"}, "set AUTH=off if that is meant, or GATEWAY_HOST=127.0.0.1"),  # noqa: S104 - refused
-        ({"AUTH": "on"}, "AUTH=on: there are no API keys yet"),
+        ({"RATE_LIMIT": "60"}, "RATE_LIMIT=60: '60' is no rate: write 60/minute"),
         ({"REQUESTS_URL": "nonsense"}, "REQUESTS_URL"),
         ({"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CA_LOCATION": "/no/file"}, "KAFKA_SSL_CA_LOCATION=/no/file"),
     ],
@@ -173,6 +174,39 @@ def test_a_gateway_that_cannot_be_right_does_not_start(
     started = gateway(**settings)
     assert started.process.wait(60) == 2
     assert told in started.output.splitlines()[-1]
+
+
+def key_command(started: GatewayProgram, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "velox", "key", *arguments],
+        cwd=started.folder,
+        env=started.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_elsewhere_than_on_this_machine_a_key_is_asked_for_which_one_command_makes(gateway: GatewayFactory) -> None:
+    started = gateway(GATEWAY_HOST="0.0.0.0")  # noqa: S104 - for as long as the test runs, and it asks for a key
+    started.wait_until_it_says("so that nobody can ask: `velox key create NAME` makes one")
+    started.wait_until_ready()
+    assert started.predict("fine").status_code == 401
+    made = key_command(started, "create", "shop", "--rate", "2/day")
+    assert made.returncode == 0
+    key = made.stdout.strip()
+    header = {"Authorization": f"Bearer {key}"}
+    accepted = started.http.post("/predict", json={"text": "fine"}, headers=header)
+    assert accepted.status_code == 202
+    identity = accepted.json()["request_id"]
+    assert started.http.get(f"/predict/{identity}", headers=header).json()["status"] == "pending"
+    assert started.http.get(f"/predict/{identity}", headers=header).status_code == 429
+    other = {"X-API-Key": key_command(started, "create", "other").stdout.strip()}
+    assert started.http.get(f"/predict/{identity}", headers=other).status_code == 404
+    for said in (started.output, key_command(started, "list").stdout, made.stderr):
+        assert key.split("_", 2)[2] not in said
+    assert key.split("_")[1] in key_command(started, "list").stdout
 
 
 def test_a_port_that_is_taken_is_told(gateway: GatewayFactory, ready: GatewayProgram) -> None:

@@ -233,6 +233,7 @@ def test_the_metrics_tell_what_happened(shapes: Pipeline) -> None:
     assert 0 < consumer.metric("batch_avg_confidence") <= 1
     assert consumer.metric("velox_inference_processes", device="cpu") == 1
     assert consumer.metric("velox_build_info", model="tiny_cnn") == 1
+    assert 0 < consumer.metric("velox_model_load_seconds") < 120
     wait_until(lambda: consumer.metric("velox_in_flight_records") == 0, what="nothing in flight")
     wait_until(lambda: consumer.metric("velox_ready") == 1, what="the ready metric")
     assert consumer.probe("/livez") == (200, '{"live": true}')

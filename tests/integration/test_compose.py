@@ -3,7 +3,10 @@
 import json
 import os
 import re
+import socket
 import subprocess
+import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ from velox.settings.env_file import read
 
 ROOT = Path(__file__).parents[2]
 OURS = ("consumer", "producer")
+API_OURS = ("gateway", "ml-worker", "webhooks")
+API_SERVICES = {"kafka", "postgres", "kafka-ui", "prometheus", "grafana", *API_OURS}
 PIPELINES = sorted(path.stem for path in (ROOT / "pipelines").glob("*.env"))
 SERVICES = {"kafka", "mongo", "prometheus", "grafana", *OURS}
 
@@ -54,6 +59,13 @@ def stack() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def services(stack: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = stack["services"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def api() -> dict[str, Any]:
+    """The services of the API's stack."""
+    found: dict[str, Any] = config("docker-compose.api.yml")["services"]
     return found
 
 
@@ -228,6 +240,137 @@ def test_a_pipeline_that_is_not_named_is_asked_for() -> None:
     assert "name one, such as sentiment" in asked.stderr
 
 
+def test_compose_reads_the_stack_of_the_api_and_finds_all_services() -> None:
+    stack = config("docker-compose.api.yml")
+    assert stack["name"] == "data-streaming"
+    assert set(stack["services"]) == API_SERVICES
+
+
+def test_the_ports_of_the_api_are_open_to_this_machine_only(api: dict[str, Any]) -> None:
+    ports = [port for service in api.values() for port in service.get("ports", [])]
+    assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
+    assert {port["published"]: port["target"] for port in ports} == {
+        "8000": 8000,
+        "8001-8010": 8001,
+        "8080": 8080,
+        "9092": 9092,
+        "9090": 9090,
+        "3000": 3000,
+    }
+
+
+@pytest.mark.parametrize("name", ["kafka", "prometheus", "grafana"])
+def test_what_both_stacks_have_is_written_once(services: dict[str, Any], api: dict[str, Any], name: str) -> None:
+    differs = {
+        key: api[name].get(key)
+        for key in {*api[name], *services[name]}
+        if api[name].get(key) != services[name].get(key)
+    }
+    assert set(differs) <= {"environment", "volumes"}
+    environment = differs.get("environment", services[name].get("environment", {}))
+    changed = {key for key, value in environment.items() if services[name]["environment"].get(key) != value}
+    assert changed == ({"GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"} if name == "grafana" else set())
+    sources = {Path(volume["source"]).name for volume in differs.get("volumes", [])}
+    assert sources == ({"prometheus.api.yml", "prometheus"} if name == "prometheus" else set())
+
+
+@pytest.mark.parametrize("name", sorted(API_SERVICES))
+def test_a_service_of_the_api_restarts_and_has_bounded_memory_and_logs(api: dict[str, Any], name: str) -> None:
+    test_a_service_restarts_and_has_bounded_memory_and_logs(api, name)
+
+
+@pytest.mark.parametrize("name", sorted(API_SERVICES - set(API_OURS)))
+def test_an_image_of_others_in_the_api_is_pinned(api: dict[str, Any], name: str) -> None:
+    # PostgreSQL's versions have two parts, and the second is the patch.
+    assert re.fullmatch(r"postgres:\d+\.\d+|[a-z./-]+:v?\d+\.\d+\.\d+", api[name]["image"])
+
+
+@pytest.mark.parametrize("name", API_OURS)
+def test_our_containers_of_the_api_can_write_only_where_they_must(api: dict[str, Any], name: str) -> None:
+    service = api[name]
+    assert (service["image"], service["user"]) == ("velox:local", "1000:1000")
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert seconds(service["stop_grace_period"]) >= Settings.model_fields["drain_s"].default + 10
+    writable = {volume["target"] for volume in service["volumes"] if not volume.get("read_only")}
+    states = {"/app/models.state"} if name != "webhooks" else set()
+    assert writable == states | ({"/app/model"} if name == "ml-worker" else set())
+    files = {volume["target"] for volume in service["volumes"]}
+    assert files >= {"/app/.env"} | ({"/app/models.toml", "/app/pipelines"} if states else set())
+
+
+@pytest.mark.parametrize("name", API_OURS)
+def test_what_the_api_sets_itself_are_settings(api: dict[str, Any], name: str) -> None:
+    environment = api[name]["environment"]
+    assert set(environment) <= {field.upper() for field in Settings.model_fields}
+    assert environment["KAFKA_BOOTSTRAP_SERVER"] == "kafka:29092"
+    store, database = environment["REQUESTS_URL"], api["postgres"]["environment"]
+    login = f"{database['POSTGRES_USER']}:{database['POSTGRES_PASSWORD']}"
+    assert store == f"postgresql://{login}@postgres/{database['POSTGRES_DB']}"
+    assert api[name]["command"][0] in {"python", "./start.sh"}
+
+
+def test_the_api_lets_everybody_in_and_only_from_this_machine(api: dict[str, Any]) -> None:
+    environment, (port,) = api["gateway"]["environment"], api["gateway"]["ports"]
+    assert (environment["GATEWAY_HOST"], environment["AUTH"], port["host_ip"]) == ("0.0.0.0", "off", "127.0.0.1")  # noqa: S104 - of a container
+    assert environment["GATEWAY_PORT"] == str(port["target"])
+
+
+def test_the_parts_of_the_api_start_after_what_they_need_is_healthy(api: dict[str, Any]) -> None:
+    needs = {name: set(api[name].get("depends_on", {})) for name in API_SERVICES}
+    stores = {"kafka", "postgres"}
+    assert needs == dict.fromkeys(API_OURS, stores) | {
+        "kafka": set(),
+        "postgres": set(),
+        "kafka-ui": {"kafka"},
+        "prometheus": set(),
+        "grafana": {"prometheus"},
+    }
+    conditions = {how["condition"] for each in api.values() for how in each.get("depends_on", {}).values()}
+    assert conditions == {"service_healthy"}
+
+
+def test_workers_can_be_scaled_and_are_found_under_both_names(api: dict[str, Any]) -> None:
+    worker = api["ml-worker"]
+    assert "container_name" not in worker
+    assert worker["networks"] == {"default": {"aliases": ["worker"]}}
+    assert worker["command"] == ["./start.sh", "--models", "all"]
+
+
+def test_every_service_of_the_api_proves_that_it_is_healthy(api: dict[str, Any]) -> None:
+    # The image's own check, for a gateway and for a webhook worker: it asks port 8000.
+    assert {name for name in API_SERVICES if "healthcheck" not in api[name]} == {"gateway", "webhooks"}
+    assert api["webhooks"]["environment"]["METRICS_PORT"] == "8000"
+
+
+@pytest.mark.parametrize(
+    ("reports", "age_s", "is_healthy"),
+    [
+        ([{"name": "a", "state": "ready"}, {"name": "b", "state": "failing"}], 0, True),
+        ([{"name": "a", "state": "starting"}, {"name": "b", "state": "failing"}], 0, False),
+        ([{"name": "a", "state": "ready"}], 60, False),
+        (None, 0, False),
+    ],
+)
+def test_a_worker_is_healthy_while_some_model_of_it_is_ready(
+    api: dict[str, Any], tmp_path: Path, reports: list[dict[str, str]] | None, age_s: float, is_healthy: bool
+) -> None:
+    _, _, *arguments = api["ml-worker"]["healthcheck"]["test"]
+    if reports is not None:
+        written = tmp_path / "models.state" / f"{socket.gethostname()}-8001.json"
+        written.parent.mkdir()
+        written.write_text(json.dumps(reports))
+        os.utime(written, (time.time() - age_s,) * 2)
+    done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, check=False, timeout=60)
+    assert (done.returncode == 0) is is_healthy, done.stderr
+
+
+def test_prometheus_scrapes_the_ports_that_the_parts_of_the_api_listen_on(api: dict[str, Any]) -> None:
+    jobs = yaml.safe_load((ROOT / "prometheus.api.yml").read_text())["scrape_configs"]
+    found = {(name, each["port"]) for job in jobs for each in job.get("dns_sd_configs", []) for name in each["names"]}
+    first = int(api["ml-worker"]["environment"]["METRICS_PORT"])
+    assert found == {("gateway", 8000), ("webhooks", 8000), *(("ml-worker", first + number) for number in range(4))}
+
+
 def as_compose_reads(env_file: Path, folder: Path) -> dict[str, str]:
     """The values that Compose finds in a file, by the names that Velox finds in it."""
     probe = folder / "compose.json"
@@ -309,8 +452,10 @@ def test_both_images_hold_the_pipelines() -> None:
 
 
 def test_promtool_accepts_the_configuration_and_the_rules_behave() -> None:
-    output_of(*tools.promtool(), "check", "config", "--lint-fatal", "prometheus.yml")
-    output_of(*tools.promtool(), "test", "rules", "deploy/prometheus/rules_test.yml")
+    for name in ("prometheus.yml", "prometheus.api.yml"):
+        output_of(*tools.promtool(), "check", "config", "--lint-fatal", name)
+    for name in ("rules", "gateway_rules"):
+        output_of(*tools.promtool(), "test", "rules", f"deploy/prometheus/{name}_test.yml")
 
 
 def test_promtool_parses_the_query_of_every_panel(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ TRAIN, CONSUME = "train.py", "consumer.py"
 
 FAKE_PYTHON = """#!/bin/sh
 [ "$1" = -c ] && exec {python} "$@"
-echo "$$ $1" >> calls
+echo "$$ $*" >> calls
+[ -z "${{VELOX_ENV_FILE:-}}" ] || . "./$VELOX_ENV_FILE"
 [ "$1" = train.py ] && {{ sleep 0.3; : > "${{MODEL_PATH:-model.pth}}"; : > "${{CLASSES_PATH:-classes.json}}"; }}
 exit 0
 """
@@ -29,9 +30,9 @@ def start(tmp_path: Path) -> Start:
     fake.chmod(0o755)
     path = f"{fake.parent}:/usr/local/bin:/usr/bin:/bin"
 
-    def run(**env: str) -> "subprocess.Popen[str]":
+    def run(*arguments: str, **env: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [ROOT / "start.sh"],
+            [ROOT / "start.sh", *arguments],
             cwd=tmp_path,
             env={"PATH": path, "PYTHONPATH": str(ROOT), **env},
             stderr=subprocess.PIPE,
@@ -103,3 +104,37 @@ def test_of_replicas_that_share_a_folder_one_trains(start: Start, tmp_path: Path
     assert sorted(ran(replicas[0], tmp_path)) == [CONSUME, CONSUME, CONSUME, TRAIN]
     for replica in replicas[1:]:
         replica.communicate()
+
+
+def put_models(folder: Path, **pipelines: str) -> None:
+    """Write a `models.toml` of these models, and what their pipeline files say."""
+    lines = []
+    for name, text in pipelines.items():
+        (folder / f"{name}.env").write_text(text)
+        lines += [f"[{name}]", f'env_file = "{name}.env"']
+    (folder / "models.toml").write_text("\n".join([*lines, "[other_name]", f'same_as = "{name}"']))
+
+
+OWN = "MODEL_PATH=model/{0}.pth\nCLASSES_PATH=model/{0}.classes.json\n"
+
+
+def test_of_several_models_those_without_files_are_made_first_each_once(start: Start, tmp_path: Path) -> None:
+    put_models(tmp_path, lexicon="MODEL=mine.models:Mine\n", one=OWN.format("one"), two=OWN.format("two"))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/two.pth").touch()
+    replicas = [start("--models", "all") for _ in range(3)]
+    for replica in replicas:
+        assert replica.communicate(timeout=60)[1] == ""
+    calls = [line.split()[1:] for line in (tmp_path / "calls").read_text().splitlines()]
+    assert sorted(calls) == [*[[CONSUME, "--models", "all"]] * 3, [TRAIN]]
+    assert (tmp_path / "model/one.pth").exists()
+
+
+def test_a_model_that_cannot_be_made_keeps_no_other_from_its_consumer(start: Start, tmp_path: Path) -> None:
+    put_models(tmp_path, broken="BATCH_SIZE=none\n", one=OWN.format("one"))
+    (tmp_path / "model").touch()
+    process = start("--models", "all")
+    _, errors = process.communicate(timeout=60)
+    calls = [line.split() for line in (tmp_path / "calls").read_text().splitlines()]
+    assert (process.returncode, calls) == (0, [[str(process.pid), CONSUME, "--models", "all"]])
+    assert "model" in errors

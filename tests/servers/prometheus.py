@@ -1,6 +1,6 @@
 """A real Prometheus as a local process, which scrapes consumers of this machine once a second."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ INTERVAL = "1s"
 
 
 class PrometheusServer(LocalServer):
-    """Scrapes the ports as `prometheus.yml` does in Compose: under the job `consumer`."""
+    """Scrapes the ports as `prometheus.yml` does in Compose: under the job `consumer`, or those that are named."""
 
     name = "prometheus"
 
-    def __init__(self, *, scrapes: Sequence[int], rules: Path, alertmanager_port: int | None = None) -> None:
+    def __init__(
+        self, *, scrapes: Sequence[int] | Mapping[str, Sequence[int]], rules: Path, alertmanager_port: int | None = None
+    ) -> None:
         super().__init__()
-        self._scrapes = scrapes
+        self._scrapes = scrapes if isinstance(scrapes, Mapping) else {"consumer": scrapes}
         self._rules = rules
         self._alertmanager_port = alertmanager_port
 
@@ -62,7 +64,7 @@ class PrometheusServer(LocalServer):
         config: dict[str, Any] = {
             "global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL},
             "rule_files": [str(self._rules)],
-            "scrape_configs": [{"job_name": "consumer", "static_configs": at(self._scrapes)}],
+            "scrape_configs": [{"job_name": job, "static_configs": at(ports)} for job, ports in self._scrapes.items()],
         }
         if self._alertmanager_port is not None:
             config["alerting"] = {"alertmanagers": [{"static_configs": at([self._alertmanager_port])}]}

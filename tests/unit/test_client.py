@@ -1,11 +1,14 @@
 """The gateway's client: what it sends, what it makes of answers, and when it tries again."""
 
+import ast
 import asyncio
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from inspect import isasyncgen
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
@@ -43,6 +46,7 @@ from velox.core.ids import time_ordered_uuid
 
 Read = TypeVar("Read")
 Json = dict[str, Any]
+ROOT = Path(__file__).parents[2]
 ANSWERED: Json = {
     "id": "r-1",
     "model": "sentiment",
@@ -118,6 +122,22 @@ def events(*bodies: Json) -> Response:
 
 def test_its_public_names_are_there() -> None:
     assert set(velox.client.__all__) <= set(dir(velox.client))
+
+
+def test_the_page_on_the_client_names_all_of_it_and_its_examples_can_be_read() -> None:
+    page = (ROOT / "docs" / "client.md").read_text()
+    examples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == 4
+    for example in examples:
+        names = [
+            alias.name for node in ast.parse(example).body if isinstance(node, ast.ImportFrom) for alias in node.names
+        ]
+        assert set(names) - {"Path"} <= set(velox.client.__all__)
+    methods = {name for name in vars(Client) if not name.startswith("_")} - {"close"}
+    assert methods == set(re.findall(r"^\| `(\w+)\(", page, re.MULTILINE))
+    assert methods == {name for name in vars(AsyncClient) if not name.startswith("_")} - {"close"}
+    errors = {name for name in velox.client.__all__ if name.endswith("Error")} - {"ClientError"}
+    assert errors == set(re.findall(r"^\| `(\w+Error)`", page, re.MULTILINE))
 
 
 def test_a_text_is_submitted_with_all_that_was_said(api: Api) -> None:
@@ -224,7 +244,7 @@ def test_what_is_answered_at_once_is_not_waited_for(api: Api) -> None:
 
 def test_predict_raises_where_there_is_no_prediction(api: Api) -> None:
     api.replies = [Response(202, json=PENDING), Response(200, json=FAILED)]
-    with pytest.raises(RequestFailedError, match="request r-1 has failed: undecodable: no JPEG") as told:
+    with pytest.raises(RequestFailedError, match="request r-1 ended as failed: undecodable: no JPEG") as told:
         api.do(lambda client: client.predict("image_classification", image=b"x"))
     assert told.value.request.failure == Failure("undecodable", "no JPEG")
 

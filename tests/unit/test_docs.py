@@ -19,6 +19,7 @@ from velox.errors import BadRecordError, Reason
 from velox.kafka.dead_letters import DeadLetters
 from velox.settings import Settings
 from velox.settings.environment import COLOR_PREFIX, PIPELINE_FILE, TESTING
+from velox.settings.old_names import MODEL_NAME, OURS, WITHOUT_EFFECT
 from velox.settings.secrets import FILE_SUFFIX, secret_fields
 from velox.sinks import PATHS
 from velox.sinks.documents import document
@@ -26,6 +27,8 @@ from velox.sinks.documents import document
 ROOT = Path(__file__).parents[2]
 TOP = [path for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md") if (path := ROOT / name).exists()]
 PAGES = [*TOP, *sorted((ROOT / "docs").rglob("*.md"))]
+COMPOSE = ("docker-compose.yml", "docker-compose.pipeline.yml", "docker-compose.api.yml")
+OLD_NAMES = {MODEL_NAME, *OURS, *(name for names in WITHOUT_EFFECT.values() for name in names)}
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 DELIVERY = (ROOT / "docs/delivery.md").read_text()
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
@@ -70,12 +73,9 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 @each_page
 def test_every_setting_that_is_named_exists(page: Path) -> None:
     """Names with an underscore, and names that are given a value; also those of Compose, Make and Docker."""
-    elsewhere = "\n".join(
-        (ROOT / name).read_text()
-        for name in ("docker-compose.yml", "docker-compose.pipeline.yml", "Dockerfile", "Makefile", ".env")
-    )
+    elsewhere = "\n".join((ROOT / name).read_text() for name in (*COMPOSE, "Dockerfile", "Makefile", ".env"))
     known = {name.upper() for name in Settings.model_fields} | set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", elsewhere))
-    known |= TESTING | {PIPELINE_FILE}
+    known |= TESTING | {PIPELINE_FILE} | OLD_NAMES
     known |= {name.upper() + FILE_SUFFIX for name in secret_fields(Settings)} | {"SASL_SSL", "SASL_PLAINTEXT"}
     text = page.read_text()
     named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", text)) | set(re.findall(r"\b([A-Z][A-Z0-9_]+)=", text))
@@ -89,7 +89,8 @@ def test_every_make_target_that_is_named_exists(page: Path) -> None:
 
 
 def test_every_alert_has_its_paragraph() -> None:
-    groups = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())["groups"]
+    files = [ROOT / f"deploy/prometheus/{name}.yml" for name in ("rules", "gateway_rules")]
+    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
     alerts = [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
     assert alerts == re.findall(r"^### (Velox\w+)$", OPERATIONS, flags=re.MULTILINE)
 

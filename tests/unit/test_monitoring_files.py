@@ -9,12 +9,22 @@ import pytest
 import yaml
 
 from velox.metrics.consumer import ConsumerMetrics
+from velox.metrics.gateway import GatewayMetrics
+from velox.metrics.metric import Metric
+from velox.metrics.webhooks import WebhookMetrics
 
 CATALOGUE = ConsumerMetrics.catalogue()
+GATEWAY_CATALOGUE = (*GatewayMetrics.catalogue(), *WebhookMetrics.catalogue())
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+(GATEWAY,) = (path for path in DASHBOARDS if path.stem == "gateway")
+CONSUMER = [path for path in DASHBOARDS if path != GATEWAY]
+RULES, GATEWAY_RULES = "rules", "gateway_rules"
+STACKS = {"docker-compose.yml": "prometheus.yml", "docker-compose.api.yml": "prometheus.api.yml"}
 RECORDED = {"target_shapes_found"}
+OLD_NAMES = re.compile(r"(?:gateway|worker)_[a-z_]+")
+"""What the recording rules of a gateway offer: the names that another system gave its metrics."""
 PER_SERIES = {
     "VeloxNotReady",
     "VeloxCircuitOpen",
@@ -22,12 +32,17 @@ PER_SERIES = {
     "VeloxInferenceRestarts",
     "VeloxSinkErrors",
     "VeloxDamagedBatch",
+    "VeloxGatewayNotReady",
+    "VeloxDestinationsOpen",
 }
 
+each_dashboard = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+each_rules = pytest.mark.parametrize("name", [RULES, GATEWAY_RULES])
 
-def exported() -> set[str]:
+
+def exported(catalogue: tuple[Metric[Any], ...]) -> set[str]:
     suffixes = {"histogram": ("_bucket", "_sum", "_count")}
-    return {spec.name + suffix for spec in CATALOGUE for suffix in suffixes.get(spec.kind, ("",))}
+    return {spec.name + suffix for spec in catalogue for suffix in suffixes.get(spec.kind, ("",))}
 
 
 def metrics_in(text: str) -> set[str]:
@@ -43,14 +58,15 @@ def queries(dashboard: Path) -> list[str]:
     return [target["expr"] for panel in panels(dashboard) for target in panel["targets"]]
 
 
-@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+@each_dashboard
 def test_every_panel_asks_for_metrics_that_exist(dashboard: Path) -> None:
     asked = {query: metrics_in(query) for query in queries(dashboard)}
     assert all(asked.values())
-    assert set().union(*asked.values()) <= exported() | RECORDED
+    catalogue = GATEWAY_CATALOGUE if dashboard == GATEWAY else CATALOGUE
+    assert set().union(*asked.values()) <= exported(catalogue) | RECORDED
 
 
-@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+@each_dashboard
 def test_every_panel_has_a_description_and_the_provisioned_data_source(dashboard: Path) -> None:
     provisioned = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text())
     known = {source["uid"] for source in provisioned["datasources"]}
@@ -59,24 +75,30 @@ def test_every_panel_has_a_description_and_the_provisioned_data_source(dashboard
         assert panel["datasource"]["uid"] in known, panel["title"]
 
 
-@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
-def test_every_query_follows_the_choice_of_consumers(dashboard: Path) -> None:
+@each_dashboard
+def test_every_query_follows_the_choice_of_consumers_or_of_gateways(dashboard: Path) -> None:
     (variable,) = json.loads(dashboard.read_text())["templating"]["list"]
     assert variable["name"] == "instance"
+    # Webhook workers are no gateways, and are few.
+    others = exported(WebhookMetrics.catalogue())
     for query in queries(dashboard):
-        assert len(metrics_in(query)) <= query.count('{instance=~"$instance"'), query
+        assert len(metrics_in(query) - others) <= query.count('{instance=~"$instance"'), query
 
 
 def test_links_between_dashboards_lead_to_one_that_exists() -> None:
     texts = [dashboard.read_text() for dashboard in DASHBOARDS]
     links = {link for text in texts for link in re.findall(r'"url": "/d/([\w-]+)', text)}
-    assert links == {json.loads(text)["uid"] for text in texts}
+    # That of the gateway is where Grafana opens, in the stack that has one; the other stack's need not lead to it.
+    assert links | {json.loads(GATEWAY.read_text())["uid"]} == {json.loads(text)["uid"] for text in texts}
 
 
-def test_grafana_opens_with_a_dashboard_that_exists() -> None:
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    home = compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
-    assert Path(home).name in {dashboard.name for dashboard in DASHBOARDS}
+@pytest.mark.parametrize(
+    ("file", "dashboard"), [("docker-compose.yml", "overview.json"), ("docker-compose.api.yml", "gateway.json")]
+)
+def test_grafana_opens_with_a_dashboard_that_exists(file: str, dashboard: str) -> None:
+    (home,) = re.findall(r"GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH: (\S+)", (ROOT / file).read_text())
+    assert Path(home).name == dashboard
+    assert dashboard in {path.name for path in DASHBOARDS}
 
 
 def test_panels_have_ids_and_places_of_their_own() -> None:
@@ -92,38 +114,65 @@ def test_panels_have_ids_and_places_of_their_own() -> None:
         assert len({panel["id"] for panel in panels(dashboard)}) == len(panels(dashboard))
 
 
+def hidden(dashboards: list[Path], catalogue: tuple[Metric[Any], ...]) -> set[str]:
+    shown = {name for dashboard in dashboards for query in queries(dashboard) for name in metrics_in(query)}
+    return {spec.name for spec in catalogue if not any(name.startswith(spec.name) for name in shown)}
+
+
 def test_the_dashboards_show_every_metric_but_the_build() -> None:
-    shown = {name for dashboard in DASHBOARDS for query in queries(dashboard) for name in metrics_in(query)}
-    hidden = {spec.name for spec in CATALOGUE if not any(name.startswith(spec.name) for name in shown)}
     # The first system's name for it is shown instead of target_shapes_found_total.
-    assert hidden == {"velox_build_info", "target_shapes_found_total"}
+    assert hidden(CONSUMER, CATALOGUE) == {"velox_build_info", "target_shapes_found_total"}
+    assert hidden([GATEWAY], GATEWAY_CATALOGUE) == set()
 
 
-def rules() -> list[dict[str, Any]]:
-    groups = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())["groups"]
+def rules(name: str) -> list[dict[str, Any]]:
+    groups = yaml.safe_load((ROOT / f"deploy/prometheus/{name}.yml").read_text())["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
+def recorded_by(name: str) -> set[str]:
+    return {rule["record"] for rule in rules(name) if "record" in rule}
+
+
 def test_the_rules_read_metrics_that_exist_and_record_the_name_of_the_first_system() -> None:
-    recorded = {rule["record"] for rule in rules() if "record" in rule}
-    assert recorded >= RECORDED
-    expressions = " ".join(rule["expr"] for rule in rules())
-    assert metrics_in(expressions) <= exported()
-    assert set(re.findall(r"\bvelox:[\w:]+", expressions)) == recorded - RECORDED, "what is recorded is used"
+    assert recorded_by(RULES) >= RECORDED
+    expressions = " ".join(rule["expr"] for rule in rules(RULES))
+    assert metrics_in(expressions) <= exported(CATALOGUE)
+    assert set(re.findall(r"\bvelox:[\w:]+", expressions)) == recorded_by(RULES) - RECORDED, "what is recorded is used"
 
 
-def test_every_alert_says_what_is_wrong_and_why_and_where_the_remedy_is() -> None:
-    for alert in (rule for rule in rules() if "alert" in rule):
+def test_the_rules_of_a_gateway_read_metrics_that_exist_and_record_the_names_of_another_system() -> None:
+    expressions = " ".join(rule["expr"] for rule in rules(GATEWAY_RULES))
+    assert metrics_in(expressions) <= exported(CATALOGUE) | exported(GATEWAY_CATALOGUE)
+    recorded = recorded_by(GATEWAY_RULES)
+    assert {name for name in recorded if not OLD_NAMES.fullmatch(name)} == set()
+    tested = (ROOT / f"deploy/prometheus/{GATEWAY_RULES}_test.yml").read_text()
+    assert {name for name in recorded if f"expr: {name}" not in tested and f"/ {name}" not in tested} == set()
+
+
+@each_rules
+def test_every_alert_says_what_is_wrong_and_why_and_where_the_remedy_is(name: str) -> None:
+    for alert in (rule for rule in rules(name) if "alert" in rule):
         assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}, alert["alert"]
         # Its heading is checked by test_docs.py; there is no public address to put before it yet.
         assert alert["annotations"]["runbook_url"] == f"docs/operations.md#{alert['alert'].lower()}"
         assert alert["labels"]["severity"] in {"critical", "warning"}
 
 
-def test_every_alert_is_tested_firing_and_silent() -> None:
-    tests = yaml.safe_load((ROOT / "deploy/prometheus/rules_test.yml").read_text())["tests"]
+@each_rules
+def test_every_alert_is_tested_firing_and_silent(name: str) -> None:
+    tests = yaml.safe_load((ROOT / f"deploy/prometheus/{name}_test.yml").read_text())["tests"]
     checks = [check for test in tests for check in test.get("alert_rule_test", [])]
-    alerts = {rule["alert"] for rule in rules() if "alert" in rule}
+    alerts = {rule["alert"] for rule in rules(name) if "alert" in rule}
     assert {check["alertname"] for check in checks if check.get("exp_alerts")} == alerts
     # An alert about one of several series is silent for the others where it fires.
     assert {check["alertname"] for check in checks if not check.get("exp_alerts")} >= alerts - PER_SERIES
+
+
+@pytest.mark.parametrize("file", STACKS)
+def test_an_alert_about_what_is_gone_is_about_what_is_scraped(file: str) -> None:
+    config = yaml.safe_load((ROOT / STACKS[file]).read_text())
+    assert f"./{STACKS[file]}:/etc/prometheus/prometheus.yml" in (ROOT / file).read_text()
+    jobs = {job["job_name"] for job in config["scrape_configs"]}
+    expressions = " ".join(rule["expr"] for path in config["rule_files"] for rule in rules(Path(path).stem))
+    assert set(re.findall(r'job="(\w+)"', expressions)) <= jobs

@@ -69,7 +69,7 @@ class RequestFailedError(ClientError):
     def __init__(self, request: Request) -> None:
         """Keep the request."""
         why = f": {request.failure}" if request.failure else ""
-        super().__init__(f"request {request.id} has {request.state}{why}")
+        super().__init__(f"request {request.id} ended as {request.state}{why}")
         self.request = request
 
 

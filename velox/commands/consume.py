@@ -32,28 +32,29 @@ def _names(text: str) -> list[str]:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from velox import settings
+    from velox.commands import renamed
     from velox.consumer import main as consumer
 
     if args.models:
         return _run_models(args.models)
-    return consumer.run(settings.load())
+    return consumer.run(renamed.load("consume"))
 
 
 def _run_models(asked: list[str]) -> int:
     """Run one as it runs by itself, several under a supervisor."""
     from velox import settings
+    from velox.commands import renamed
     from velox.settings.models import ALL, read_models
     from velox.worker.catalogue import chosen
 
-    loaded = settings.load()
+    loaded = renamed.load("consume --models")
     entries = read_models(loaded.models_path)
     names = None if ALL in asked else chosen(entries, asked)
     if names is not None and len(names) == 1:
         from velox.consumer import main as consumer
 
         settings.name_pipeline_file(str(entries[names[0]].env_file))
-        return consumer.run(settings.load())
+        return consumer.run(renamed.load("consume"))
     from velox.worker import supervisor
 
     return supervisor.run(loaded, names)

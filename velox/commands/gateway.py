@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(_args: argparse.Namespace) -> int:
-    from velox import settings
+    from velox.commands import renamed
     from velox.loading import is_installed
 
     if not all(map(is_installed, ("fastapi", "uvicorn", "sqlalchemy"))):
@@ -40,4 +40,4 @@ def _run(_args: argparse.Namespace) -> int:
         raise SettingsError(msg)
     from velox.gateway import main as process
 
-    return process.run(settings.load())
+    return process.run(renamed.load("gateway"))

@@ -49,7 +49,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.api:
         if args.topics or args.record:
             raise SettingsError("--api serves the models of models.toml: it takes neither --topics nor --record")
+        from velox.commands import renamed
         from velox.tools.up import api
 
-        return api.run(settings.load(), for_s=args.for_s)
+        return api.run(renamed.load("gateway"), for_s=args.for_s)
     return up.run(settings.load(), for_s=args.for_s, topics=args.topics, record=args.record)

@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(_args: argparse.Namespace) -> int:
-    from velox import settings
+    from velox.commands import renamed
     from velox.loading import is_installed
 
     if not all(map(is_installed, ("httpcore2", "sqlalchemy", "standardwebhooks"))):
@@ -53,7 +53,7 @@ def _run(_args: argparse.Namespace) -> int:
         raise SettingsError(msg)
     from velox.webhooks import main
 
-    return main.run(settings.load())
+    return main.run(renamed.load("webhooks"))
 
 
 def _log(args: argparse.Namespace) -> int:

@@ -202,7 +202,7 @@ class Dispatcher:
         self._metrics.idle.labels(cause.value).inc(seconds)
 
     def _welcome(self, process: InferenceProcess, model: ModelInfo) -> None:
-        observing.announce(model, process.pid, self._metrics)
+        observing.announce(model, process, self._metrics)
         if not self.ready_processes:
             observing.warn_of_labels(model.labels, self._settings)
         with self._lock:

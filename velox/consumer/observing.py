@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from time import monotonic
 
 from velox import __version__
 from velox.consumer.messages import Answers
@@ -49,10 +50,13 @@ def count_ready(metrics: ConsumerMetrics, processes: Iterable[InferenceProcess])
             metrics.processes.labels(process.device).inc()
 
 
-def announce(model: ModelInfo, pid: int | None, metrics: ConsumerMetrics) -> None:
-    """Say that a process is ready to predict."""
+def announce(model: ModelInfo, process: InferenceProcess, metrics: ConsumerMetrics) -> None:
+    """Say that a process is ready to predict; it has had nothing to do yet but to start and to load."""
     device = "GPU" if model.device.startswith("cuda") else "CPU"
-    log.info("%s Inference Started (%s %s, process %s, %s)", device, model.name, model.version, pid, model.device)
+    log.info(
+        "%s Inference Started (%s %s, process %s, %s)", device, model.name, model.version, process.pid, model.device
+    )
+    metrics.model_load.set(monotonic() - process.active_at)
     metrics.predicts_with(model.name)
     metrics.build.labels(__version__, model.name, model.version).set(1)
 

@@ -52,7 +52,7 @@ class InferenceProcess:
         """Of the processes before it in its place, since one of them last answered."""
         self.in_flight: dict[int, Record] = {}
         self.active_at = monotonic()
-        """When it last answered, or got work after having none."""
+        """When it last answered, or got work after having none; before, when it was started."""
         self.killed_at: float | None = None
         self.idleness: Idleness | None = None
         """From when it is ready."""

@@ -1,32 +1,149 @@
-"""Whose request it is, and whether everybody may ask: the one place that knows."""
+"""Whose request it is, what it may ask, and how often: the one place that knows."""
 
-from ipaddress import ip_address
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from ipaddress import IPv6Address, ip_address
+from typing import Annotated, Final
 
-from velox.errors import SettingsError
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from velox.core.api_keys import SCOPES
+from velox.core.rates import Rate
+from velox.errors import StoreUnavailableError
+from velox.gateway.keychain import Keychain
+from velox.gateway.problems import Problem, answer, of
+from velox.gateway.rates import Rates
 from velox.requests.rows import NOBODY
 from velox.settings.gateway import GatewaySettings
 
+OPEN: Final = frozenset(
+    {"/health", "/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+)
+"""Paths for which nobody is asked for a key, and which count for no rate."""
+SCHEMES: Final = (
+    Depends(HTTPBearer(auto_error=False, description="An API key.")),
+    Depends(APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key.")),
+)
+"""Only for /docs: they say how a key is sent, and ask for none."""
+_CALLER: Final = "caller"
+_SUBNET_BITS: Final = 64
+"""An IPv6 client has as many addresses as it likes, in a network of this size."""
 
-async def owner() -> str:
-    """Answer the owner of what an HTTP request asks: nobody in particular, as there are no API keys."""
-    return NOBODY
+
+def asks_for_keys(settings: GatewaySettings) -> bool:
+    """Say whether an API key is needed: AUTH=auto asks for one where others than this machine can reach the address."""
+    return settings.auth == "on" or (settings.auth == "auto" and not _is_loopback(settings.gateway_host))
 
 
-def check(settings: GatewaySettings) -> None:
-    """Refuse to be open to whoever can reach the address, unless that is said.
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
 
-    Raises:
-        SettingsError: API keys are asked for, which there are not; or nobody has said that none are needed.
+    owner: str
+    scopes: frozenset[str]
+    take: Callable[[int], None]
+    """Counts more of what it does at once; raises ``Problem`` when that is too often."""
+
+
+class Access:
+    """ASGI middleware: lets those through who may ask, before anything of the body is read.
+
+    Every path is closed that is not in ``OPEN``. Which scope is needed is for the routes to say.
     """
-    if settings.auth == "on":
-        msg = "AUTH=on: there are no API keys yet; keep GATEWAY_HOST on this machine, or set AUTH=off behind a proxy"
-        raise SettingsError(f"{msg} that checks who asks")
-    if settings.auth == "auto" and not _is_loopback(settings.gateway_host):
-        msg = (
-            f"AUTH=auto and GATEWAY_HOST={settings.gateway_host}: whoever reaches this address could use the gateway; "
-            "set AUTH=off if that is meant, or GATEWAY_HOST=127.0.0.1"
-        )
-        raise SettingsError(msg)
+
+    def __init__(self, app: ASGIApp, settings: GatewaySettings, keychain: Keychain) -> None:
+        """Stand before an app."""
+        self._app = app
+        self._keychain = keychain
+        self._asks_for_keys = asks_for_keys(settings)
+        self._rates = Rates()
+        self._keyless = settings.rate_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, or refuse it."""
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            try:
+                scope.setdefault("state", {})[_CALLER] = await self._admit(scope)
+            except (Problem, StoreUnavailableError) as error:
+                await answer(of(error), scope["path"])(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _admit(self, scope: Scope) -> Caller:
+        if not self._asks_for_keys:
+            caller = Caller(NOBODY, frozenset(SCOPES), self._counted(self._keyless, f"address {address_of(scope)}"))
+        else:
+            text = _sent(Headers(scope=scope))
+            if text is None:
+                raise _unauthorised("send an API key, as Authorization: Bearer KEY or X-API-Key: KEY", 'realm="velox"')
+            key = await self._keychain.check(text)
+            if key is None:
+                raise _unauthorised(
+                    "there is no such API key, or it is revoked", 'realm="velox", error="invalid_token"'
+                )
+            caller = Caller(key.id, key.scopes, self._counted(key.rate, f"key {key.id}"))
+        caller.take(1)
+        return caller
+
+    def _counted(self, rate: str, who: str) -> Callable[[int], None]:
+        return partial(self._rates.take, Rate.parse(rate), who) if rate else _uncounted
+
+
+def _may(scope: str) -> Callable[[Request], Awaitable[str]]:
+    async def owner(request: Request) -> str:
+        caller = caller_of(request)
+        if scope not in caller.scopes:
+            problem = Problem(HTTPStatus.FORBIDDEN, f"this API key is not for this: it needs the scope {scope}")
+            problem.headers["WWW-Authenticate"] = f'Bearer realm="velox", error="insufficient_scope", scope="{scope}"'
+            raise problem
+        return caller.owner
+
+    return owner
+
+
+Submitter = Annotated[str, Depends(_may("submit"))]
+"""The owner of what is asked, who may submit, and take back what was submitted."""
+Reader = Annotated[str, Depends(_may("read"))]
+"""The owner, who may look."""
+Admin = Annotated[str, Depends(_may("admin"))]
+"""The owner, who may have webhooks delivered again."""
+
+
+def caller_of(request: Request) -> Caller:
+    """Answer who asks."""
+    found: Caller = getattr(request.state, _CALLER)
+    return found
+
+
+def _uncounted(_count: int) -> None:
+    """Let a client do it as often as it likes."""
+
+
+def _sent(headers: Headers) -> str | None:
+    """Find the key that came with a request; of both headers, the one that is a standard."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
+
+
+def _unauthorised(detail: str, challenge: str) -> Problem:
+    problem = Problem(HTTPStatus.UNAUTHORIZED, detail)
+    problem.headers["WWW-Authenticate"] = f"Bearer {challenge}"
+    return problem
+
+
+def address_of(scope: Scope) -> str:
+    """Answer by what a client without a key is known: its address, or its network where it has many of them."""
+    host = (scope.get("client") or ("-",))[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return str(host)
+    return str(int(address) >> _SUBNET_BITS) if isinstance(address, IPv6Address) else host
 
 
 def _is_loopback(host: str) -> bool:

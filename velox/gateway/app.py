@@ -1,17 +1,20 @@
 """The web application: all routes over the parts."""
 
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from velox import __version__
 from velox.gateway import batches, deliveries, inference, operations, predict, problems, v1
+from velox.gateway.access import SCHEMES, Access
+from velox.gateway.keychain import Keychain
 from velox.gateway.models import Catalogue
 from velox.gateway.parts import Gateway
 from velox.gateway.pressure import Pressure
 from velox.gateway.reading import Reading
+from velox.gateway.schemas import Detail
 from velox.gateway.standing import Standing
 from velox.gateway.submitting import Submitting
 from velox.gateway.waiting import Waiting
@@ -23,6 +26,12 @@ from velox.settings.readers import ApiSettings
 
 _STORE_THREADS: Final = 6
 """One enters, one looks, one refuses, and some are left for lists and deletions."""
+
+_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    401: {"model": Detail, "description": "No API key that is good"},
+    403: {"model": Detail, "description": "The API key lacks the scope"},
+    429: {"model": Detail, "description": "Too often, or too many requests are pending"},
+}
 
 _DESCRIPTION: Final = """\
 Ask models for predictions and get the answers when they are there: by asking again, by waiting, as a stream of events,
@@ -56,7 +65,12 @@ def build(gateway: Gateway) -> ASGIApp:
         max_body_size=gateway.settings.max_body_bytes,
     )
     app.state.gateway = gateway
-    for each in (predict, inference, v1, batches, deliveries, operations):
-        app.include_router(each.router)
+    for each in (predict, inference):
+        app.include_router(each.router, dependencies=SCHEMES, responses=_REFUSALS)
+    for each in (v1, batches, deliveries):
+        app.include_router(each.router, dependencies=SCHEMES, responses=v1.problems(401, 403, 429))
+    app.include_router(operations.router)
     problems.handle(app)
-    return Watching(Reading(app, gateway.settings.max_body_bytes), gateway.metrics)
+    keychain = Keychain(gateway.store.keys.find, executor=gateway.executor)
+    reading = Reading(app, gateway.settings.max_body_bytes)
+    return Watching(Access(reading, gateway.settings, keychain), gateway.metrics)

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from velox.errors import VeloxError
 from velox.gateway import problems, questions
-from velox.gateway.parts import Gateway, Here, Owner
+from velox.gateway.access import Submitter, caller_of
+from velox.gateway.parts import Gateway, Here
 from velox.gateway.problems import Problem, unprocessable
 from velox.gateway.schemas import NewRequest
 from velox.gateway.submitting import Question
@@ -37,15 +38,17 @@ _BODY: Final = {
     responses={200: {"content": {JSON_LINES: {}}}, **described(413, 422)},
     openapi_extra=_BODY,
 )
-async def submit(request: Request, gateway: Here, owner: Owner) -> Response:
+async def submit(request: Request, gateway: Here, owner: Submitter) -> Response:
     """Ask much at once: one line for each request, and one answer for each line, in their order.
 
     An answer has the `id` and `status` 202 (200 when its result is there already), or the problem's details. Each line
-    stands for itself: those that are accepted stay accepted whatever becomes of the others.
+    stands for itself: those that are accepted stay accepted whatever becomes of the others. Each counts as a request
+    for the rate of the API key.
     """
     lines = [line for line in (await request.body()).splitlines() if line.strip()]
     if not 1 <= len(lines) <= MOST_LINES:
         raise unprocessable(f"{len(lines)} lines: a batch has 1 to {MOST_LINES}")
+    caller_of(request).take(len(lines) - 1)
     read = [_read(gateway, line, owner) for line in lines]
     submitted = iter(await gateway.submitting.submit_all([each for each in read if isinstance(each, Question)]))
     answers = (_answer(next(submitted) if isinstance(each, Question) else each) for each in read)

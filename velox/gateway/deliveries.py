@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import APIRouter
 
 from velox.core.states import FINAL, WebhookState
-from velox.gateway.parts import Gateway, Here, Owner
+from velox.gateway.access import Admin, Reader
+from velox.gateway.parts import Gateway, Here
 from velox.gateway.problems import Problem, not_found
 from velox.gateway.schemas import WebhookBody
 from velox.gateway.v1 import problems
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/v1", tags=["v1"])
 
 
 @router.get("/requests/{request_id}/webhook", response_model=WebhookBody, responses=problems(404, 503))
-async def look(request_id: str, gateway: Here, owner: Owner) -> dict[str, Any]:
+async def look(request_id: str, gateway: Here, owner: Reader) -> dict[str, Any]:
     """Ask what became of a request's webhook: every attempt to deliver it, and what came back."""
     return await _body(gateway, await _owned(gateway, request_id, owner))
 
@@ -26,7 +27,7 @@ async def look(request_id: str, gateway: Here, owner: Owner) -> dict[str, Any]:
 @router.post(
     "/requests/{request_id}/webhook", status_code=202, response_model=WebhookBody, responses=problems(404, 409, 503)
 )
-async def redeliver(request_id: str, gateway: Here, owner: Owner) -> dict[str, Any]:
+async def redeliver(request_id: str, gateway: Here, owner: Admin) -> dict[str, Any]:
     """Have a result delivered again, whatever became of the webhook before; 409 when there is none to deliver."""
     request = await _owned(gateway, request_id, owner)
     if request.webhook_url is None:

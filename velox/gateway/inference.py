@@ -6,9 +6,10 @@ from fastapi import APIRouter, File, Response, UploadFile
 
 from velox.core.states import FINAL, State
 from velox.gateway import payloads, webhooks
+from velox.gateway.access import Reader, Submitter
 from velox.gateway.costs import tell_costs
 from velox.gateway.models import ServedModel
-from velox.gateway.parts import Gateway, Here, Owner
+from velox.gateway.parts import Gateway, Here
 from velox.gateway.problems import not_found, unprocessable
 from velox.gateway.questions import limits
 from velox.gateway.removing import remove
@@ -28,7 +29,7 @@ _UNKNOWN: Final[dict[int | str, dict[str, Any]]] = {404: {"model": Detail}, 503:
 
 
 @router.post("/inference", response_model=InferenceAnswer, responses=_ERRORS)
-async def submit(body: InferenceRequest, gateway: Here, owner: Owner) -> dict[str, Any]:
+async def submit(body: InferenceRequest, gateway: Here, owner: Submitter) -> dict[str, Any]:
     """Ask a model: ``data`` is a text, or an image's file in base64; or an object with one of them.
 
     Answers as soon as it is safe in Kafka.
@@ -42,7 +43,7 @@ async def submit_file(
     model_name: str,
     file: Annotated[UploadFile, File(description="A text in UTF-8, or an image.")],
     gateway: Here,
-    owner: Owner,
+    owner: Submitter,
     webhook_url: Url | None = None,
 ) -> dict[str, Any]:
     """Ask a model about a file: answers as soon as it is safe in Kafka."""
@@ -60,7 +61,7 @@ async def submit_file(
 
 
 @router.get("/status/{request_id}", response_model=InferenceStatus, responses=_UNKNOWN)
-async def status(request_id: str, gateway: Here, owner: Owner) -> dict[str, Any]:
+async def status(request_id: str, gateway: Here, owner: Reader) -> dict[str, Any]:
     """Ask where a request stands."""
     request = await _found(gateway, request_id, owner)
     is_final = request.state in FINAL
@@ -74,7 +75,7 @@ async def status(request_id: str, gateway: Here, owner: Owner) -> dict[str, Any]
 
 
 @router.get("/result/{request_id}", response_model=InferenceAnswer, responses=_UNKNOWN)
-async def result(request_id: str, gateway: Here, owner: Owner, response: Response) -> dict[str, Any]:
+async def result(request_id: str, gateway: Here, owner: Reader, response: Response) -> dict[str, Any]:
     """Ask for the result of a request."""
     request = await _found(gateway, request_id, owner)
     tell_costs(request, response)
@@ -82,7 +83,7 @@ async def result(request_id: str, gateway: Here, owner: Owner, response: Respons
 
 
 @router.delete("/status/{request_id}", response_model=Message, responses=_UNKNOWN)
-async def delete(request_id: str, gateway: Here, owner: Owner) -> dict[str, Any]:
+async def delete(request_id: str, gateway: Here, owner: Submitter) -> dict[str, Any]:
     """Forget a request: one without a result is cancelled, though it may be computed all the same."""
     await _found(gateway, request_id, owner)
     if await remove(gateway, request_id, owner) is None:

@@ -11,8 +11,9 @@ import uvicorn
 from velox import __version__, failpoints, logs
 from velox.core.deadline import Deadline
 from velox.errors import SettingsError
-from velox.gateway import access
+from velox.gateway.access import asks_for_keys
 from velox.gateway.app import build, connect
+from velox.gateway.connections import Connection
 from velox.gateway.models import Models
 from velox.gateway.parts import Gateway
 from velox.kafka.asking import Asker
@@ -53,7 +54,6 @@ def run(settings: ApiSettings) -> int:
     """
     logs.configure(level=settings.log_level, form=settings.log_format, pipeline=settings.pipeline or "gateway")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of starting and stopping, we say
-    access.check(settings)
     failpoints.arm()
     # First: a port that is taken ends the start before there is anything to end with it.
     with StopRequest(), closing(_listen(settings.gateway_host, settings.gateway_port)) as listening:
@@ -76,6 +76,7 @@ def run(settings: ApiSettings) -> int:
 def _config(settings: ApiSettings, gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         build(gateway),
+        http=Connection,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -111,6 +112,8 @@ def _tell(settings: ApiSettings, listening: socket.socket) -> None:
         port,
         settings.kafka_bootstrap_server,
     )
+    who = "whoever has an API key" if asks_for_keys(settings) else f"everybody who reaches {settings.gateway_host}"
+    log.info("It answers %s (AUTH=%s)", who, settings.auth)
 
 
 def _close(gateway: Gateway, asker: Asker, deadline: Deadline) -> int:

@@ -24,7 +24,7 @@ async def health(gateway: Here) -> dict[str, Any]:
     }
 
 
-@router.get("/livez", response_class=JSONResponse)
+@router.get("/livez", response_class=JSONResponse, responses={503: {"description": "A restart would mend it"}})
 async def livez(gateway: Here) -> Response:
     """Say whether a restart would mend nothing."""
     return _claim(

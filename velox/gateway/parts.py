@@ -8,7 +8,6 @@ from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
-from velox.gateway import access
 from velox.gateway.models import Catalogue, ServedModel
 from velox.gateway.problems import unprocessable
 from velox.gateway.standing import Standing
@@ -68,7 +67,6 @@ async def _gateway(request: Request) -> Gateway:
 
 
 Here = Annotated[Gateway, Depends(_gateway)]
-Owner = Annotated[str, Depends(access.owner)]
 
 
 async def until_disconnected(request: Request, answer: Awaitable[Answer]) -> Answer | None:

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Response
 
 from velox.core.states import State
 from velox.gateway import payloads
+from velox.gateway.access import Reader, Submitter
 from velox.gateway.costs import tell_costs
 from velox.gateway.models import SENTIMENT
-from velox.gateway.parts import Here, Owner
+from velox.gateway.parts import Here
 from velox.gateway.problems import not_found
 from velox.gateway.schemas import Accepted, Detail, Pending, Prediction, PredictRequest
 from velox.gateway.submitting import Question
@@ -23,7 +24,7 @@ _UNAVAILABLE: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.post("/predict", status_code=202, response_model=Accepted, responses={413: {"model": Detail}, **_UNAVAILABLE})
-async def submit(body: PredictRequest, gateway: Here, owner: Owner) -> dict[str, Any]:
+async def submit(body: PredictRequest, gateway: Here, owner: Submitter) -> dict[str, Any]:
     """Have a text judged: answers as soon as it is safe in Kafka."""
     payload = payloads.text(body.text, gateway.settings.max_text_length)
     question = Question(model=gateway.model(SENTIMENT), payload=payload, owner=owner, id=body.request_id or "")
@@ -34,7 +35,7 @@ async def submit(body: PredictRequest, gateway: Here, owner: Owner) -> dict[str,
 @router.get(
     "/predict/{request_id}", response_model=Prediction | Pending, responses={404: {"model": Detail}, **_UNAVAILABLE}
 )
-async def result(request_id: str, gateway: Here, owner: Owner, response: Response) -> dict[str, Any]:
+async def result(request_id: str, gateway: Here, owner: Reader, response: Response) -> dict[str, Any]:
     """Ask for the result of a text."""
     request = await gateway.owned(request_id, owner)
     if request is None or request.state is State.CANCELLED:

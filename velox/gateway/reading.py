@@ -82,7 +82,7 @@ class _Body:
                 message = await self._receive()
         except TimeoutError as error:
             detail = f"after {self.bytes} bytes the body came too slowly; send it again, over a faster line"
-            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail) from error
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail, {"Connection": "close"}) from error
         more = len(message.get("body", b""))
         self.bytes += more
         self._reading.held_bytes += more

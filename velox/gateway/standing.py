@@ -11,6 +11,7 @@ from velox.core.deadline import Deadline
 from velox.core.retries import backoff_s
 from velox.core.seldom import Seldom
 from velox.errors import SystemUnavailableError
+from velox.gateway.access import asks_for_keys
 from velox.gateway.models import Catalogue, Models, topics
 from velox.gateway.pressure import Pressure
 from velox.kafka.asking import Asker
@@ -99,9 +100,21 @@ class Standing:
                 self._note("store", str(error))
                 self._stopping.wait(next(waits_s))
         self._note("store", None)
+        self._tell_of_keys()
         self._make_topics()
         if not self._stopping.is_set():
             self._look()
+
+    def _tell_of_keys(self) -> None:
+        """Say what to do when nobody can ask."""
+        try:
+            if asks_for_keys(self._settings) and not self._store.keys.are_there():
+                log.warning(
+                    "There is no API key in %s, so that nobody can ask: `velox key create NAME` makes one",
+                    self._store.address,
+                )
+        except SystemUnavailableError as error:
+            self._note("store", str(error))
 
     def _make_topics(self) -> None:
         """Have Kafka make the topics of models that were not there before."""
@@ -124,6 +137,7 @@ class Standing:
             self._note("store", None)
             self._pressure.counted(pending)
             for model in self._models:
+                self._metrics.serves(model)
                 self._metrics.pending.labels(model).set(pending.get(model, 0))
         try:
             for topic in topics(self._models)[:1]:

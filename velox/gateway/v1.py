@@ -10,8 +10,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from velox.core.states import FINAL, State
 from velox.errors import StoreUnavailableError
 from velox.gateway import questions
+from velox.gateway.access import Reader, Submitter
 from velox.gateway.costs import tell_costs
-from velox.gateway.parts import Gateway, Here, Owner, until_disconnected
+from velox.gateway.parts import Gateway, Here, until_disconnected
 from velox.gateway.problems import PROBLEM, not_found, unprocessable
 from velox.gateway.removing import remove
 from velox.gateway.schemas import ModelList, NewRequest, ProblemDetails, RequestBody, RequestList
@@ -45,7 +46,7 @@ Key = Annotated[
 
 @router.post("/requests", status_code=202, response_model=RequestBody, responses=problems(413, 422, 429, 503))
 async def submit(
-    body: NewRequest, gateway: Here, owner: Owner, response: Response, idempotency_key: Key = None
+    body: NewRequest, gateway: Here, owner: Submitter, response: Response, idempotency_key: Key = None
 ) -> dict[str, Any]:
     """Ask a model: answers as soon as it is safe in Kafka. 200 when the same request has its result already."""
     question = questions.checked(gateway, body, owner=owner, idempotency=idempotency_key)
@@ -59,7 +60,7 @@ async def submit(
 
 @router.get("/requests/{request_id}", response_model=RequestBody, responses=problems(404, 422, 503))
 async def look(
-    request_id: str, gateway: Here, owner: Owner, response: Response, request: Request, *, wait: Wait = None
+    request_id: str, gateway: Here, owner: Reader, response: Response, request: Request, *, wait: Wait = None
 ) -> dict[str, Any]:
     """Ask for a request; with `wait`, as soon as it has its result, or as it is when the time is over."""
     asked = gateway.owned(request_id, owner, _seconds(wait, gateway))
@@ -70,7 +71,7 @@ async def look(
     return request_body(found)
 
 
-async def _present(request_id: str, gateway: Here, owner: Owner) -> rows.Request:
+async def _present(request_id: str, gateway: Here, owner: Reader) -> rows.Request:
     """Look for a request before anything of the answer is sent."""
     request = await gateway.owned(request_id, owner)
     if request is None:
@@ -80,7 +81,7 @@ async def _present(request_id: str, gateway: Here, owner: Owner) -> rows.Request
 
 @router.get("/requests/{request_id}/events", response_class=EventSourceResponse, responses=problems(404, 503))
 async def events(
-    present: Annotated[rows.Request, Depends(_present)], gateway: Here, owner: Owner
+    present: Annotated[rows.Request, Depends(_present)], gateway: Here, owner: Reader
 ) -> AsyncIterator[ServerSentEvent]:
     """Stream a request's states as server-sent events: the present one and, when it comes, the final one.
 
@@ -100,7 +101,7 @@ async def events(
 @router.get("/requests", response_model=RequestList, responses=problems(422, 503))
 async def search(
     gateway: Here,
-    owner: Owner,
+    owner: Reader,
     *,
     model: str | None = None,
     state: State | None = None,
@@ -119,7 +120,7 @@ async def search(
 
 
 @router.delete("/requests/{request_id}", response_model=RequestBody, responses=problems(404, 503))
-async def delete(request_id: str, gateway: Here, owner: Owner) -> dict[str, Any]:
+async def delete(request_id: str, gateway: Here, owner: Submitter) -> dict[str, Any]:
     """Cancel a pending request (its result is dropped, though it may be computed), or remove one that has ended.
 
     Answers the request as it was before.
@@ -130,7 +131,7 @@ async def delete(request_id: str, gateway: Here, owner: Owner) -> dict[str, Any]
 
 
 @router.get("/models", response_model=ModelList, responses=problems(503))
-async def models(gateway: Here) -> dict[str, Any]:
+async def models(gateway: Here, _owner: Reader) -> dict[str, Any]:
     """List the models, and how they are, as far as their consumers can tell this gateway."""
     pending = await gateway.on_store(gateway.store.pending)
     return {

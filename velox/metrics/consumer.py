@@ -205,6 +205,11 @@ class ConsumerMetrics(Metrics):
         "Fewer than configured for long: see velox_inference_restarts_total.",
         labels=("device",),
     )
+    model_load = gauge(
+        "velox_model_load_seconds",
+        "Seconds from the start of the inference process that was ready last until its model was loaded and warm.",
+        "Near INFERENCE_START_TIMEOUT_S: raise that; on a CPU, a machine with less to do loads faster.",
+    )
     ready = gauge(
         "velox_ready",
         "1 when model, sinks and partitions are ready, else 0.",

@@ -15,7 +15,8 @@ class GatewayMetrics(Metrics):
     http = counter(
         "velox_http_requests_total",
         "HTTP requests answered, by route (its template), method and status.",
-        "Status 503: see velox_ready of the gateway and its log; 429: workers are behind, add some.",
+        "Status 503: see velox_ready of the gateway and its log; 429: workers are behind, add some, or a client asks "
+        "too often; 401: a client without a good API key.",
         labels=("route", "method", "status"),
     )
     http_seconds = histogram(
@@ -73,3 +74,8 @@ class GatewayMetrics(Metrics):
         "1 when store and Kafka answer, else 0.",
         "0: /readyz says which does not, and why.",
     )
+
+    def serves(self, model: str) -> None:
+        """Show what is counted of this model from now on: a rate needs the zero before the first request."""
+        for outcome in ("accepted", "not_accepted", "cancelled"):
+            self.requests.labels(model, outcome)

@@ -72,6 +72,24 @@ class Request:
     webhook_due_at: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """An API key as the store has it: enough to know it again, and not enough to use it."""
+
+    id: str
+    """The owner of the requests that come with it."""
+    name: str
+    """For people."""
+    hash: str
+    """SHA-256 of its text, in hexadecimal digits."""
+    scopes: frozenset[str]
+    """Some of ``velox.core.api_keys.SCOPES``."""
+    rate: str = ""
+    """As ``velox.core.rates`` reads it; empty = as often as it likes."""
+    created_at: float
+    revoked_at: float | None = None
+
+
 class Entered(NamedTuple):
     """What became of entering one request."""
 

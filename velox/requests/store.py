@@ -9,6 +9,7 @@ from velox.core.states import State, WebhookState
 from velox.records import Outcome
 from velox.requests import columns, delivering, entering
 from velox.requests.database import Database, Insert
+from velox.requests.keys import Keys
 from velox.requests.rows import Claim, Due, Entered, NewRequest, Postponed, Request, Tried
 from velox.requests.tables import IS_PENDING, deliveries, requests
 
@@ -43,6 +44,7 @@ class RequestStore:
             SettingsError: it is none, or its driver is not installed.
         """
         self._database = Database(url, timeout_s)
+        self.keys = Keys(self._database)
         self._finish = _finishing(self._database.insert(requests))
 
     @property

@@ -65,3 +65,16 @@ deliveries: Final = Table(
     Column("error", Text, nullable=False),
 )
 """The log of attempts to deliver; it ends with its request."""
+
+keys: Final = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("rate", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("revoked_at", Double),
+)
+"""API keys, without the keys. A revoked one stays, so that nobody gets its id, which owns requests."""

@@ -1,7 +1,7 @@
 """Where values come from: the environment, then the pipeline file, if any, then ``.env`` in the working folder."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -27,6 +27,13 @@ TESTING = frozenset({"VELOX_TESTING", "VELOX_FAILPOINT"})
 def name_pipeline_file(path: str) -> None:
     """Have this process, and those that it starts, read a pipeline file over ``.env``."""
     os.environ[PIPELINE_FILE] = path
+
+
+def replace_variables(gone: Collection[str], new: Mapping[str, str]) -> None:
+    """Have this process, and those that it starts, see other variables in the place of these (names in capitals)."""
+    for name in [each for each in os.environ if each.upper() in gone]:
+        del os.environ[name]
+    os.environ.update(new)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from velox.core.addresses import Allowed
+from velox.core.rates import Rate
 from velox.core.signing_keys import signing_keys
 from velox.settings.group import MIB, Group
 from velox.settings.literals import Durations, Names
@@ -49,6 +50,11 @@ class GatewaySettings(Group):
         description="API keys: `on` asks for one; `off` takes everybody; `auto` takes everybody on a loopback address, "
         "and asks elsewhere.",
     )
+    rate_limit: str = Field(
+        "",
+        description="Most requests from one address, as in `60/minute`, where no API keys are asked for; empty = any "
+        "number. Keys have rates of their own.",
+    )
     max_body_bytes: int = Field(10 * MIB, ge=1024, le=1024 * MIB, description="A larger body is refused with 413.")
     max_text_length: int = Field(5000, ge=1, le=1_000_000, description="Characters of a text; a longer one is refused.")
     max_pending: int = Field(
@@ -61,6 +67,13 @@ class GatewaySettings(Group):
     look_interval_ms: int = Field(
         20, ge=1, le=10_000, description="How often the store is asked for results that somebody waits for."
     )
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_a_rate(cls, text: str) -> str:
+        if text:
+            Rate.parse(text)
+        return text
 
 
 class WebhookSettings(Group):

@@ -18,6 +18,7 @@ from velox.settings.environment import (
     places,
     variables,
 )
+from velox.settings.old_names import OURS
 from velox.settings.secrets import FILE_SUFFIX, secret_fields
 from velox.settings.service_links import service
 from velox.settings.settings import Settings
@@ -76,6 +77,9 @@ def _refuse_unknown_names() -> None:
     for where, name in suspects:
         if name in known or name.startswith(COLOR_PREFIX):
             continue
+        if called := OURS.get(name):
+            msg = f"{where}{name}: is called {called} here; write that, or set {name} as an environment variable"
+            raise SettingsError(msg)
         close = difflib.get_close_matches(name.removeprefix(OUR_PREFIX), known, n=1)
         hint = f"did you mean {close[0]}?" if close else "`velox settings` lists all names"
         msg = f"{where}{name}: unknown setting; {hint}"
