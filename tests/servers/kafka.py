@@ -44,7 +44,6 @@ SETTINGS = {
     "log.cleaner.dedupe.buffer.size": "4194304",
     "broker.heartbeat.interval.ms": "200",
     "broker.session.timeout.ms": "2000",
-    "metadata.max.idle.interval.ms": "0",  # no empty records: two thirds of what an idle broker does
 }
 CLUSTER_ID = "velox-tests-000000000A"
 """Any 16 bytes in base64 will do, but for a dash at the beginning: the tool takes that for an option."""
