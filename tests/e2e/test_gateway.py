@@ -12,6 +12,7 @@ from typing import Protocol
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 from httpx2 import HTTPError
 
 from tests.e2e.gateway import GatewayProgram, finish
@@ -287,3 +288,21 @@ def test_a_request_that_is_cancelled_has_no_result_though_it_was_predicted(
     found = ready.http.get(f"/v1/requests/{cancelled}").json()
     assert (found["state"], found["label"]) == ("cancelled", None)
     assert ready.http.get(f"/predict/{cancelled}").status_code == 404
+
+
+def test_a_topic_that_a_gateway_creates_has_the_partitions_that_its_worker_would_give_it(
+    gateway: GatewayFactory, kafka: KafkaServer, tmp_path: Path
+) -> None:
+    topic = unique("topic")
+    (tmp_path / "models.toml").write_text('[mine]\nenv_file = "mine.env"\n')
+    text = (REPOSITORY / "pipelines/api-sentiment.env").read_text()
+    (tmp_path / "mine.env").write_text(text.replace(TOPIC, topic).replace("PARTITIONS=3", "PARTITIONS=4"))
+    started = gateway(MODELS_PATH=tmp_path / "models.toml")
+    started.wait_until_it_says(f"Created topic {topic}: 4 partitions")
+    started.wait_until_ready()
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+
+    def partitions() -> int:
+        return len(admin.list_topics(topic, timeout=30).topics[topic].partitions)
+
+    wait_until(lambda: partitions() == 4, what="4 partitions")

@@ -32,9 +32,12 @@ def test_the_repositorys_models_are_those_that_a_gateway_without_a_file_serves()
 
 
 def test_models_are_read_from_the_file(path: Path) -> None:
+    with (path.parent / "words.env").open("a") as file:
+        file.write("KAFKA_PARTITIONS=4\n")
     models = Models(path)
     assert dict(models) == {
-        name: ServedModel(name=name, topic="words", kind="text", codec=Codec.JSON) for name in ("words", "other")
+        name: ServedModel(name=name, topic="words", kind="text", codec=Codec.JSON, partitions=4)
+        for name in ("words", "other")
     }
     assert topics(models) == ["words"]
 

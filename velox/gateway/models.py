@@ -31,6 +31,8 @@ class ServedModel:
     kind: Kind
     codec: Codec
     """How a record's value is laid out: ``json`` (text and request_id, as of the topic's other users) or ``framed``."""
+    partitions: int = 3
+    """Of its topic, where that is not there yet: as its worker would create it."""
     state: State | None = None
     """How it is where it runs; None when nobody reports it, as of a consumer on another machine."""
     cause: str = ""
@@ -146,4 +148,10 @@ def described(name: str, settings: KafkaSettings) -> ServedModel:
         )
         raise SettingsError(msg)
     kind: Kind = "text" if is_json else "image"
-    return ServedModel(name=name, topic=settings.kafka_topic, kind=kind, codec=settings.codec)
+    return ServedModel(
+        name=name,
+        topic=settings.kafka_topic,
+        kind=kind,
+        codec=settings.codec,
+        partitions=settings.kafka_partitions,
+    )

@@ -118,10 +118,11 @@ class Standing:
 
     def _make_topics(self) -> None:
         """Have Kafka make the topics of models that were not there before."""
-        for topic in topics(self._models):
+        for topic, partitions in {model.topic: model.partitions for model in self._models.values()}.items():
             if topic not in self._made:
                 self._causes["Kafka"] = f"waiting for it to have the topic {topic}"
-                ensure_topic(self._settings, topic, wait_s=inf, is_stopping=self._stopping.is_set)
+                like = self._settings.model_copy(update={"kafka_partitions": partitions})
+                ensure_topic(like, topic, wait_s=inf, is_stopping=self._stopping.is_set)
                 self._made.add(topic)
 
     def _look(self) -> None:
