@@ -21,7 +21,7 @@ TORCH_INDEX ?=
 WORKERS ?= $(if $(filter check fast-tests,$(MAKECMDGOALS)),2,3)
 SIDE_BY_SIDE := -n $(WORKERS) --dist worksteal
 # Its folders, without those that are not run: each worker would import their tests, and torch with them.
-FAST_TESTS := tests/unit tests/contract $(wildcard tests/test_*.py)
+FAST_TESTS := tests/unit $(wildcard tests/test_*.py)
 # Tests start hundreds of processes: what Python has compiled for one serves all.
 unexport PYTHONDONTWRITEBYTECODE
 # More arguments for pytest (make test ARGS='-k drain'), velox up (make run ARGS='--for 20s') or the benchmark.
@@ -66,7 +66,7 @@ faults: install ## Break every part while records flow, and write what it cost i
 compose-test: install ## Build the image, run docker-compose.yml, break it and count (with an engine of its own)
 	@TORCH_INDEX='$(TORCH_INDEX)' $(BIN)/python -m tests.compose
 
-check: install ## Format, lint, types and the fast tests
+check: install ## Format, lint, types and the fast tests, which need no server
 	@echo 'check: format' && $(BIN)/ruff format -q --check .
 	@echo 'check: lint' && $(BIN)/ruff check -q .
 	@$(MAKE) --no-print-directory -j2 types fast-tests

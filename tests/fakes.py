@@ -410,7 +410,7 @@ class ScriptedConsumer:
         self.committed_by: int | None = None
         self.sought: list[tuple[int, int]] = []
         self.given: dict[int, int] = {}
-        """The offsets with which partitions were taken, where the driver was not left to find them."""
+        """The offsets at which partitions were taken."""
         self.still: set[int] = set()
         self.closed = False
         self.during_poll: Callable[[], None] = lambda: None
@@ -428,13 +428,13 @@ class ScriptedConsumer:
         self.subscribed.append([])
 
     def rebalance(self, what: str, *partitions: TopicPartition) -> None:
-        self.callbacks[what](cast("Consumer", self), list(partitions))
         numbers = {at.partition for at in partitions}
         self._assigned = [at for at in self._assigned if at.partition not in numbers]
-        self._assigned += partitions if what == "on_assign" else ()
+        self.callbacks[what](cast("Consumer", self), list(partitions))
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         self.given |= {at.partition: at.offset for at in partitions}
+        self._assigned += [TopicPartition(at.topic, at.partition) for at in partitions]
 
     def poll(self, _timeout_s: float) -> Message | None:
         while self._on_its_way:

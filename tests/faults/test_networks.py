@@ -8,28 +8,8 @@ import pytest
 
 from tests.e2e.pipeline import BOTH_DELIVERIES, wait_until
 from tests.faults.conftest import LedgerFactory
-from tests.servers.kafka import SETTINGS, KafkaServer
-from tests.servers.process import HOST, free_port
+from tests.servers.distant_kafka import DistantBroker
 from tests.servers.proxy import TcpProxy
-
-
-class DistantBroker(KafkaServer):
-    """A broker that one consumer reaches only through a proxy, and everybody else directly."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        far_port = free_port()
-        self.proxy = TcpProxy(far_port)
-        self.settings = {
-            "listener.security.protocol.map": f"{SETTINGS['listener.security.protocol.map']},FAR:PLAINTEXT",
-            "listeners": f"PLAINTEXT://{self.bootstrap},FAR://{HOST}:{far_port},CONTROLLER://{HOST}:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap},FAR://{self.far}",
-        }
-
-    @property
-    def far(self) -> str:
-        """The address through the proxy."""
-        return f"{HOST}:{self.proxy.port}"
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,8 @@ class Bench:
 
     def choose(self, *numbers: int) -> dict[int, int]:
         asked = [TopicPartition("image_data", number) for number in numbers]
-        return {at.partition: at.offset for at in self.beginnings.choose(cast("Consumer", self.driver), asked)}
+        _, chosen = self.beginnings.find(cast("Consumer", self.driver), asked)
+        return {at.number: offset for at, offset in chosen.items()}
 
 
 @pytest.mark.parametrize(("reset", "start"), [("earliest", LOW), ("latest", HIGH)])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from tests.e2e.pipeline import wait_until
 from tests.fakes import FakeAdmin, ScriptedConsumer
@@ -483,15 +483,56 @@ def test_a_partition_that_stands_still_is_looked_into(
     assert client.damaged == {AT0: 3}
 
 
-def test_where_a_group_is_to_begin_nowhere_the_driver_need_not_know_where_a_new_partition_begins(
+@pytest.mark.parametrize("reset", ["latest", "earliest", "error"])
+def test_the_driver_is_never_left_to_find_where_a_partition_begins(driver: ScriptedConsumer, reset: str) -> None:
+    driver.offsets = {0: 7}
+    joined(driver, auto_offset_reset=reset).fetch(10, 0)
+    assert driver.given == {0: 7, 1: 2}, "a late answer to it would move the partition to its end"
+    assert sorted(driver.sought) == [(0, 7), (1, 2)]
+
+
+def test_a_partition_waits_at_0_and_is_not_read_while_kafka_does_not_say_where_it_begins(
     driver: ScriptedConsumer,
 ) -> None:
     listener = Listener()
-    driver.offsets = {0: 7}
-    client = joined(driver, listener, auto_offset_reset="error")
+    client = joined(driver, listener, auto_offset_reset="latest")
+    driver.silent = True
     client.fetch(10, 0)
-    assert driver.given == {0: OFFSET_END, 1: OFFSET_END}, "or it would ask for the group's, and find none"
-    assert listener.starts == {AT0: 7, AT1: 2}
+    assert (driver.given, driver.still, driver.sought) == ({0: 0, 1: 0}, {0, 1}, [])
+    driver.silent = False
+    client.fetch(10, 0)
+    assert (listener.starts, driver.still) == ({AT0: 3, AT1: 3}, set())
+
+
+def test_a_beginning_that_is_chosen_stays_until_it_can_be_committed(driver: ScriptedConsumer) -> None:
+    listener = Listener()
+    driver.offsets = {}
+    client = joined(driver, listener, auto_offset_reset="latest")
+    driver.refused = {1}
+    client.fetch(10, 0)
+    driver.watermarks = (2, 50)
+    driver.refused, driver.offsets = set(), {0: 9}
+    client.fetch(10, 0)
+    assert listener.starts == {AT0: 9, AT1: 9}, "41 records came meanwhile"
+
+
+def test_a_beginning_that_was_chosen_is_forgotten_with_its_partition(driver: ScriptedConsumer) -> None:
+    listener = Listener()
+    driver.offsets, driver.refused = {}, {0, 1}
+    client = joined(driver, listener, auto_offset_reset="latest")
+    client.fetch(10, 0)
+    driver.rebalance("on_lost", P1)
+    driver.watermarks, driver.refused = (2, 50), set()
+    driver.rebalance("on_assign", P1)
+    client.fetch(10, 0)
+    assert listener.starts == {AT0: 9, AT1: 50}, "somebody else had it meanwhile"
+
+
+def test_a_group_that_is_to_begin_nowhere_ends_where_kafka_has_removed_what_it_would_read(
+    driver: ScriptedConsumer,
+) -> None:
+    client = joined(driver, auto_offset_reset="error")
+    client.fetch(10, 0)
     driver.messages = [message(1, 0, error=KafkaError._AUTO_OFFSET_RESET)]
     with pytest.raises(VeloxError, match="AUTO_OFFSET_RESET=error"):
         client.fetch(10, 0)

@@ -1,10 +1,10 @@
 """Where a group begins in a partition for which it has committed nothing yet."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from velox.core.retries import backoff_s
 from velox.errors import VeloxError
@@ -31,6 +31,8 @@ class Beginnings:
         self._assigns_anew = settings.group_protocol == "range"
         self._there: frozenset[Partition] = frozenset()
         self._is_at_work = False
+        self._chosen: dict[Partition, int] = {}
+        """Where to begin, in partitions of which no offset was committed when they came."""
 
     def survey(
         self, consumer: Consumer, *, listen: Callable[[float], None], is_stopping: Callable[[], bool]
@@ -59,31 +61,56 @@ class Beginnings:
                 return topics
         return ()
 
-    def await_choice(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Accept new partitions within ``on_assign``, in such a way that the driver does not choose where they begin.
+    def accept(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Take new partitions within ``on_assign``, each at an offset, so that the driver looks for none itself.
 
-        With AUTO_OFFSET_RESET=error it would give up each one in which the group has no offset, before one is chosen.
+        It would where the group has committed nothing. No later seek stops it: its answer, once it is there, moves the
+        partition to its end, past records that nobody has read. A partition whose place Kafka does not say now waits
+        at 0, which is no more than a place to wait: the caller pauses it, and seeks its beginning later.
         """
-        if self._reset == "error":
-            anywhere = [TopicPartition(at.topic, at.partition, OFFSET_END) for at in partitions]
-            (consumer.assign if self._assigns_anew else consumer.incremental_assign)(anywhere)
+        try:
+            committed, chosen = self.find(consumer, partitions)
+        except (KafkaException, VeloxError):  # the caller asks again, and hears it then
+            committed, chosen = {}, {}
+        known = committed | chosen
+        placed = [TopicPartition(*at, known.get(at, 0)) for at in _plain(partitions)]
+        (consumer.assign if self._assigns_anew else consumer.incremental_assign)(placed)
 
-    def choose(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """Return where to begin in each of these, which have no committed offset.
+    def find(
+        self, consumer: Consumer, partitions: Sequence[TopicPartition]
+    ) -> tuple[dict[Partition, int], dict[Partition, int]]:
+        """Return what the group has committed in these, and where to begin in those of them without an offset.
+
+        In neither is a partition for which an open transaction of its former owner may still move the offset.
 
         Raises:
             VeloxError: AUTO_OFFSET_RESET=error, and the group is new.
             KafkaException: the broker does not answer.
         """
-        return [TopicPartition(at.topic, at.partition, self._begin(consumer, at)) for at in partitions]
+        asked = [TopicPartition(*at) for at in _plain(partitions)]
+        answers = [at for at in consumer.committed(asked, timeout=_ANSWER_S) if at.error is None] if asked else []
+        committed = {Partition(at.topic, at.partition): at.offset for at in answers if at.offset >= 0}
+        without = [Partition(at.topic, at.partition) for at in answers if at.offset < 0]
+        # What was chosen stays, however late it can be committed: what comes meanwhile lies behind it.
+        self._chosen |= {at: self._begin(consumer, at) for at in without if at not in self._chosen}
+        return committed, {at: self._chosen[at] for at in without}
 
-    def _begin(self, consumer: Consumer, at: TopicPartition) -> int:
-        is_new = self._is_at_work or Partition(at.topic, at.partition) not in self._there
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """Forget what was chosen for partitions that go to another member."""
+        for partition in partitions:
+            self._chosen.pop(partition, None)
+
+    def _begin(self, consumer: Consumer, at: Partition) -> int:
+        is_new = self._is_at_work or at not in self._there
         if self._reset == "error" and not is_new:
             msg = (
-                f"AUTO_OFFSET_RESET=error: the group has no committed offset in {at.topic}-{at.partition}; "
+                f"AUTO_OFFSET_RESET=error: the group has no committed offset in {at.topic}-{at.number}; "
                 "set earliest or latest, or reset the group's offsets"
             )
             raise VeloxError(msg)
-        low, high = consumer.get_watermark_offsets(at, timeout=_ANSWER_S)
+        low, high = consumer.get_watermark_offsets(TopicPartition(*at), timeout=_ANSWER_S)
         return int(low if is_new or self._reset == "earliest" else high)
+
+
+def _plain(partitions: Sequence[TopicPartition]) -> list[Partition]:
+    return [Partition(at.topic, at.partition) for at in partitions]

@@ -18,9 +18,6 @@ from velox.kafka.standing import Standing
 from velox.records import Partition
 from velox.settings import MemberSettings
 
-_COMMITTED_S = 2.0
-"""Longest wait for the group's offsets; a signal is noticed after it."""
-
 
 class Rebalanced(Protocol):
     """Who wants to know about partitions that come and go; called inside ``fetch`` and ``close``."""
@@ -54,12 +51,11 @@ class KafkaClient:
         self._met: set[str] = set()
         """Topics in which any partition was owned."""
         self._gone: set[Partition] = set()
-        self._new: dict[Partition, TopicPartition] = {}
+        self._new: set[Partition] = set()
         """Owned, and their beginning is not committed yet."""
         self._starts: dict[Partition, int] = {}
         """From where on those are fetched that have begun, while the driver does not say."""
         self._paused = False
-        self._sync_pause = False
         self._commits = Commits(self._owned, self._heeding)
         config = consumer_config(settings, on_commit=self._commits.answered, on_error=self._heeding.client)
         admin = lag_client(settings)
@@ -133,9 +129,6 @@ class KafkaClient:
             VeloxError: the error is fatal for this client; the process should end and be started again.
         """
         first = self._consumer.poll(timeout_s)
-        if self._sync_pause:
-            self._sync_pause = False
-            self._apply_pause()
         if self._new:
             if first is not None and not self._is_record(first):
                 first = None  # it came before its partition was paused, and comes again from the beginning on
@@ -222,7 +215,7 @@ class KafkaClient:
         self._consumer.close()
 
     def _apply_pause(self) -> None:
-        # Asked of the client, not of `_owned`: only what it has already assigned can be paused.
+        # Asked of the client, not of `_owned`: only what it has assigned can be paused.
         assigned = self._consumer.assignment()
         flowing = [at for at in assigned if not self._paused and Partition(at.topic, at.partition) not in self._new]
         still = [at for at in assigned if at not in flowing]
@@ -233,22 +226,19 @@ class KafkaClient:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._heeding.joined()
-        self._beginnings.await_choice(consumer, partitions)
         self._owned.update(_plain(partitions))
-        self._new.update(zip(_plain(partitions), partitions, strict=True))
-        # A pause outlives a rebalance, and the client assigns only after this callback: set it straight then.
-        self._sync_pause = True
+        self._new.update(_plain(partitions))
+        self._beginnings.accept(consumer, partitions)
+        self._apply_pause()
         if not partitions:
             self._listener.assigned({})
 
     def _begin(self) -> None:
         """Have the beginning of each new partition committed, then read from there; try again later if it is not."""
-        new = [TopicPartition(*partition) for partition in self._new]
         try:
-            # Without an answer while a transaction of the former owner is open that may still move them.
-            known = [at for at in self._consumer.committed(new, timeout=_COMMITTED_S) if at.error is None]
-            starts = {Partition(at.topic, at.partition): at.offset for at in known if at.offset >= 0}
-            if begun := self._beginnings.choose(self._consumer, [at for at in known if at.offset < 0]):
+            starts, chosen = self._beginnings.find(self._consumer, [TopicPartition(*at) for at in sorted(self._new)])
+            if chosen:
+                begun = [TopicPartition(*at, offset) for at, offset in chosen.items()]
                 accepted = self._consumer.commit(offsets=begun, asynchronous=False) or []
                 starts |= {Partition(at.topic, at.partition): at.offset for at in accepted if at.error is None}
             for partition, offset in starts.items():
@@ -257,8 +247,7 @@ class KafkaClient:
             self._heeding.beginning(error.args[0])
             return
         # A rebalance does not run within these calls: what was new still is.
-        for partition in starts:
-            self._new.pop(partition, None)
+        self._new.difference_update(starts)
         self._starts |= starts
         self._apply_pause()
         if starts:
@@ -278,8 +267,9 @@ class KafkaClient:
         self._owned.difference_update(partitions)
         self._gone.update(partitions)
         self._standing.forget(partitions)
+        self._beginnings.forget(partitions)
+        self._new.difference_update(partitions)
         for partition in partitions:
-            self._new.pop(partition, None)
             self._starts.pop(partition, None)
 
     def _is_record(self, message: Message) -> bool:
