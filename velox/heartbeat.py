@@ -13,8 +13,13 @@ _EVERY_S: Final = 1.0
 class Deliveries(Protocol):
     """What is known of the records on their way."""
 
-    delivered: int
-    failed: int
+    @property
+    def delivered(self) -> int:
+        """Count the records that the broker has acknowledged."""
+
+    @property
+    def failed(self) -> int:
+        """Count those it has refused."""
 
     @property
     def waiting(self) -> int:

@@ -265,6 +265,8 @@ def test_whoever_ends_badly_is_named_those_who_left_before_the_end_too(monkeypat
     class Scripted(FakeMember):
         """Ends with the code that was chosen, after as many restarts."""
 
+        title = "a consumer"
+
         def __init__(self, *_: object) -> None:
             super().__init__(FakeClock())
             self.restarts = 0

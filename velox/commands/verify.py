@@ -36,6 +36,7 @@ def add(commands: Commands) -> None:
     )
     verify.add_argument("--poison", type=share, default=0.0, metavar="SHARE", help="share of bad records: 1%%, 0.01")
     _add_consumers(verify)
+    _add_gateway(verify)
     _add_faults(verify)
     verify.add_argument("--embedded", action="store_true", help="on an embedded broker, into SQLite and onto disk")
     verify.add_argument("--keep", action="store_true", help="remove nothing at the end")
@@ -66,12 +67,35 @@ def _add_consumers(verify: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_gateway(verify: argparse.ArgumentParser) -> None:
+    gateway = verify.add_argument_group(
+        "through a gateway, which the run starts, with requests kept beside those of REQUESTS_URL"
+    )
+    gateway.add_argument(
+        "--through",
+        choices=("kafka", "gateway"),
+        default="kafka",
+        help="ask a gateway over HTTP, as its clients do, instead of publishing to Kafka: each request that it accepts "
+        "has to end with its own result",
+    )
+    gateway.add_argument("--webhooks", action="store_true", help="have each result delivered, to a receiver of the run")
+    gateway.add_argument(
+        "--receiver-down",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="that receiver refuses all for S seconds from the first delivery on",
+    )
+
+
 def _add_faults(verify: argparse.ArgumentParser) -> None:
     faults = verify.add_argument_group("faults, spread over the run; each waits until the last one is over")
     faults.add_argument("--kill-consumer", type=int, default=0, metavar="N", help="SIGKILL a consumer N times")
     faults.add_argument(
         "--kill-inference", type=int, default=0, metavar="N", help="SIGKILL an inference process N times"
     )
+    faults.add_argument("--kill-gateway", type=int, default=0, metavar="N", help="SIGKILL the gateway N times")
+    faults.add_argument("--kill-webhooks", type=int, default=0, metavar="N", help="SIGKILL the webhook worker N times")
     faults.add_argument(
         "--rebalance", type=int, default=0, metavar="N", help="one more consumer joins and leaves N times"
     )
@@ -96,6 +120,11 @@ def _run(args: argparse.Namespace) -> int:
         topics=args.topics,
         kill_consumer=args.kill_consumer,
         kill_inference=args.kill_inference,
+        through_gateway=args.through == "gateway",
+        webhooks=args.webhooks,
+        receiver_down_s=args.receiver_down,
+        kill_gateway=args.kill_gateway,
+        kill_webhooks=args.kill_webhooks,
         rebalance=args.rebalance,
         broker_restart=tuple(args.broker_restart),
         sink_outage=tuple(args.sink_outage),

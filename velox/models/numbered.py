@@ -1,4 +1,4 @@
-"""The model of ``velox verify``: needs no weights, and predicts for each numbered payload what that payload says."""
+"""The models of ``velox verify``: need no weights, and predict for each numbered payload what that payload says."""
 
 import re
 from collections.abc import Sequence
@@ -12,12 +12,18 @@ LABELS: Final = ("numbered_detection", "numbered_other")
 _MAGIC: Final = b"\xff\xd8\xff"
 _FILLER: Final = bytes(range(256)) * 3
 _NUMBER: Final = re.compile(rb"number (\d+)\xff\xd9")
+_TEXT: Final = re.compile(rb"This is number (\d+)\.")
 _DETECTION_EVERY: Final = 4
 
 
 def payload(number: int) -> bytes:
     """Build the payload with this number: about 800 bytes that begin and end like a JPEG, each different."""
     return b"%b%bnumber %d\xff\xd9" % (_MAGIC, _FILLER, number)
+
+
+def text(number: int) -> str:
+    """Write the text with this number, for those who ask through the gateway."""
+    return f"This is number {number}."
 
 
 def label(number: int) -> str:
@@ -50,3 +56,16 @@ class NumberedModel:
     def predict(self, inputs: Sequence[int]) -> list[Prediction]:
         """Predict what each number says."""
         return [Prediction(label(number), 1.0) for number in inputs]
+
+
+class NumberedTexts(NumberedModel):
+    """The same for texts."""
+
+    name = "numbered_texts"
+
+    def decode(self, payload: bytes) -> int:
+        """Read the number; refuse any other text."""
+        found = _TEXT.fullmatch(payload)
+        if found is None:
+            raise BadRecordError(Reason.UNDECODABLE, f"{len(payload)} bytes without a number")
+        return int(found[1])

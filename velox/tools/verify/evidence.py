@@ -15,9 +15,9 @@ from velox.sinks.disk import image_path
 from velox.sinks.sink import Readable, Stored
 from velox.tools.verify.findings import DeadLetter, InDeadLetters, InSink
 from velox.tools.verify.ledger import Evidence
-from velox.tools.verify.load import Load
 from velox.tools.verify.numbered import STORED
 from velox.tools.verify.premises import Premises
+from velox.tools.verify.way import Loading
 
 _PATIENCE_S: Final = 120.0
 """Reading the dead letters is given up when none has come for so long."""
@@ -37,7 +37,12 @@ class Inspection:
 
 
 def inspect(
-    premises: Premises, load: Load, observer: Observer, *, uncommitted: int, dead_letters_since: Mapping[Partition, int]
+    premises: Premises,
+    load: Loading,
+    observer: Observer,
+    *,
+    uncommitted: int,
+    dead_letters_since: Mapping[Partition, int],
 ) -> Inspection:
     """Read everything back; what cannot be read is a problem, and the rest is read all the same."""
     sinks: dict[str, InSink] = {}
@@ -69,7 +74,7 @@ def inspect(
     return Inspection(evidence, unchecked, problems)
 
 
-def _in_sink(name: str, sink: Readable, premises: Premises, load: Load) -> InSink:
+def _in_sink(name: str, sink: Readable, premises: Premises, load: Loading) -> InSink:
     found = InSink(
         load.records,
         load.acknowledged,
@@ -82,7 +87,7 @@ def _in_sink(name: str, sink: Readable, premises: Premises, load: Load) -> InSin
     return found
 
 
-def _compared(rows: Iterator[Stored], found: InSink, load: Load, folder: Path) -> Iterator[Stored]:
+def _compared(rows: Iterator[Stored], found: InSink, load: Loading, folder: Path) -> Iterator[Stored]:
     """Look into the image of each row, where it is known what has to be in there."""
     records = load.records
     for row in rows:
@@ -98,7 +103,7 @@ def _compared(rows: Iterator[Stored], found: InSink, load: Load, folder: Path) -
 
 
 def _dead_letters(
-    premises: Premises, load: Load, observer: Observer, since: Mapping[Partition, int]
+    premises: Premises, load: Loading, observer: Observer, since: Mapping[Partition, int]
 ) -> Iterator[DeadLetter]:
     """Read the run's letters; on a topic of the run's own whatever else is there too, as a stranger."""
     letters_topic, is_ours = premises.letters_topic, premises.settings.subscription.takes

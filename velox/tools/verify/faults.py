@@ -24,6 +24,9 @@ _GATHER_S: Final = 0.3
 _COMMIT_S: Final = 5.0
 """The next commit is waited for no longer, whatever COMMIT_INTERVAL_S says."""
 
+SERVICES: Final = {Kind.KILL_GATEWAY: "the gateway", Kind.KILL_WEBHOOKS: "the webhook worker"}
+"""The titles of what is killed."""
+
 _OVER: Final = object()
 
 Step = Iterator[None]
@@ -57,6 +60,8 @@ class Faults:
         self._doing: dict[Kind, Callable[[Fault], Step]] = {
             Kind.KILL_CONSUMER: self._kill_consumer,
             Kind.KILL_INFERENCE: self._kill_inference,
+            Kind.KILL_GATEWAY: self._kill_service,
+            Kind.KILL_WEBHOOKS: self._kill_service,
             Kind.JOIN: self._join_and_leave,
             Kind.BROKER_RESTART: self._run_command,
             Kind.SINK_OUTAGE: self._run_command,
@@ -135,6 +140,14 @@ class Faults:
         while member.inference_restarts == before:  # until then it does not know that it is not well
             yield
         self._watch.fault(Kind.KILL_INFERENCE, seconds_ago=self._clock() - began)
+
+    def _kill_service(self, fault: Fault) -> Step:
+        title = SERVICES[fault.kind]
+        log.info("Fault %d of %d: killing %s", self.injected, self._all, title)
+        began = self._clock()
+        self._members.service(title).kill()
+        self._watch.fault(fault.kind, seconds_ago=self._clock() - began)
+        yield
 
     def _hold(self, kind: Kind, member: Member, hold_s: float) -> Step:
         """Let records pile up before every other kill of a kind, and the first: by chance few kills would meet any."""

@@ -80,7 +80,7 @@ class InSink:
             if row.predicted_at is not None:
                 predicted_at = predicted_at or array("d", [math.nan]) * len(self._seen)
                 predicted_at[number] = row.predicted_at
-        self.inversions = _inversions(predicted_at)
+        self.inversions = _inversions(predicted_at) if self._records.shares_keys else 0
 
     def under_several_ids(self) -> dict[int, str]:
         """Find the records that are there under a strange id too, with that id."""

@@ -53,6 +53,11 @@ class Records:
     _draw: random.Random = field(default_factory=random.Random)
 
     @property
+    def shares_keys(self) -> bool:
+        """Say whether records share keys, so that there is an order among them."""
+        return True
+
+    @property
     def prefix(self) -> str:
         """How all ids of the run begin."""
         return f"verify-{self.run}-"

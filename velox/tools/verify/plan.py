@@ -14,6 +14,8 @@ MAX_COUNT: Final = 10_000_000
 MAX_FAULTS: Final = 1000
 MAX_CONSUMERS: Final = 64
 MAX_RATE: Final = 1_000_000
+MAX_DOWN_S: Final = 600
+_ON_WEBHOOKS: Final = ("--kill-webhooks", "--receiver-down")
 _ON_CONSUMERS: Final = ("--kill-consumer", "--kill-inference", "--rebalance")
 _EMBEDDED_COUNT: Final = 1_000_000
 _EMBEDDED_DEAD_LETTERS: Final = 8000
@@ -25,6 +27,8 @@ class Kind(StrEnum):
 
     KILL_CONSUMER = "kill consumer"
     KILL_INFERENCE = "kill inference"
+    KILL_GATEWAY = "kill gateway"
+    KILL_WEBHOOKS = "kill webhooks"
     JOIN = "consumer joins"
     LEAVE = "consumer leaves"
     BROKER_RESTART = "broker restart"
@@ -58,6 +62,14 @@ class Plan:
     poison: float = 0.0
     """Share of the records whose own data is bad."""
     embedded: bool = False
+    through_gateway: bool = False
+    """Records are requests to a gateway of the run's own."""
+    webhooks: bool = False
+    """Each result is delivered to a receiver of the run's own."""
+    receiver_down_s: float = 0.0
+    """For so long from the first delivery on, that receiver refuses all."""
+    kill_gateway: int = 0
+    kill_webhooks: int = 0
     own_model: bool = False
     """The model of the settings instead of the built-in one."""
     keep: bool = False
@@ -79,6 +91,9 @@ class Plan:
             "--kill-consumer": (self.kill_consumer, 0, MAX_FAULTS),
             "--kill-inference": (self.kill_inference, 0, MAX_FAULTS),
             "--rebalance": (self.rebalance, 0, MAX_FAULTS),
+            "--kill-gateway": (self.kill_gateway, 0, MAX_FAULTS),
+            "--kill-webhooks": (self.kill_webhooks, 0, MAX_FAULTS),
+            "--receiver-down": (self.receiver_down_s, 0, MAX_DOWN_S),
         }
         settings.refuse_pointers("velox verify")
         for name, (value, least, most) in bounds.items():
@@ -94,6 +109,7 @@ class Plan:
             raise SettingsError(
                 f"--poison {self.poison:g} with DEAD_LETTER_RATIO={settings.dead_letter_ratio:g}: consumers would stop"
             )
+        self._check_gateway()
         if not self.consumers:
             self._check_others_consumers(settings)
         if self.embedded:
@@ -104,6 +120,8 @@ class Plan:
         asked = [
             *[(Kind.KILL_CONSUMER, "")] * self.kill_consumer,
             *[(Kind.KILL_INFERENCE, "")] * self.kill_inference,
+            *[(Kind.KILL_GATEWAY, "")] * self.kill_gateway,
+            *[(Kind.KILL_WEBHOOKS, "")] * self.kill_webhooks,
             *[(Kind.JOIN, "")] * self.rebalance,
             *((Kind.BROKER_RESTART, command) for command in self.broker_restart),
             *((Kind.SINK_OUTAGE, command) for command in self.sink_outage),
@@ -111,6 +129,27 @@ class Plan:
         random.Random(seed).shuffle(asked)  # noqa: S311 - mixes faults, guards no secret
         step = self.count / (len(asked) + 1)
         return [Fault(round(step * (i + 1)), kind, command) for i, (kind, command) in enumerate(asked)]
+
+    def _check_gateway(self) -> None:
+        asked = {
+            "--webhooks": self.webhooks,
+            "--kill-gateway": self.kill_gateway,
+            "--kill-webhooks": self.kill_webhooks,
+            "--receiver-down": self.receiver_down_s,
+        }
+        if not self.through_gateway:
+            if named := next((name for name, value in asked.items() if value), None):
+                raise SettingsError(f"{named} needs --through gateway")
+            return
+        if not self.webhooks and (named := next((name for name in _ON_WEBHOOKS if asked[name]), None)):
+            raise SettingsError(f"{named} needs --webhooks")
+        for name, is_given in {
+            "--no-consumer": not self.consumers,
+            "--own-model": self.own_model,
+            "--topics": self.topics,
+        }.items():
+            if is_given:
+                raise SettingsError(f"--through gateway and {name}: the run has one topic and one model, of its own")
 
     def _check_others_consumers(self, settings: Settings) -> None:
         if self.embedded:

@@ -12,7 +12,7 @@ from velox.errors import SystemUnavailableError
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.topics import HEADROOM_BYTES, ensure_topic, remove_topics, topics_now
 from velox.loading import load_class
-from velox.models.numbered import LABELS, NumberedModel
+from velox.models.numbered import LABELS, NumberedModel, NumberedTexts
 from velox.settings import Settings
 from velox.sinks import PATHS, paths
 from velox.sinks.sink import Readable
@@ -28,6 +28,9 @@ _PATTERN_BASE: Final = "velox"
 _TOPICS_OF_A_PATTERN: Final = 4
 _COLLECTION_LENGTH: Final = 90
 _MODEL: Final = f"{NumberedModel.__module__}:{NumberedModel.__qualname__}"
+_TEXT_MODEL: Final = f"{NumberedTexts.__module__}:{NumberedTexts.__qualname__}"
+REQUESTS_MODEL: Final = "numbered"
+"""What a run through the gateway calls its model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,8 @@ def establish(settings: Settings, plan: Plan, run: str, bootstrap: str | None) -
         return Premises(plan, settings, {}, topics_now(settings), own=False)
     topics, changed_topics = _topics(settings.subscription, plan, run)
     changed: dict[str, Any] = environment.changes(settings, bootstrap=bootstrap) if bootstrap else {}
+    if plan.through_gateway:
+        changed |= _behind_a_gateway()
     sinks: Sequence[str] = changed.get("sinks", settings.sinks)
     changed |= changed_topics | {
         "kafka_consumer_group": f"{settings.kafka_consumer_group}.verify-{run}",
@@ -124,12 +129,25 @@ def establish(settings: Settings, plan: Plan, run: str, bootstrap: str | None) -
     if settings.group_instance_id != "none":
         changed["group_instance_id"] = f"verify-{run}"
     if not plan.own_model:
-        changed |= {"model": _MODEL, "target_labels": LABELS[:1], "confidence_threshold": 0.0, "device": "cpu"}
-        if settings.codec is Codec.JSON:  # what the built-in model reads is no text
+        model = _TEXT_MODEL if plan.through_gateway else _MODEL
+        changed |= {"model": model, "target_labels": LABELS[:1], "confidence_threshold": 0.0, "device": "cpu"}
+        if settings.codec is Codec.JSON and not plan.through_gateway:  # what the built-in model reads is no text
             changed["json_payload"] = "base64"
     if set(sinks) <= {"disk"}:
         changed |= {"target_labels": ("*",), "confidence_threshold": 0.0}
     return Premises(plan, settings.model_copy(update=changed), changed, topics, own=True)
+
+
+def _behind_a_gateway() -> dict[str, Any]:
+    """Answer the settings of a worker that answers a gateway's requests about texts."""
+    return {
+        "codec": Codec.JSON,
+        "json_field": "text",
+        "json_payload": "text",
+        "json_id_field": "request_id",
+        "sinks": ("requests",),
+        "pipeline": REQUESTS_MODEL,
+    }
 
 
 def _topics(subscription: Subscription, plan: Plan, run: str) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -18,17 +18,15 @@ from velox.records import Partition
 from velox.settings import Settings
 from velox.signals import StopRequest
 from velox.sinks.kafka import results_topic
-from velox.sources import open_source
 from velox.tools.verify.evidence import inspect
 from velox.tools.verify.faults import Faults
 from velox.tools.verify.ledger import reconcile
-from velox.tools.verify.load import Load
 from velox.tools.verify.members import Members
-from velox.tools.verify.numbered import Records
 from velox.tools.verify.plan import Plan
 from velox.tools.verify.premises import Premises, establish
 from velox.tools.verify.report import Report
 from velox.tools.verify.watch import Watch
+from velox.tools.verify.way import Straight, Way
 
 log = logging.getLogger(__name__)
 
@@ -64,22 +62,19 @@ def run(settings: Settings, plan: Plan) -> int:
             topics = [*own.topics, own.letters_topic, results_topic(own.settings)]
             bootstrap = stack.enter_context(EmbeddedBroker(topics)).start()
         premises = establish(settings, plan, run_id, bootstrap)
-        source = None if premises.is_built_in else open_source(premises.settings, premises.settings.source)
-        reads_images = premises.settings.is_model_ours
-        codec, form = premises.settings.codec, premises.settings.json_form
-        records = Records(run_id, codec, plan.poison, source, reads_images=reads_images, form=form)
+        way = _way(premises, run_id, log_file)
         premises.prepare()
         try:
-            with _Run(premises, records, log_file, stop) as one:
+            with way, _Run(premises, way, log_file, stop) as one:
                 report = one.go()
         except _Stopped:
             log.warning("Stopped at once: nothing was checked")
             return 130
         finally:
             if plan.keep:
-                log.info("Kept: topic %s, ids that begin with %s", premises.settings.kafka_topic, records.prefix)
+                log.info("Kept: topic %s, ids that begin with %s", premises.settings.kafka_topic, way.records.prefix)
             else:
-                premises.clear(records.prefix)
+                premises.clear(way.records.prefix)
         report.show()
         if plan.json_path:
             report.save(plan.json_path)
@@ -94,24 +89,37 @@ def _open_log(path: Path) -> TextIO:
         raise VeloxError(msg) from error
 
 
+def _way(premises: Premises, run_id: str, log_file: TextIO) -> Way:
+    if not premises.plan.through_gateway:
+        return Straight(premises, run_id)
+    try:
+        from velox.tools.verify.gateway import ThroughGateway  # noqa: PLC0415 - needs libraries that others do without
+    except ImportError as error:
+        msg = f"--through gateway needs packages that are not installed ({error}): pip install 'velox[gateway,client]'"
+        raise VeloxError(msg) from error
+    return ThroughGateway(premises, run_id, log_file)
+
+
 class _Run:
     """The phases, in the direction of flow; one thread, a look at everything several times a second."""
 
-    def __init__(self, premises: Premises, records: Records, log_file: TextIO, stop: StopRequest) -> None:
+    def __init__(self, premises: Premises, way: Way, log_file: TextIO, stop: StopRequest) -> None:
         settings, self._plan = premises.settings, premises.plan
         self._premises = premises
         self._settings = settings
         self._stop = stop
+        self._way = way
         self._watch = Watch()
-        self._load = Load(settings, self._plan, records, lambda: self._watch.committed, premises.topics)
-        self._members = Members(premises.changed, log_file)
+        self._observer = Observer(settings)
+        self._load = way.load(lambda: self._watch.committed, self._observer)
+        self._members = Members(premises.changed, log_file, way.services)
         self._faults = Faults(
             self._plan.faults(), self._members, self._watch, commit_interval_s=settings.commit_interval_s
         )
-        self._observer = Observer(settings)
         self._progress = Progress(self._plan.count, what="done")
         self._look = Deadline(0)
-        self._acknowledged = 0
+        self._heard = (0, 0)
+        """How much is acknowledged, and how much is still to arrive elsewhere, at the last look."""
         self._answer = Deadline(_PATIENCE_S)
         """By when Kafka has to acknowledge the next record, if one is on its way."""
         self._problems: list[str] = []
@@ -141,6 +149,7 @@ class _Run:
         return self._reconcile(letters_since)
 
     def _start_consumers(self) -> None:
+        self._members.serve()
         for _ in range(self._plan.consumers):
             self._members.join()
         limit_s = self._settings.inference_start_timeout_s + _READY_MARGIN_S
@@ -161,7 +170,7 @@ class _Run:
         faults.skip()
 
     def _read_the_rest(self) -> None:
-        while self._load.publisher.waiting or self._watch.unread or not self._faults.are_over:
+        while self._load.publisher.waiting or self._watch.unread or self._way.outstanding or not self._faults.are_over:
             if self._is_stuck():
                 why = self._members.unready_because() or "consumers say that all is well"
                 what = "acknowledged by Kafka" if self._answer.has_passed() else "committed"
@@ -197,9 +206,10 @@ class _Run:
         if took_s is not None:
             self._faults.recovered(took_s)
         self._faults.step(self._load.published, healthy=healthy)
-        acknowledged = len(self._load.acknowledged)
-        if acknowledged > self._acknowledged or not self._load.publisher.waiting or self._faults.now:
-            self._acknowledged, self._answer = acknowledged, Deadline(_PATIENCE_S)
+        heard = (len(self._load.acknowledged), self._way.outstanding)
+        is_quiet = not (self._load.publisher.waiting or self._way.outstanding)
+        if heard != self._heard or is_quiet or self._faults.now:
+            self._heard, self._answer = heard, Deadline(_PATIENCE_S + self._plan.receiver_down_s)
         self._progress.show(max(0, len(self._load.acknowledged) - self._watch.unread), self._load.publisher)
         self._look = Deadline(_LOOK_S)
 
@@ -233,6 +243,7 @@ class _Run:
             "consumers": self._plan.consumers or "not ours",
             "faults": self._faults.injected,
             "seconds": round(self._took_s, 1),
+            **self._way.facts(),
         }
         return Report(
             ledger=ledger,
@@ -241,5 +252,11 @@ class _Run:
             absorbed=max(0, self._members.counted - outcomes) if own else None,
             restarts=self._members.restarts if own else None,
             unchecked=[*(f"{name}, which has no method `stored`" for name in found.unchecked), *ledger.unchecked()],
-            problems=[*self._problems, *found.problems, *ledger.problems(), *self._faults.not_recovered],
+            problems=[
+                *self._problems,
+                *found.problems,
+                *ledger.problems(),
+                *self._way.problems(self._load),
+                *self._faults.not_recovered,
+            ],
         )
