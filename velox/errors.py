@@ -45,6 +45,7 @@ class Reason(StrEnum):
     KILLED_INFERENCE = "killed_inference"
     FORBIDDEN_POINTER = "forbidden_pointer"
     OBJECT_MISSING = "object_missing"
+    UNKNOWN_VERSION = "unknown_version"
     DEADLINE_PASSED = "deadline_passed"
     """The only one that is no dead letter: nothing is wrong with the record, but nobody waits for it any more."""
 

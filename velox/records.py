@@ -230,3 +230,11 @@ def deadline(headers: Headers) -> float | None:
         if name == DEADLINE_HEADER and value is not None and _DEADLINE.fullmatch(value):
             return int(value) / 1000
     return None
+
+
+def asked_version(headers: Headers) -> str:
+    """Name the version of the model that a record asks for; empty where it asks for none."""
+    for name, value in headers:
+        if name == VERSION_HEADER and value:
+            return value.decode("utf-8", errors="replace")
+    return ""

@@ -44,10 +44,7 @@ def observe(metrics: ConsumerMetrics, answers: Answers, model: ModelInfo | None,
 
 def count_ready(metrics: ConsumerMetrics, processes: Iterable[InferenceProcess]) -> None:
     """Show how many processes are ready, by device."""
-    metrics.processes.clear()
-    for process in processes:
-        if process.model is not None:
-            metrics.processes.labels(process.device).inc()
+    metrics.count_ready(id(processes), [process.device for process in processes if process.model is not None])
 
 
 def announce(model: ModelInfo, process: InferenceProcess, metrics: ConsumerMetrics) -> None:

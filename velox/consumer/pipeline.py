@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from velox.buckets import bucket
+from velox.consumer.comparison import Shadow
 from velox.consumer.dispatch import Dispatcher
 from velox.consumer.downloads import Downloads
 from velox.consumer.exactly_once import ExactlyOnce
 from velox.consumer.fetcher import Fetcher
 from velox.consumer.flight import Flight
+from velox.consumer.router import Router
 from velox.consumer.stages import Stages
 from velox.consumer.writer import Writer
 from velox.core.circuit import Circuit
@@ -16,7 +19,8 @@ from velox.kafka.client import KafkaClient
 from velox.kafka.dead_letters import DeadLetters
 from velox.loading import load_class
 from velox.metrics.consumer import ConsumerMetrics
-from velox.settings import Settings
+from velox.settings import InferenceSettings, Settings
+from velox.settings.versions import MAIN
 from velox.sinks import paths
 from velox.sinks.sink import Sink
 
@@ -68,12 +72,34 @@ def build(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) 
     )
     stages = Stages(
         downloads=Downloads(settings, objects, flight, metrics) if objects else None,
-        dispatcher=Dispatcher(settings, devices, metrics),
+        dispatcher=_router(settings, devices, metrics)
+        if settings.has_versions
+        else Dispatcher(settings, devices, metrics),
         writer=Writer(settings, _sinks(settings, exactly_once), DeadLetters(settings), metrics),
         exactly_once=exactly_once,
         flight=flight,
     )
     return Pipeline(kafka, Fetcher(settings, metrics, kafka, stages), stages)
+
+
+def _router(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) -> Router:
+    """Make a dispatcher for each version; the shadow's metrics are nobody's, so that they are not taken for ours."""
+
+    def told(path: Path) -> InferenceSettings:
+        return settings.part(InferenceSettings).model_copy(update={"model_path": path})
+
+    paths_of = {MAIN: settings.model_path, **settings.versions}
+    shadow = None
+    if name := settings.model_shadow:
+        shadow = Shadow(
+            name,
+            Dispatcher(told(paths_of.pop(name)), devices, ConsumerMetrics()),
+            metrics,
+            most_records=4 * settings.batch_size * len(devices),
+            most_bytes=settings.queue_bytes // 4,
+        )
+    dispatchers = {name: Dispatcher(told(path), devices, metrics) for name, path in paths_of.items()}
+    return Router(dispatchers, settings.shares, settings.default_version, shadow)
 
 
 def _sinks(settings: Settings, exactly_once: ExactlyOnce | None) -> list[Sink]:

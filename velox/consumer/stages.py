@@ -6,6 +6,7 @@ from velox.consumer.dispatch import Dispatcher
 from velox.consumer.downloads import Downloads
 from velox.consumer.exactly_once import ExactlyOnce
 from velox.consumer.flight import Flight
+from velox.consumer.router import Router
 from velox.consumer.writer import Writer
 from velox.core.admission import Hold, hold
 from velox.errors import VeloxError
@@ -20,7 +21,7 @@ class Stages:
 
     downloads: Downloads | None = None
     """What reads payloads from a bucket, where there is one."""
-    dispatcher: Dispatcher
+    dispatcher: Dispatcher | Router
     writer: Writer
     exactly_once: ExactlyOnce | None = None
     """What takes the place of the sink ``kafka`` and of the commits, if asked for."""

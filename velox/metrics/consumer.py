@@ -1,5 +1,6 @@
 """What a consumer measures, all its processes together."""
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import product
 from typing import Final
@@ -199,6 +200,12 @@ class ConsumerMetrics(Metrics):
         "Inference processes replaced after they died or hung.",
         "More than a few: look for killed_inference dead letters and at memory limits.",
     )
+    shadow = counter(
+        "velox_shadow_total",
+        "Records offered to a version that shadows (`model` names it), by outcome: agreed, disagreed, skipped, failed.",
+        "disagreed: `velox model compare` shows examples. failed: the log says why. skipped: it has no room for them.",
+        labels=("model", "outcome"),
+    )
     processes = gauge(
         "velox_inference_processes",
         "Inference processes ready to predict, by device.",
@@ -237,6 +244,7 @@ class ConsumerMetrics(Metrics):
         super().__init__()
         self.stages = Series(self.stage)
         self._topics: set[str] = set()
+        self._ready: dict[object, Counter[str]] = {}
         self._models: set[str] = set()
         for cause in Cause:
             self.idle.labels(cause.value)
@@ -258,6 +266,13 @@ class ConsumerMetrics(Metrics):
         """Show what is counted of this model from now on."""
         self._models.add(model)
         self._show(tuple(self._topics), [model])
+
+    def count_ready(self, owner: object, devices: Iterable[str]) -> None:
+        """Show the ready processes by device, those of several owners together."""
+        self._ready[owner] = Counter(devices)
+        self.processes.clear()
+        for device, count in sum(self._ready.values(), Counter[str]()).items():
+            self.processes.labels(device).set(count)
 
     def drop(self, cause: str, topic: str) -> None:
         """Count a record that needs no prediction."""

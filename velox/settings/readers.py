@@ -17,6 +17,7 @@ from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.sinks import DetectionSettings, DiskSettings, StoreSettings
 from velox.settings.topics import TopicSettings
 from velox.settings.training import TrainingSettings
+from velox.settings.versions import VersionSettings
 
 
 class MemberSettings(ClientSettings, GroupSettings):
@@ -46,6 +47,10 @@ class InferenceSettings(
     ShapeSettings, TrainingSettings, ModelSettings, ProcessSettings, DetectionSettings, OperationsSettings
 ):
     """What an inference process gets, and the model's class in it: no address and no secret is among it."""
+
+
+class RoutingSettings(VersionSettings, InferenceSettings):
+    """What decides which version of a model predicts."""
 
 
 class WriterSettings(ProcessSettings, DetectionSettings, DiskSettings):

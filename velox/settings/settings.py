@@ -16,21 +16,22 @@ from velox.settings.readers import (
     FetcherSettings,
     FinishingSettings,
     FleetSettings,
-    InferenceSettings,
     LetterSettings,
     ObjectSettings,
     ProductionSettings,
+    RoutingSettings,
     WriterSettings,
 )
 from velox.settings.sinks import DeadLetterSettings, DetectionSettings, SinkSettings
 from velox.settings.training import TrainingSettings
+from velox.settings.versions import VersionSettings
 
 
 class Settings(
     FetcherSettings,
     ProductionSettings,
     ObjectSettings,
-    InferenceSettings,
+    RoutingSettings,
     LetterSettings,
     FleetSettings,
     WriterSettings,
@@ -68,6 +69,7 @@ SECTIONS = (
     TrainingSettings,
     ModelSettings,
     ProcessSettings,
+    VersionSettings,
     DeadLetterSettings,
     DetectionSettings,
     SinkSettings,
