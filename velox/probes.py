@@ -6,9 +6,10 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -25,6 +26,10 @@ _NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 Probe = Callable[[], str | None]
 """Returns None when all is well, else the cause."""
+
+
+Report = Callable[[], Mapping[str, Any]]
+"""Returns what is told as JSON."""
 
 
 def listen(port: int) -> socket.socket:
@@ -60,7 +65,8 @@ class ProbeServer:
             SettingsError: the port cannot be had.
         """
         probes: dict[str, Probe] = {}
-        self._probes = probes
+        reports: dict[str, Report] = {}
+        self._probes, self._reports = probes, reports
 
         class Handler(BaseHTTPRequestHandler):
             timeout = _REQUEST_S
@@ -75,6 +81,8 @@ class ProbeServer:
                     claim = {"/livez": "live", "/readyz": "ready"}[path]
                     body = {claim: True} if cause is None else {claim: False, "cause": cause}
                     self._answer(200 if cause is None else 503, json.dumps(body).encode(), "application/json")
+                elif path in reports:
+                    self._answer(200, json.dumps(reports[path]()).encode(), "application/json")
                 else:
                     self._answer(404, b"try /metrics, /livez or /readyz\n", "text/plain")
 
@@ -106,8 +114,9 @@ class ProbeServer:
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="probes", daemon=True)
 
-    def serve(self, *, live: Probe, ready: Probe) -> None:
-        """Begin to answer."""
+    def serve(self, *, live: Probe, ready: Probe, reports: Mapping[str, Report] = MappingProxyType({})) -> None:
+        """Begin to answer; ``reports`` by their path, each beginning with a slash."""
+        self._reports |= reports
         self._probes |= {"/livez": live, "/readyz": ready}
         self._thread.start()
         log.info("Metrics and health on port %d: /metrics /livez /readyz", self.port)

@@ -112,3 +112,22 @@ def test_a_model_that_cannot_be_loaded_takes_no_requests(state: State | None, st
             "detail": "sentiment cannot be loaded at present, and /v1/models says why; nothing was accepted"
         }
         assert running.asker.asked == []
+
+
+@pytest.mark.parametrize(("version", "status"), [("v2", 202), ("main", 202), (None, 202), ("v9", 422)])
+def test_only_a_version_that_answers_may_be_asked_for(version: str | None, status: int) -> None:
+    running = Running()
+    models = cast("dict[str, ServedModel]", running.gateway.models)
+    models["sentiment"] = replace(models["sentiment"], versions=("main", "v2"))
+    answer = running.post("/v1/requests", json={"model": "sentiment", "text": "I love it!", "version": version})
+    assert answer.status_code == status, answer.text
+    if status == 422:
+        assert "sentiment has no version v9; there are main, v2" in answer.text
+        assert running.asker.asked == []
+
+
+def test_the_versions_of_the_file_are_those_that_may_be_asked_for(path: Path) -> None:
+    with path.open("a") as file:
+        file.write('[words.versions]\nv2 = {path = "model/v2"}\n')
+    assert Models(path)["words"].versions == ("main", "v2")
+    assert Models(path)["other"].versions == ("main", "v2")

@@ -53,8 +53,9 @@ def _run_models(asked: list[str]) -> int:
     if names is not None and len(names) == 1:
         from velox.consumer import main as consumer
 
-        settings.name_pipeline_file(str(entries[names[0]].env_file))
-        return consumer.run(renamed.load("consume"))
+        entry = entries[names[0]]
+        settings.name_pipeline_file(str(entry.env_file))
+        return consumer.run(renamed.load("consume").model_copy(update=entry.versions.changes()))
     from velox.worker import supervisor
 
     return supervisor.run(loaded, names)

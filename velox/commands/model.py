@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from velox.commands import Commands
+from velox.commands import Commands, versions
 from velox.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,6 +21,14 @@ drains and ends. No request is lost by it.
   velox model info sentiment                                   what its consumer is told
   velox model load spam --env-file pipelines/spam.env          add one, or give one another pipeline file
   velox model unload spam                                      take it away
+
+Of one model's versions, which its section names (see docs/models.md):
+
+  velox model share sentiment v2=10                            ten per cent of its keys
+  velox model shadow sentiment v3                              all records, only to compare; or off
+  velox model compare sentiment                                how the shadow's answers differ
+  velox model promote sentiment v2                             it answers from now on
+  velox model rollback sentiment                               the one before answers again
 """
 
 
@@ -43,6 +51,7 @@ def add(commands: Commands) -> None:
         action = actions.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
         action.add_argument("name", metavar="NAME", help="of the model")
         action.set_defaults(run=run, parser=action)
+    versions.add(actions)
 
 
 def _list(_args: argparse.Namespace) -> int:

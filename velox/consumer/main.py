@@ -52,7 +52,7 @@ def run(settings: Settings) -> int:
         settings.kafka_bootstrap_server,
         len(devices),
     )
-    prepare_environment(len(devices))
+    prepare_environment(len(devices) * (1 + len(settings.versions)))
     return_large_blocks()
     metrics = ConsumerMetrics()
     _describe(settings, metrics)
@@ -75,7 +75,7 @@ def _consume(
     fetcher, stages = pipeline.fetcher, pipeline.stages
     deadline = Deadline(0)
     try:
-        probes.serve(live=Liveness(fetcher.live, stages.dispatcher.stuck), ready=fetcher.ready)
+        probes.serve(live=Liveness(fetcher.live, stages.dispatcher.stuck), ready=fetcher.ready, reports=stages.reports)
         pipeline.start()
         _ensure_topics(settings, pipeline.kafka, stop)
         pipeline.join_group(is_stopping=stop.is_made)

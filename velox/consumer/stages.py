@@ -10,6 +10,7 @@ from velox.consumer.router import Router
 from velox.consumer.writer import Writer
 from velox.core.admission import Hold, hold
 from velox.errors import VeloxError
+from velox.probes import Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,12 @@ class Stages:
     @property
     def _bucket(self) -> str | None:
         return self.downloads.blocked_by if self.downloads else None
+
+    @property
+    def reports(self) -> dict[str, Report]:
+        """What is told over HTTP beside the metrics, by path."""
+        shadow = self.dispatcher.shadow if isinstance(self.dispatcher, Router) else None
+        return {"/comparison": shadow.report} if shadow else {}
 
     def check(self) -> None:
         """Notice a part that cannot go on.

@@ -33,6 +33,8 @@ class ServedModel:
     """How a record's value is laid out: ``json`` (text and request_id, as of the topic's other users) or ``framed``."""
     partitions: int = 3
     """Of its topic, where that is not there yet: as its worker would create it."""
+    versions: tuple[str, ...] = ()
+    """Those that a request may ask for; none where any may be asked for, and there is only one."""
     state: State | None = None
     """How it is where it runs; None when nobody reports it, as of a consumer on another machine."""
     cause: str = ""
@@ -119,7 +121,8 @@ class Models(Mapping[str, ServedModel]):
         fingerprint, known = self._known.get(entry.name, ("", None))
         try:
             if entry.fingerprint != fingerprint:
-                known = described(entry.name, entry.load())
+                loaded = entry.load()
+                known = replace(described(entry.name, loaded), versions=entry.versions.askable or loaded.askable)
                 self._known[entry.name] = (entry.fingerprint, known)
         except SettingsError as problem:
             self._tell(problem)

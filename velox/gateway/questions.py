@@ -19,6 +19,9 @@ def checked(gateway: Gateway, body: NewRequest, *, owner: str, idempotency: str 
         BadRecordError: the image is none, or too large.
     """
     model = gateway.model(body.model)
+    if body.version and model.versions and body.version not in model.versions:
+        why = f"{model.name} has no version {body.version}; there are {', '.join(model.versions)}"
+        raise unprocessable(why, "version")
     return Question(
         model=model,
         payload=_payload(gateway, model, body),

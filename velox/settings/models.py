@@ -19,12 +19,14 @@ from velox.errors import SettingsError
 from velox.settings import env_file as files
 from velox.settings.environment import looking_into
 from velox.settings.loading import load
+from velox.settings.model_versions import VERSION_KEYS, Versions, read_versions
 from velox.settings.settings import Settings
 
 ALL: Final = "all"
 """No model's name: it means all of them."""
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_KEYS: Final = ("env_file", "same_as")
+NONE: Final = Versions()
+_TEXTS: Final = ("env_file", "same_as")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class ModelEntry:
     """Its pipeline file; for another name of a model that model's."""
     same_as: str | None = None
     """The model that answers to this name too; None for a model with a process of its own."""
+    versions: Versions = NONE
+    """Of its weights, where there are several."""
 
     def load(self) -> Settings:
         """Read the settings as this model's consumer will: the environment wins over its file, that over ``.env``.
@@ -58,7 +62,8 @@ class ModelEntry:
             SettingsError: the file cannot be read.
         """
         said = sorted(files.read(self.env_file, is_required=True).items())
-        return hashlib.sha256(repr((self.env_file, said)).encode()).hexdigest()
+        told = (self.env_file, said, sorted(self.versions.environment().items()))
+        return hashlib.sha256(repr(told).encode()).hexdigest()
 
 
 def read_models(path: Path) -> dict[str, ModelEntry]:
@@ -97,20 +102,22 @@ def _entry(name: str, table: object, path: Path) -> ModelEntry:
         msg = f"{where}: no name for a model: letters, digits, _ and -, 63 at most, and not {ALL}"
         raise SettingsError(msg)
     fields = _texts(table, where)
-    if len(fields) != 1:
+    if len(fields.keys() & set(_TEXTS)) != 1 or ("same_as" in fields and len(fields) > 1):
         msg = f'{where}: write env_file = "pipelines/NAME.env", or same_as = "OTHER" for another name of a model'
         raise SettingsError(msg)
     if "same_as" in fields:
         return ModelEntry(name, Path(), fields["same_as"])
-    return ModelEntry(name, path.parent / fields["env_file"])
+    return ModelEntry(name, path.parent / fields["env_file"], versions=read_versions(fields, where))
 
 
-def _texts(table: object, where: str) -> Mapping[str, str]:
+def _texts(table: object, where: str) -> Mapping[str, Any]:
     given: Mapping[str, Any] = table if isinstance(table, dict) else {}
     for key, value in given.items():
-        if key not in _KEYS:
-            msg = f"{where}: {key} is unknown; there are {' and '.join(_KEYS)}. All else belongs in the pipeline file"
-            raise SettingsError(msg)
+        if key == "versions":
+            continue
+        if key not in (*_TEXTS, *VERSION_KEYS):
+            msg = f"{where}: {key} is unknown; there are {' and '.join(_TEXTS)}, and of versions: versions, "
+            raise SettingsError(f"{msg}{', '.join(VERSION_KEYS)}. All else belongs in the pipeline file")
         if not isinstance(value, str) or not value:
             msg = f"{where}: {key} = {value!r} is no text"
             raise SettingsError(msg)
@@ -124,4 +131,4 @@ def _resolved(entry: ModelEntry, entries: Mapping[str, ModelEntry], path: Path) 
     if other is None or other.same_as is not None:
         msg = f"{path}, [{entry.name}]: same_as = {entry.same_as!r} is no model with an env_file"
         raise SettingsError(msg)
-    return ModelEntry(entry.name, other.env_file, entry.same_as)
+    return ModelEntry(entry.name, other.env_file, entry.same_as, other.versions)

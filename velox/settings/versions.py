@@ -47,6 +47,11 @@ class VersionSettings(Group):
         return bool(self.model_versions)
 
     @property
+    def askable(self) -> tuple[str, ...]:
+        """Name the versions that a record may ask for; none where there is only one, whatever its name."""
+        return tuple(name for name in (MAIN, *self.versions) if name != self.model_shadow) if self.has_versions else ()
+
+    @property
     def shares(self) -> dict[str, float]:
         """The percentage of each version that answers; the shadow is none of them."""
         given = {name: float(share) for name, share in map(_pair, self.model_shares)}

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from velox.errors import SettingsError
-from velox.models.replacing import replace
+from velox.settings.model_versions import VERSION_KEYS
 from velox.settings.models import NAME, ModelEntry, parse_models, read_models
+from velox.worker.editing import around, write
 
-_HEADER: Final = re.compile(r"\s*\[(?P<name>[^\[\]]+)\]\s*(?:#.*)?")
+_VERSION_KEY: Final = re.compile(rf"\s*(?:{'|'.join(VERSION_KEYS)})\s*=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,14 @@ def add_entry(path: Path, name: str, env_file: Path) -> ModelEntry:
         msg = f"{name!r} is no name for a model: letters, digits, _ and -, 63 at most"
         raise SettingsError(msg)
     text = path.read_text() if path.exists() else ""
-    section = [f"[{name}]", f'env_file = "{_relative(env_file, path.parent)}"', ""]
-    head, old, tail = _around(text, name)
+    head, old, tail = around(text, name)
+    kept = [line for line in old if _VERSION_KEY.match(line)]
+    section = [f"[{name}]", f'env_file = "{_relative(env_file, path.parent)}"', *kept, ""]
     lines = [*head, *section, *tail] if old else [*head, *([""] if head and head[-1].strip() else []), *section]
     new = "\n".join(lines).rstrip() + "\n"
     entry = parse_models(new, path)[name]
     entry.load()
-    _write(path, new)
+    write(path, new)
     return entry
 
 
@@ -94,7 +96,9 @@ def remove_entry(path: Path, name: str) -> None:
     if others := [other.name for other in entries.values() if other.same_as == name]:
         msg = f"{path}: {', '.join(others)} is the same as {name}: unload it first"
         raise SettingsError(msg)
-    head, old, tail = _around(path.read_text(), name)
+    text = path.read_text()
+    before, versions, behind = around(text, f"{name}.versions")
+    head, old, tail = around("\n".join([*before, *behind]) if versions else text, name)
     kept = len(head)
     while kept > 1 and head[kept - 1].lstrip().startswith("#"):
         kept -= 1  # what is said above a header goes with its section
@@ -102,7 +106,7 @@ def remove_entry(path: Path, name: str) -> None:
     if not old or parse_models(new, path).keys() != entries.keys() - {name}:
         msg = f"{path}: [{name}] is not written as a section of its own; remove it by hand"
         raise SettingsError(msg)
-    _write(path, new)
+    write(path, new)
 
 
 def _wanted(entry: ModelEntry) -> Wanted:
@@ -112,34 +116,8 @@ def _wanted(entry: ModelEntry) -> Wanted:
         return Wanted(entry, problem=str(problem))
 
 
-def _around(text: str, name: str) -> tuple[list[str], list[str], list[str]]:
-    """Cut the lines of a section out: those before, its own, those behind, with the comments above the next header."""
-    lines = text.splitlines()
-    headers = [number for number, line in enumerate(lines) if _HEADER.fullmatch(line)]
-    begin = next((each for each in headers if _name(lines[each]) == name), None)
-    if begin is None:
-        return lines, [], []
-    end = next((each for each in headers if each > begin), len(lines))
-    while end < len(lines) and end - 1 > begin and lines[end - 1].lstrip().startswith("#"):
-        end -= 1
-    return lines[:begin], lines[begin:end], lines[end:]
-
-
-def _name(line: str) -> str:
-    match = _HEADER.fullmatch(line)
-    return match["name"].strip().strip("\"'") if match else ""
-
-
 def _relative(env_file: Path, folder: Path) -> str:
     """Name a file from the folder of ``models.toml``, where it is in there."""
     absolute = env_file.absolute()
     within = folder.absolute()
     return str(absolute.relative_to(within) if absolute.is_relative_to(within) else absolute)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        replace(path, text.encode())
-    except OSError as error:
-        msg = f"MODELS_PATH={path}: cannot be written: {error.strerror or error}"
-        raise SettingsError(msg) from error

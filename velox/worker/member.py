@@ -52,7 +52,8 @@ class Member:
     def __init__(self, entry: ModelEntry, port: int, output: TextIO, *, prefix: str) -> None:
         """Start it; what it says goes to ``output``, a prefix before each line."""
         self.port = port
-        environment = handed_on({"VELOX_ENV_FILE": str(entry.env_file), "METRICS_PORT": str(port)})
+        own = {"VELOX_ENV_FILE": str(entry.env_file), "METRICS_PORT": str(port)}
+        environment = handed_on({**own, **entry.versions.environment()})
         self._child = Child("consume", environment, output, _ignore, prefix=prefix)
         self._child.start()
 
