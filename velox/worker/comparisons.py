@@ -54,5 +54,5 @@ def ask(address: str) -> Told:
                 return address, None
             return address, dict(json.loads(body))
         except (OSError, http.client.HTTPException, ValueError, TypeError) as error:
-            msg = f"{address} says nothing of a comparison: {error}"
+            msg = f"{address} says nothing of a comparison: {error}; after a change, ask again in a few seconds"
             raise SystemUnavailableError(msg) from error
