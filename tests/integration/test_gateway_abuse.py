@@ -38,6 +38,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
         "PYTHONPATH": str(REPOSITORY),
         "KAFKA_BOOTSTRAP_SERVER": "127.0.0.1:1",
         "GATEWAY_PORT": "0",
+        "GATEWAY_CONNECTIONS": "40",
         "REQUESTS_URL": f"sqlite:///{folder}/requests.db",
         "MODELS_PATH": str(REPOSITORY / "models.toml"),
     }
@@ -98,6 +99,20 @@ SLOW = {
     "a body that is not wanted": (POST + b"Content-Length: 99999999999\r\n\r\n", b" "),
     "a body that never comes": (POST + b"Content-Length: 1000\r\n\r\n", b""),
 }
+
+
+def test_more_connections_than_are_allowed_are_refused_and_later_ones_are_not(address: tuple[str, int]) -> None:
+    idle = [socket.create_connection(address, timeout=PATIENCE_S) for _ in range(45)]
+    with Client(base_url=f"http://{address[0]}:{address[1]}", timeout=PATIENCE_S) as client:
+        assert client.get("/livez").status_code == 503
+    for each in idle:
+        each.close()
+
+    def is_answered() -> bool:
+        with Client(base_url=f"http://{address[0]}:{address[1]}", timeout=PATIENCE_S) as client:
+            return client.get("/livez").status_code == 200
+
+    wait_until(is_answered, what="there is room again")
 
 
 def test_nobody_holds_a_connection_by_sending_slowly(address: tuple[str, int]) -> None:

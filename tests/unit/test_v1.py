@@ -310,6 +310,14 @@ def test_a_batch_says_which_lines_kafka_did_not_take(running: Running) -> None:
     assert ("refuse", 3) in running.store.calls, "one statement for all of them"
 
 
+def test_a_line_that_may_be_accepted_later_says_when() -> None:
+    running = Running(max_pending=2)
+    told = lines(running.post("/v1/batches", content=b'{"model": "sentiment", "text": "a"}\n' * 3))
+    assert [each["status"] for each in told] == [202, 202, 429]
+    assert told[2]["retry_after_s"] >= 1
+    assert "retry_after_s" not in told[0]
+
+
 @pytest.mark.parametrize("count", [0, 1001])
 def test_a_batch_has_a_number_of_lines(running: Running, count: int) -> None:
     answer = running.post("/v1/batches", content=b'{"model": "sentiment", "text": "a"}\n' * count)

@@ -41,9 +41,9 @@ _BODY: Final = {
 async def submit(request: Request, gateway: Here, owner: Submitter) -> Response:
     """Ask much at once: one line for each request, and one answer for each line, in their order.
 
-    An answer has the `id` and `status` 202 (200 when its result is there already), or the problem's details. Each line
-    stands for itself: those that are accepted stay accepted whatever becomes of the others. Each counts as a request
-    for the rate of the API key.
+    An answer has the `id` and `status` 202 (200 when its result is there already), or the problem's details, with
+    `retry_after_s` where the same line may be accepted later. Each line stands for itself: those that are accepted stay
+    accepted whatever becomes of the others. Each counts as a request for the rate of the API key.
     """
     lines = [line for line in (await request.body()).splitlines() if line.strip()]
     if not 1 <= len(lines) <= MOST_LINES:
@@ -71,4 +71,6 @@ def _answer(became: rows.Request | VeloxError | Problem) -> dict[str, Any]:
     if isinstance(became, rows.Request):
         is_new = became.completed_at is None
         return {"id": became.id, "status": int(HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK)}
-    return problems.of(became).as_details()
+    problem = problems.of(became)
+    wait_s = problem.headers.get("Retry-After")
+    return problem.as_details() | ({} if wait_s is None else {"retry_after_s": int(wait_s)})

@@ -82,6 +82,7 @@ def _config(settings: ApiSettings, gateway: Gateway) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         backlog=_BACKLOG,
+        limit_concurrency=settings.gateway_connections,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )

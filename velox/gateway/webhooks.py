@@ -3,10 +3,10 @@
 from velox.core.addresses import Allowed, check_url
 from velox.errors import ForbiddenAddressError
 from velox.gateway.problems import unprocessable
-from velox.settings.gateway import WebhookSettings
+from velox.settings.gateway import DestinationSettings
 
 
-def checked(url: str | None, settings: WebhookSettings) -> str | None:
+def checked(url: str | None, settings: DestinationSettings) -> str | None:
     """Answer the URL that a client named, if it did; what its host's address is, each delivery finds out.
 
     Raises:

@@ -55,6 +55,9 @@ class GatewaySettings(Group):
         description="Most requests from one address, as in `60/minute`, where no API keys are asked for; empty = any "
         "number. Keys have rates of their own.",
     )
+    gateway_connections: int = Field(
+        2000, ge=1, le=1_000_000, description="Connections at the same time; those beyond are answered with 503."
+    )
     max_body_bytes: int = Field(10 * MIB, ge=1024, le=1024 * MIB, description="A larger body is refused with 413.")
     max_text_length: int = Field(5000, ge=1, le=1_000_000, description="Characters of a text; a longer one is refused.")
     max_pending: int = Field(
@@ -76,7 +79,23 @@ class GatewaySettings(Group):
         return text
 
 
-class WebhookSettings(Group):
+class DestinationSettings(Group):
+    """Where results may be delivered to, for whoever takes requests as well as for who delivers."""
+
+    webhook_allow: Names = Field(
+        (),
+        description="Hosts (`hooks.example.com`, `*.example.com`) at public addresses, and networks (`10.1.0.0/16`), "
+        "that webhooks may go to; empty = any public address.",
+    )
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def _are_hosts_or_networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        Allowed.of(names)
+        return names
+
+
+class WebhookSettings(DestinationSettings):
     """Delivering results to the URLs that clients name."""
 
     title: ClassVar = "Webhooks"
@@ -88,11 +107,6 @@ class WebhookSettings(Group):
         "is given up.",
     )
     webhook_timeout_s: float = Field(15.0, ge=0.1, le=600, description="A receiver has this long for its answer.")
-    webhook_allow: Names = Field(
-        (),
-        description="Hosts (`hooks.example.com`, `*.example.com`) at public addresses, and networks (`10.1.0.0/16`), "
-        "that webhooks may go to; empty = any public address.",
-    )
     webhook_concurrency: int = Field(32, ge=1, le=1000, description="Deliveries at the same time, per worker.")
     webhook_secret: SecretStr = Field(
         SecretStr(""),
@@ -107,12 +121,6 @@ class WebhookSettings(Group):
             msg = f"begins with {rungs[0]:g}: write 0 first, as a result is delivered when it is there"
             raise ValueError(msg)
         return rungs
-
-    @field_validator("webhook_allow")
-    @classmethod
-    def _are_hosts_or_networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        Allowed.of(names)
-        return names
 
     @field_validator("webhook_secret")
     @classmethod

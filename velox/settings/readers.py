@@ -9,7 +9,13 @@ from typing import Self
 from pydantic import model_validator
 
 from velox.settings.buckets import BucketSettings
-from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
+from velox.settings.gateway import (
+    CatalogueSettings,
+    DestinationSettings,
+    GatewaySettings,
+    RequestSettings,
+    WebhookSettings,
+)
 from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
@@ -77,7 +83,7 @@ class ApiSettings(
     RequestSettings,
     CatalogueSettings,
     GatewaySettings,
-    WebhookSettings,
+    DestinationSettings,
 ):
     """What a gateway gets: of a producer's settings how far behind workers may be, of a model's how large an image."""
 
