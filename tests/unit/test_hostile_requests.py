@@ -89,3 +89,17 @@ def test_paths_and_methods_of_any_kind_are_told(method: str) -> None:
 
     assert running.do(calls) == []
     assert running.gateway.metrics.total("velox_http_requests_total") == len(PATHS)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/inference", "/v1/requests"])
+def test_a_body_that_is_no_text_is_told_as_one_that_is_no_json(path: str) -> None:
+    answer = Running().post(path, content=b"\x80", headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    told = answer.json()
+    assert (told["errors"] if path.startswith("/v1") else told["detail"])[0]["loc"] == ["body"]
+
+
+def test_a_method_that_is_none_of_a_path_is_told_all_that_are() -> None:
+    running = Running()
+    answer = running.do(lambda client: client.request("PATCH", "/v1/requests/r-1"))
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET")

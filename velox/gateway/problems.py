@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from velox.core.text import printable
 from velox.errors import BadRecordError, BrokerUnavailableError, Reason, StoreUnavailableError
@@ -59,7 +60,7 @@ def not_found(request_id: str) -> Problem:
 
 def unprocessable(detail: str, field: str = "") -> Problem:
     """Say what is wrong with what was sent, and in which field of the body."""
-    errors = [{"loc": ["body", field], "msg": detail, "type": "value_error"}] if field else []
+    errors = [{"loc": ["body", field] if field else ["body"], "msg": detail, "type": "value_error"}]
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
 
 
@@ -117,9 +118,20 @@ async def _plain(request: Request, error: Exception) -> Response:
     status, detail, headers = HTTPStatus.INTERNAL_SERVER_ERROR, "", {}
     if isinstance(error, HTTPException):
         status, detail, headers = HTTPStatus(error.status_code), error.detail, dict(error.headers or {})
+    if status == HTTPStatus.BAD_REQUEST:  # a body that is no text, or no form: as one that is no JSON
+        return answer(unprocessable(detail), request.url.path)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(request)):
+        headers["Allow"] = ", ".join(sorted(methods))  # before, the path's first route alone has said what it takes
     problem = Problem(status, detail)
     problem.headers.update(headers)
     return answer(problem, request.url.path)
+
+
+def _methods(request: Request) -> set[str]:
+    """Find what is described of this path."""
+    described: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
+    fitting = (each for path, each in described.items() if compile_path(path)[0].fullmatch(request.url.path))
+    return {method.upper() for each in fitting for method in each}
 
 
 def _json(content: object, problem: Problem, media_type: str) -> Response:

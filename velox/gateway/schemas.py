@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, WithJsonSchema
 
 SafeId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Url = Annotated[str, Field(min_length=1, max_length=2000)]
+Time = Annotated[datetime, WithJsonSchema({"type": ["string", "number"], "description": "ISO 8601, or Unix seconds."})]
 
 
 class PredictRequest(BaseModel):
@@ -14,7 +15,7 @@ class PredictRequest(BaseModel):
 
     text: StrictStr = Field(min_length=1, description="1 to MAX_TEXT_LENGTH characters.")
     request_id: SafeId | None = Field(None, description="Your own id: the same again is one request.")
-    created_at: datetime | None = None
+    created_at: Time | None = None
 
 
 class Accepted(BaseModel):
