@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from fastapi import Depends, Request
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi import Depends, FastAPI, Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,14 +24,28 @@ OPEN: Final = frozenset(
     {"/health", "/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
 )
 """Paths for which nobody is asked for a key, and which count for no rate."""
-SCHEMES: Final = (
-    Depends(HTTPBearer(auto_error=False, description="An API key.")),
-    Depends(APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key.")),
-)
-"""Only for /docs: they say how a key is sent, and ask for none."""
+_SCHEMES: Final = {
+    "HTTPBearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "APIKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
+}
 _CALLER: Final = "caller"
 _SUBNET_BITS: Final = 64
 """An IPv6 client has as many addresses as it likes, in a network of this size."""
+
+
+def describe(app: FastAPI) -> None:
+    """Have the app's description say how a key is sent. As dependencies of the routes, that would cost each request."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        found = plain()
+        found.setdefault("components", {})["securitySchemes"] = _SCHEMES
+        for path in found["paths"].keys() - OPEN:
+            for operation in found["paths"][path].values():
+                operation["security"] = [{name: []} for name in _SCHEMES]
+        return found
+
+    app.openapi = described  # type: ignore[method-assign]  # as FastAPI's documentation has it
 
 
 def asks_for_keys(settings: GatewaySettings) -> bool:

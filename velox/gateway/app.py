@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from velox import __version__
 from velox.gateway import batches, deliveries, inference, operations, predict, problems, v1
-from velox.gateway.access import SCHEMES, Access
+from velox.gateway.access import Access, describe
 from velox.gateway.keychain import Keychain
 from velox.gateway.models import Catalogue
 from velox.gateway.parts import Gateway
@@ -66,11 +66,12 @@ def build(gateway: Gateway) -> ASGIApp:
     )
     app.state.gateway = gateway
     for each in (predict, inference):
-        app.include_router(each.router, dependencies=SCHEMES, responses=_REFUSALS)
+        app.include_router(each.router, responses=_REFUSALS)
     for each in (v1, batches, deliveries):
-        app.include_router(each.router, dependencies=SCHEMES, responses=v1.problems(401, 403, 429))
+        app.include_router(each.router, responses=v1.problems(401, 403, 429))
     app.include_router(operations.router)
     problems.handle(app)
+    describe(app)
     keychain = Keychain(gateway.store.keys.find, executor=gateway.executor)
     reading = Reading(app, gateway.settings.max_body_bytes)
     return Watching(Access(reading, gateway.settings, keychain), gateway.metrics)

@@ -15,6 +15,8 @@ from velox.gateway.problems import unprocessable
 from velox.images.jpeg_structure import take_apart
 from velox.images.limits import Limits
 
+_WRITE: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+"""As json.dumps with these options, which would make an encoder for each record."""
 _PNG_SIZE: Final = struct.Struct(">II")
 _PNG_SIZE_AT: Final = len(PNG_START) + 8
 
@@ -74,7 +76,7 @@ def value(model: ServedModel, request_id: str, payload: bytes, created_at: float
     """Build a record's value: JSON as foreign producers of the topic write it, or framed."""
     if model.codec is Codec.JSON:
         said = {"request_id": request_id, "text": payload.decode(), "created_at": iso(created_at)}
-        return json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
+        return _WRITE(said).encode()
     form = recognise(payload)
     dtype = form.name.lower() if form else "raw"
     return frame({"timestamp": created_at, "dtype": dtype, "request_id": request_id}, payload)
