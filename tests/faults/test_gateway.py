@@ -80,13 +80,18 @@ def verify(tmp_path: Path, servers: tuple[KafkaServer, PostgresServer]) -> Itera
     "gateway, webhook worker, consumer, inference process, broker and database killed under requests",
     "each accepted request ends with its own result, which is delivered",
 )
-def test_no_accepted_request_is_lost_or_doubled_whatever_is_killed(verify: Verify, count: int, kills: int) -> None:
+def test_no_accepted_request_is_lost_or_doubled_whatever_is_killed(
+    verify: Verify, count: int, kills: int, record_property: Callable[[str, object], None]
+) -> None:
     each = [word for what in ("gateway", "consumer", "webhooks") for word in (f"--kill-{what}", str(kills))]
     program = verify("--count", str(count), "--poison", "1%", "--webhooks", *each, "--kill-inference", "1")
     assert program.wait(LONG_S) == 0, program.output
     found = program.figures
     assert found["produced"] == found["acknowledged"] == found["webhooks"] == count
     assert found["stored"]["requests"] + sum(found["dead_lettered"].values()) == count
+    record_property("records", count)
+    record_property("recovery_s", round(found["longest_stall_s"], 1))
+    record_property("duplicates", found["duplicates_absorbed_at_least"])
     faults = {fault: len(times) for fault, times in found["recovery_s"].items()}
     assert faults == {
         "kill gateway": kills,

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,8 @@ class FakeProbes:
         self.ready: Probe = lambda: "not asked yet"
         self.closed = False
 
-    def serve(self, *, live: Probe, ready: Probe) -> None:
-        self.live, self.ready = live, ready
+    def serve(self, *, live: Probe, ready: Probe, reports: Mapping[str, object]) -> None:
+        self.live, self.ready, self.reports = live, ready, reports
 
     def close(self) -> None:
         self.closed = True
