@@ -17,6 +17,7 @@ from velox.gateway.reading import Reading
 from velox.gateway.schemas import Detail
 from velox.gateway.standing import Standing
 from velox.gateway.submitting import Submitting
+from velox.gateway.tracing import Tracing
 from velox.gateway.waiting import Waiting
 from velox.gateway.watching import Watching
 from velox.kafka.asking import Asker
@@ -74,4 +75,4 @@ def build(gateway: Gateway) -> ASGIApp:
     describe(app)
     keychain = Keychain(gateway.store.keys.find, executor=gateway.executor)
     reading = Reading(app, gateway.settings.max_body_bytes)
-    return Watching(Access(reading, gateway.settings, keychain), gateway.metrics)
+    return Tracing(Watching(Access(reading, gateway.settings, keychain), gateway.metrics))

@@ -16,7 +16,7 @@ from velox.core.envelope import CHECKSUM_HEADER, checksum
 from velox.core.ids import time_ordered_uuid
 from velox.core.states import State
 from velox.errors import BadRecordError, BrokerUnavailableError, StoreUnavailableError, VeloxError
-from velox.gateway import payloads
+from velox.gateway import payloads, tracing
 from velox.gateway.models import ServedModel
 from velox.gateway.pressure import Pressure
 from velox.gateway.problems import Problem, unprocessable
@@ -195,7 +195,7 @@ def _headers(row: Request, value: bytes) -> Headers:
         headers.append((DEADLINE_HEADER, b"%d" % (row.deadline * 1000)))
     if row.version:
         headers.append((VERSION_HEADER, row.version.encode()))
-    return headers
+    return [*headers, *tracing.current()]
 
 
 def _conflict(question: Question, request_id: str) -> Problem:

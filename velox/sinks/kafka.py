@@ -1,26 +1,21 @@
 """Stores results in a Kafka topic, one message each."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from typing import Final, Literal
 
+from velox.core.tracing import traces
 from velox.errors import BrokerUnavailableError, RefusedResultsError, SinkUnavailableError
 from velox.kafka.contents import contents
 from velox.kafka.delivery import Delivery, Outgoing, message_bytes
 from velox.kafka.topics import ensure_topic, message_limit, remove_topics
-from velox.records import ID_HEADER, Headers, Result
+from velox.records import ID_HEADER, Result
 from velox.settings import StreamSettings, TopicSettings
 from velox.sinks.documents import NO_EXTRAS, Extras, document, stored
 from velox.sinks.sink import Stored
 
 _READ_S: Final = 120.0
-_TRACING: Final = {
-    "traceparent": re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"),
-    "tracestate": re.compile(rb"[\x20-\x7e]{1,512}"),
-}
-"""W3C Trace Context: whoever traces a record finds its result. What is not of this form is not handed on."""
 
 
 class KafkaSink:
@@ -136,7 +131,7 @@ def outgoing(result: Result, topic: str, extras: Extras = NO_EXTRAS) -> Outgoing
         for name, value in document(result, extras).items()
     }
     value = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
-    return {"topic": topic, "key": result.id.encode(), "value": value, "headers": [*headers, *_traces(record.headers)]}
+    return {"topic": topic, "key": result.id.encode(), "value": value, "headers": [*headers, *traces(record.headers)]}
 
 
 def refusals(messages: Iterable[Outgoing], limit_bytes: int) -> dict[str, str]:
@@ -146,12 +141,3 @@ def refusals(messages: Iterable[Outgoing], limit_bytes: int) -> dict[str, str]:
         for message in messages
         if (size := message_bytes(message)) > limit_bytes
     }
-
-
-def _traces(headers: Headers) -> list[tuple[str, bytes | None]]:
-    """Choose what is handed on of a record's headers: the first of each name."""
-    first: dict[str, bytes | None] = {}
-    for name, value in headers:
-        if name in _TRACING:
-            first.setdefault(name, value)
-    return [(name, value) for name, value in first.items() if value and _TRACING[name].fullmatch(value)]
