@@ -1,6 +1,7 @@
 """What never appears in the code: ways in which data from outside could become code, or a file anywhere."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +78,39 @@ def test_no_id_leads_out_of_the_folder(tmp_path: Path, hostile: str) -> None:
     path = Path(image_path(tmp_path, chosen))
     assert path.parent == tmp_path
     assert path.name == "hit_image_data-3-14.jpg"
+
+
+SECRETS = re.compile(
+    "|".join(
+        (
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+            r"\bAKIA[0-9A-Z]{16}\b",
+            r"\bgh[pousr]_[A-Za-z0-9]{36}\b",
+            r"\bxox[abprs]-[0-9A-Za-z-]{20,}",
+            r"\bvx_[0-9a-f]{12}_[A-Za-z0-9_-]{43}\b",
+        )
+    )
+)
+"""Private keys, keys of clouds and of other services, API keys of a gateway."""
+KINDS = {".py", ".md", ".toml", ".yml", ".yaml", ".json", ".env", ".sh", ".txt", ".svg", ""}
+NOT_OURS = {".git", ".venv", ".venv-peers", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", "results"}
+
+
+def texts() -> Iterator[Path]:
+    for path in ROOT.rglob("*"):
+        is_ours = NOT_OURS.isdisjoint(path.relative_to(ROOT).parts)
+        if is_ours and path.suffix in KINDS and path.is_file() and path.stat().st_size < 2**20:
+            yield path
+
+
+def test_no_secret_lies_in_the_project() -> None:
+    found = [str(path.relative_to(ROOT)) for path in texts() if SECRETS.search(path.read_text(errors="replace"))]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["-----BEGIN EC " + "PRIVATE KEY-----", "AKIA" + "A" * 16, "ghp_" + "a" * 36, "vx_" + "0" * 12 + "_" + "b" * 43],
+)
+def test_a_secret_would_be_found(secret: str) -> None:
+    assert SECRETS.search(f"token = '{secret}'")
