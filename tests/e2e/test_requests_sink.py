@@ -85,3 +85,22 @@ def test_every_request_is_finished_once_though_the_consumer_is_killed_before_it_
     left = store.claim(COUNT, lease_s=3600, now=time.time())
     claimed = [claim.request.id for claim in (*delivered, *left)]
     assert sorted(claimed) == ids[1:], "each is due once, and the cancelled one never"
+
+
+def test_a_record_that_kills_its_inference_process_fails_for_that_reason(
+    pipeline: PipelineFactory, store: RequestStore, url: str
+) -> None:
+    echo = pipeline(partitions=1, DEAD_LETTER_RATIO="0", REQUESTS_URL=url, **TESTING)
+    now = time.time()
+    store.enter([request(identity, now) for identity in ("r-1", "r-2", "r-3")])
+    consumer = echo.consume()
+    for identity, value in (("r-1", b"good"), ("r-2", b"die"), ("r-3", b"good")):
+        echo.publish(value, headers=[("velox-id", identity)])
+    wait_until(lambda: store.pending() == {}, what=lambda: f"{store.pending()} pending:\n{consumer.output}")
+    assert consumer.stop() == 0, consumer.output
+    rows = store.look(["r-1", "r-2", "r-3"])
+    assert {identity: (row.state, row.error_reason) for identity, row in rows.items()} == {
+        "r-1": (State.COMPLETED, None),
+        "r-2": (State.FAILED, "killed_inference"),
+        "r-3": (State.COMPLETED, None),
+    }

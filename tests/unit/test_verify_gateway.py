@@ -3,7 +3,6 @@
 import base64
 import json
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ from velox.tools.verify.gateway import asking
 from velox.tools.verify.gateway.answers import problems_of_rows, problems_of_webhooks
 from velox.tools.verify.gateway.asking import Asking
 from velox.tools.verify.gateway.questions import Questions
-from velox.tools.verify.gateway.receiver import Receiver, is_signed
+from velox.tools.verify.gateway.receiver import Receiver, Taken, is_signed
 from velox.tools.verify.places import Places
 from velox.tools.verify.plan import Plan
 from velox.tools.verify.premises import establish
@@ -134,15 +133,18 @@ def test_a_bad_text_has_to_fail_for_its_reason() -> None:
 
 def test_each_result_has_to_be_delivered_as_it_is_and_under_one_id() -> None:
     questions = make_questions()
-    said = {questions.id(number): str(questions.label(number)) for number in range(4)}
-    taken = Counter({f"w-{number}": 1 for number in range(4)})
-    assert problems_of_webhooks(questions, accept(0, 1, 2, 3), 4, said, taken) == []
-    del said[questions.id(0)]
-    said[questions.id(1)] = "undecodable"
-    assert problems_of_webhooks(questions, accept(0, 1, 2, 3), 4, said, taken) == [
+    right = {questions.id(n): [Taken(f"w-{n}", str(questions.label(n)))] * 2 for n in range(5)}
+    assert problems_of_webhooks(questions, accept(0, 1, 2, 3, 4), 5, right) == []
+    wrong = {identity: list(taken) for identity, taken in right.items()}
+    del wrong[questions.id(0)]
+    wrong[questions.id(1)].insert(0, Taken("w-1", "undecodable"))
+    wrong[questions.id(2)].append(Taken("w-9", str(questions.label(2))))
+    wrong[questions.id(3)].append(Taken("w-4", str(questions.label(3))))
+    assert problems_of_webhooks(questions, accept(0, 1, 2, 3, 4), 5, wrong) == [
         "1 request not delivered: verify-ab12-00000000",
         "1 request delivered wrongly: verify-ab12-00000001 (undecodable, not numbered_other)",
-        "1 results were delivered under more than one webhook-id",
+        "3 requests delivered under several webhook-ids, or under that of another: verify-ab12-00000002, "
+        "verify-ab12-00000003, verify-ab12-00000004",
     ]
 
 
@@ -171,7 +173,8 @@ def test_the_receiver_counts_what_it_takes_and_what_is_forged() -> None:
         assert receiver.take(signed(body), body) is HTTPStatus.NO_CONTENT
         assert receiver.take(signed(body), body) is HTTPStatus.NO_CONTENT
         assert receiver.take({}, body) is HTTPStatus.UNAUTHORIZED
-    assert (receiver.said, dict(receiver.taken), receiver.forged) == ({"r-1": "fine"}, {"w-1": 2}, 1)
+        assert receiver.take(signed(b"[]"), b"[]") is HTTPStatus.BAD_REQUEST
+    assert (dict(receiver.taken), receiver.forged) == ({"r-1": [Taken("w-1", "fine")] * 2}, 2)
 
 
 def test_a_receiver_that_is_down_refuses_all() -> None:

@@ -1,6 +1,6 @@
 """What clients find when all is done: the row of each request that was accepted, and what was delivered. Pure."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
@@ -8,6 +8,7 @@ from typing import Final
 from velox.core.states import FINAL, State
 from velox.requests import Request
 from velox.tools.verify.gateway.questions import Questions
+from velox.tools.verify.gateway.receiver import Taken
 from velox.tools.verify.numbered import STORED
 from velox.tools.verify.places import Places
 
@@ -39,21 +40,28 @@ def problems_of_rows(questions: Questions, accepted: Places, published: int, loo
 
 
 def problems_of_webhooks(
-    questions: Questions, accepted: Places, published: int, said: Mapping[str, str], taken: Counter[str]
+    questions: Questions, accepted: Places, published: int, taken: Mapping[str, Sequence[Taken]]
 ) -> list[str]:
-    """Say which results were not delivered, or otherwise than they are, or under several ids."""
-    numbers = [number for number in range(published) if number in accepted]
-    missing = [questions.id(number) for number in numbers if questions.id(number) not in said]
-    otherwise = [
-        f"{identity} ({said[identity]}, not {expected(questions, number)})"
-        for number in numbers
-        if (identity := questions.id(number)) in said and said[identity] != expected(questions, number)
-    ]
-    extra = len(taken) - len(said)
+    """Say which results were not delivered, or once otherwise than they are, or under ids that are not their own."""
+    missing, otherwise, several = [], [], []
+    requests_of: defaultdict[str, set[str]] = defaultdict(set)
+    for identity, deliveries in taken.items():
+        for each in deliveries:
+            requests_of[each.webhook_id].add(identity)
+    for number in (n for n in range(published) if n in accepted):
+        identity, due = questions.id(number), expected(questions, number)
+        deliveries = taken.get(identity, ())
+        ids = {each.webhook_id for each in deliveries}
+        if not deliveries:
+            missing.append(identity)
+        if wrong := [each.said for each in deliveries if each.said != due]:
+            otherwise.append(f"{identity} ({wrong[0]}, not {due})")
+        if len(ids) > 1 or any(len(requests_of[each]) > 1 for each in ids):
+            several.append(identity)
     return [
         *_said(missing, "not delivered"),
         *_said(otherwise, "delivered wrongly"),
-        *([f"{extra} results were delivered under more than one webhook-id"] if extra else []),
+        *_said(several, "delivered under several webhook-ids, or under that of another"),
     ]
 
 

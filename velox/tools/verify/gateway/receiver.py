@@ -5,11 +5,11 @@ import hashlib
 import hmac
 import json
 import threading
-from collections import Counter
+from collections import defaultdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 HOST: Final = "127.0.0.1"
 _SECRET_START: Final = "whsec_"  # noqa: S105 - how every secret of the convention begins
@@ -24,15 +24,21 @@ def is_signed(secret: str, headers: dict[str, str], body: bytes) -> bool:
     return any(hmac.compare_digest(each, f"v1,{expected}") for each in given)
 
 
+class Taken(NamedTuple):
+    """One delivery."""
+
+    webhook_id: str
+    said: str
+    """What became of the request: a label, or the reason of its failure."""
+
+
 class Receiver:
     """Takes webhooks on a free port of this machine, from as many connections as there are."""
 
     def __init__(self, secret: str, *, down_s: float = 0.0) -> None:
         """Refuse all for ``down_s`` from the first attempt on."""
-        self.taken: Counter[str] = Counter()
-        """How often each webhook was taken, by its id."""
-        self.said: dict[str, str] = {}
-        """What became of each request, by its id, as its webhook says: a label, or the reason of its failure."""
+        self.taken: dict[str, list[Taken]] = defaultdict(list)
+        """What was taken of each request, by its id."""
         self.refused = 0
         self.forged = 0
         """Attempts with a signature that is none, or a body that makes no sense."""
@@ -60,9 +66,13 @@ class Receiver:
             if not is_signed(self._secret, headers, body):
                 self.forged += 1
                 return HTTPStatus.UNAUTHORIZED
-            data = json.loads(body)["data"]
-            self.taken[headers["webhook-id"]] += 1
-            self.said[data["id"]] = data["label"] if data["error"] is None else data["error"]["reason"]
+            try:
+                data = json.loads(body)["data"]
+                said = data["label"] if data["error"] is None else data["error"]["reason"]
+                self.taken[data["id"]].append(Taken(headers["webhook-id"], said))
+            except (ValueError, KeyError, TypeError):
+                self.forged += 1
+                return HTTPStatus.BAD_REQUEST
             return HTTPStatus.NO_CONTENT
 
     def __enter__(self) -> Self:

@@ -72,7 +72,7 @@ class ThroughGateway:
         """Count the accepted requests of which nothing was delivered, if anything is to be."""
         if self._receiver is None or self._asking is None:
             return 0
-        return max(0, self._asking.delivered - len(self._receiver.said))
+        return max(0, self._asking.delivered - len(self._receiver.taken))
 
     def load(self, _committed: Callable[[], Offsets], observer: Observer) -> Asking:
         """Ask the gateway; how far behind the group is, the gateway itself looks after."""
@@ -98,10 +98,9 @@ class ThroughGateway:
         except StoreUnavailableError as error:
             found.append(f"the requests cannot be read back: {error}")
         if self._receiver is not None:
-            said, taken = self._receiver.said, self._receiver.taken
-            found += problems_of_webhooks(self.records, accepted, published, said, taken)
+            found += problems_of_webhooks(self.records, accepted, published, self._receiver.taken)
             if self._receiver.forged:
-                found.append(f"{self._receiver.forged} webhooks were not signed as they have to be")
+                found.append(f"{self._receiver.forged} webhooks were not signed as they have to be, or made no sense")
         if self._asking is not None and (refused := self._asking.refused):
             number, why = next(iter(refused.items()))
             found.append(f"{len(refused)} requests were not accepted; the first, {self.records.id(number)}: {why}")
@@ -111,11 +110,11 @@ class ThroughGateway:
         """Say what was delivered, and how often again."""
         if self._receiver is None:
             return {"through": "gateway"}
-        attempts = sum(self._receiver.taken.values())
+        taken = self._receiver.taken
         return {
             "through": "gateway",
-            "webhooks": len(self._receiver.said),
-            "webhooks again": attempts - len(self._receiver.taken),
+            "webhooks": len(taken),
+            "webhooks again": sum(map(len, taken.values())) - len(taken),
             "webhooks refused": self._receiver.refused,
         }
 
