@@ -80,7 +80,7 @@ class Ledger:
     def problems(self) -> list[str]:
         """Say what breaks a promise; nothing when none is broken."""
         found = [
-            f"{_many(len(ids), noun)} {what} {place}: {_some(ids)}"
+            f"{many(len(ids), noun)} {what} {place}: {some(ids)}"
             for noun, what, places in (
                 ("record", "missing in", self.missing),
                 ("record", "doubled in", self.doubled),
@@ -94,9 +94,9 @@ class Ledger:
             for place, ids in places.items()
         ]
         if self.uncommitted:
-            found.append(f"{_many(self.uncommitted, 'record')} not committed")
+            found.append(f"{many(self.uncommitted, 'record')} not committed")
         if not self.acknowledged:
-            found.append(f"none of {_many(self.produced, 'record')} acknowledged by Kafka: nothing is proven")
+            found.append(f"none of {many(self.produced, 'record')} acknowledged by Kafka: nothing is proven")
         return found
 
     def unchecked(self) -> list[str]:
@@ -104,10 +104,10 @@ class Ledger:
         found = []
         if refused := sum(self.refused_by_model.values()):
             reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(self.refused_by_model.items()))
-            found.append(f"whether the model is right to refuse {_many(refused, 'record')} ({reasons})")
+            found.append(f"whether the model is right to refuse {many(refused, 'record')} ({reasons})")
         found += [f"whether {sink} has every detection: nothing tells which there are" for sink in self.half_checked]
         if unknown := self.produced - self.acknowledged:
-            found.append(f"{_many(unknown, 'record')} that Kafka did not acknowledge")
+            found.append(f"{many(unknown, 'record')} that Kafka did not acknowledge")
         return found
 
 
@@ -246,10 +246,12 @@ def _note(where: Ids, place: str, ids: Iterable[str]) -> None:
         where[place] = listed
 
 
-def _many(count: int, noun: str) -> str:
+def many(count: int, noun: str) -> str:
+    """Write a number with what it counts."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _some(ids: Sequence[str]) -> str:
+def some(ids: Sequence[str]) -> str:
+    """Name the first few, and say how many more there are."""
     more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
     return ", ".join(ids[:_NAMED]) + more

@@ -9,13 +9,13 @@ from velox.core.states import FINAL, State
 from velox.requests import Request
 from velox.tools.verify.gateway.questions import Questions
 from velox.tools.verify.gateway.receiver import Taken
+from velox.tools.verify.ledger import many, some
 from velox.tools.verify.numbered import STORED
 from velox.tools.verify.places import Places
 
 Look = Callable[[Sequence[str]], Mapping[str, Request]]
 """Finds requests by their ids."""
 _AT_ONCE: Final = 500
-_NAMED: Final = 5
 
 
 def problems_of_rows(questions: Questions, accepted: Places, published: int, look: Look) -> list[str]:
@@ -82,7 +82,4 @@ def _portions(numbers: Iterator[int]) -> Iterator[list[int]]:
 
 
 def _said(ids: Sequence[str], what: str) -> list[str]:
-    if not ids:
-        return []
-    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-    return [f"{len(ids)} {'request' if len(ids) == 1 else 'requests'} {what}: {', '.join(ids[:_NAMED])}{more}"]
+    return [f"{many(len(ids), 'request')} {what}: {some(ids)}"] if ids else []
