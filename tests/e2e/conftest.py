@@ -8,8 +8,9 @@ from typing import Protocol
 
 import pytest
 
+from tests.e2e.models import Models
 from tests.e2e.pipeline import Pipeline, with_results
-from tests.servers.kafka import KafkaServer
+from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
 from tests.small_model import install
 
@@ -61,3 +62,11 @@ def shapes(pipeline: PipelineFactory, small_model: Path, tmp_path: Path) -> Pipe
     """A pipeline as users run it: framed JPEGs and the small trained model."""
     install(small_model, tmp_path)
     return pipeline(CODEC="framed", MODEL="velox.models.image_classifier:ImageClassifier", MODEL_ARCH="tiny_cnn")
+
+
+@pytest.fixture
+def models(tmp_path: Path, kafka: KafkaServer, topic: TopicFactory) -> Iterator[Models]:
+    made = Models(tmp_path, kafka.bootstrap, topic)
+    yield made
+    for program in made.programs:
+        program.end()

@@ -3,18 +3,14 @@
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import PipelineFactory
+from tests.e2e.models import Models
 from tests.e2e.pipeline import Pipeline, wait_until
-from tests.e2e.test_models import Models
-from tests.servers.kafka import KafkaServer, TopicFactory
 
 VERSIONED = "tests.e2e.versioned:VersionedModel"
 SECTION = """
@@ -23,14 +19,6 @@ SECTION = """
 v2 = {path = "other-2.pth"}
 v3 = {path = "other-3.pth"}
 """
-
-
-@pytest.fixture
-def models(tmp_path: Path, kafka: KafkaServer, topic: TopicFactory) -> Iterator[Models]:
-    made = Models(tmp_path, kafka.bootstrap, topic)
-    yield made
-    for program in made.programs:
-        program.end()
 
 
 def rows(models: Models) -> Counter[str]:
