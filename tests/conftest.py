@@ -17,6 +17,7 @@ from tests.servers.kafka import KafkaServer, TopicFactory
 from tests.servers.mongo import MongoServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import PATIENCE
+from tests.servers.s3 import S3Server
 from tests.servers.secure_kafka import SecureKafkaServer
 from velox.core.seldom import Seldom
 from velox.kafka import reachability
@@ -105,6 +106,13 @@ def mongo() -> Iterator[MongoServer]:
 def postgres() -> Iterator[PostgresServer]:
     """The session's PostgreSQL: never stop it; a test of outages starts its own `PostgresServer`."""
     with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """The session's S3 server: never stop it; a test of outages starts its own `S3Server`, or goes through a proxy."""
+    with S3Server() as server:
         yield server
 
 

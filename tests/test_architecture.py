@@ -79,7 +79,7 @@ DRIVERS = {
     "confluent_kafka": {"velox.kafka"},
     "pymongo": {"velox.sinks.mongo"},
     "sqlite3": {"velox.requests.database", "velox.sinks.sqlite", "velox.tools.up.results"},
-    "obstore": {"velox.buckets.store"},
+    "obstore": {"velox.buckets"},
     "sqlalchemy": {"velox.requests"},
     "psycopg": {"velox.requests.postgres"},
     "fastapi": {"velox.gateway"},

@@ -9,6 +9,7 @@ VeloxError
 ├── SystemUnavailableError   a system is failing: wait and try again, never dead-letter
 │   ├── BrokerUnavailableError
 │   ├── BucketUnavailableError
+│   │   └── ObjectDeniedError
 │   ├── SinkUnavailableError
 │   └── StoreUnavailableError
 ├── RefusedResultsError      a sink will never take some results: their records are dead-lettered
@@ -86,6 +87,10 @@ class BrokerUnavailableError(SystemUnavailableError):
 
 class BucketUnavailableError(SystemUnavailableError):
     """A bucket cannot be reached, or does not give an object now."""
+
+
+class ObjectDeniedError(BucketUnavailableError):
+    """A bucket does not let us read an object: perhaps this one, perhaps any."""
 
 
 class SinkUnavailableError(SystemUnavailableError):

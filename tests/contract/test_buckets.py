@@ -5,16 +5,20 @@ import hashlib
 import os
 import sys
 import threading
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import pytest
-from obstore.exceptions import GenericError
+from obstore.exceptions import GenericError, PermissionDeniedError
 
+from tests.servers.proxy import TcpProxy
+from tests.servers.s3 import S3Server
 from velox.buckets import bucket as made
 from velox.buckets.bucket import Bucket
 from velox.core.envelope import Codec
-from velox.errors import BadRecordError, BucketUnavailableError, Reason, SettingsError
+from velox.errors import BadRecordError, BucketUnavailableError, ObjectDeniedError, Reason, SettingsError
 from velox.records import Pointer
 from velox.settings import Settings
 
@@ -27,24 +31,47 @@ def a_folder(folder: Path) -> str:
     return (folder / "photos").as_uri()
 
 
-EXAMPLES: dict[str, Callable[[Path], str]] = {"file": a_folder, "memory": lambda _folder: "memory:///"}
+Told = dict[str, str]
+"""Settings of one bucket."""
 
 
-def opened(url: str, **settings: object) -> Bucket:
-    bucket = made(Settings(codec=Codec.KEY, bucket_url=url, **settings))  # type: ignore[arg-type]  # any setting
+def in_memory(_folder: Path) -> str:
+    return "memory:///"
+
+
+EXAMPLES: dict[str, Callable[[Path], str]] = {"file": a_folder, "memory": in_memory}
+
+
+def bucket_of(told: Told, **settings: object) -> Bucket:
+    bucket = made(Settings(codec=Codec.KEY, **told, **settings))  # type: ignore[arg-type]  # any setting
     assert bucket is not None
+    return bucket
+
+
+def opened(url: str | Told, **settings: object) -> Bucket:
+    bucket = bucket_of({"bucket_url": url} if isinstance(url, str) else url, **settings)
     bucket.open()
     return bucket
 
 
-@pytest.fixture(params=EXAMPLES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return EXAMPLES[request.param](tmp_path)
+@pytest.fixture(params=[*EXAMPLES, "s3"])
+def told(request: pytest.FixtureRequest, tmp_path: Path) -> Told:
+    if request.param in EXAMPLES:
+        return {"bucket_url": EXAMPLES[request.param](tmp_path)}
+    server: S3Server = request.getfixturevalue("s3")
+    return in_s3(server)
+
+
+def in_s3(server: S3Server, *, port: int | None = None) -> Told:
+    """A bucket of its own."""
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    server.make_bucket(name)
+    return server.settings(name, port=port)
 
 
 @pytest.fixture
-def bucket(url: str) -> Bucket:
-    return opened(url)
+def bucket(told: Told) -> Bucket:
+    return opened(told)
 
 
 def read(bucket: Bucket, key: str, *, most_bytes: int = MOST) -> bytes:
@@ -113,9 +140,9 @@ def test_a_large_object_is_refused_and_one_of_just_that_size_is_not(bucket: Buck
     assert len(read(bucket, "a", most_bytes=1000)) == 1000
 
 
-def test_another_bucket_and_what_is_not_allowed_is_forbidden(url: str) -> None:
-    name = Settings(bucket_url=url).bucket_name
-    bucket = opened(url, buckets_allowed=(f"{name}/red",))
+def test_another_bucket_and_what_is_not_allowed_is_forbidden(told: Told) -> None:
+    name = Settings(bucket_url=told["bucket_url"]).bucket_name
+    bucket = opened(told, buckets_allowed=(f"{name}/red",))
     bucket.put("red/a", b"payload")
     bucket.put("green/a", b"payload")
     assert read(bucket, "red/a") == b"payload"
@@ -150,7 +177,7 @@ def test_what_was_deleted_is_gone_and_deleting_it_again_is_no_error(bucket: Buck
 
 def test_a_link_is_a_url(bucket: Bucket) -> None:
     bucket.put("red/a b.jpg", b"payload")
-    assert bucket.link("red/a b.jpg", for_s=60).endswith("red/a%20b.jpg")
+    assert bucket.link("red/a b.jpg", for_s=60).partition("?")[0].endswith("red/a%20b.jpg")
 
 
 def test_many_threads_may_use_it(bucket: Bucket) -> None:
@@ -169,9 +196,8 @@ def test_many_threads_may_use_it(bucket: Bucket) -> None:
     assert wrong == []
 
 
-def test_it_is_closed_twice_and_without_being_opened_and_answers_no_more(url: str) -> None:
-    bucket = made(Settings(codec=Codec.KEY, bucket_url=url))
-    assert bucket is not None
+def test_it_is_closed_twice_and_without_being_opened_and_answers_no_more(told: Told) -> None:
+    bucket = bucket_of(told)
     bucket.close()
     bucket.open()
     bucket.close()
@@ -266,7 +292,7 @@ def test_what_the_operating_system_refuses_is_the_buckets_fault_but_for_a_file_t
         def put(self, key: str, _payload: bytes) -> None:
             self.get(key)
 
-    monkeypatch.setattr(bucket, "_store", Refusing())
+    monkeypatch.setattr(bucket, "_client", Refusing())
     with pytest.raises(BadRecordError if number == errno.EACCES else BucketUnavailableError):
         read(bucket, "a")
     with pytest.raises(BucketUnavailableError):
@@ -279,13 +305,102 @@ def test_a_link_that_leads_in_circles_is_missing(tmp_path: Path) -> None:
     assert refused(bucket, Pointer(key="a")) == Reason.OBJECT_MISSING
 
 
+def test_a_signed_link_of_s3_lets_everybody_read_and_no_other(s3: S3Server) -> None:
+    bucket = opened(in_s3(s3))
+    bucket.put("red/a b.jpg", b"payload")
+    link = bucket.link("red/a b.jpg", for_s=60)
+    assert httpx2.get(link).content == b"payload"
+    assert httpx2.get(link.partition("?")[0]).status_code == httpx2.codes.FORBIDDEN
+
+
+def test_of_a_part_of_a_bucket_nothing_else_is_read(s3: S3Server) -> None:
+    told = in_s3(s3)
+    opened(told).put("red/a", b"payload")
+    opened(told).put("green/a", b"payload")
+    bucket = opened(told | {"bucket_url": told["bucket_url"] + "/red/"})
+    assert read(bucket, "red/a") == b"payload", "a key is the whole key"
+    assert refused(bucket, Pointer(key="green/a")) == Reason.FORBIDDEN_POINTER
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told_so"),
+    [
+        ({"bucket_url": "s3://nobodys"}, "NoSuchBucket: .*; create it, or correct BUCKET_URL"),
+        ({"aws_secret_access_key": "wrong"}, "SignatureDoesNotMatch: .*; correct AWS_ACCESS_KEY_ID and AWS_SECRET"),
+        ({"aws_access_key_id": "nobody"}, "XAdminUserNotFound: .*; correct AWS_ACCESS_KEY_ID"),
+        ({"s3_endpoint": "http://127.0.0.1:9"}, "HTTP error"),
+    ],
+)
+def test_a_wrong_address_or_secret_is_an_outage_that_says_what_to_correct(
+    s3: S3Server, wrong: Told, told_so: str
+) -> None:
+    told = in_s3(s3) | {"object_timeout_s": "1"}
+    opened(told).put("a", b"payload")
+    bucket = bucket_of(told | wrong)
+    for _ in range(2):
+        with pytest.raises(BucketUnavailableError, match=told_so) as caught:
+            bucket.open()
+        assert "\n" not in str(caught.value)
+        assert not {told["aws_secret_access_key"], "wrong"} & set(str(caught.value).split())
+
+
+def test_secrets_are_those_of_the_file_that_amazons_tools_share(s3: S3Server, tmp_path: Path) -> None:
+    told = in_s3(s3)
+    opened(told).put("a", b"payload")
+    file = tmp_path / "credentials"
+    file.write_text("[other]\naws_access_key_id = a\n")
+    key, secret = told.pop("aws_access_key_id"), told.pop("aws_secret_access_key")
+    told |= {"aws_profile": "tests", "aws_shared_credentials_file": str(file)}
+    file.write_text(f"[tests]\naws_access_key_id = {key}\naws_secret_access_key = outdated\n")
+    bucket = bucket_of(told)
+    with pytest.raises(BucketUnavailableError, match="SignatureDoesNotMatch"):
+        bucket.open()
+    file.write_text(f"[tests]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
+    bucket.open()
+    assert read(bucket, "a") == b"payload", "new ones are taken when the old ones fail"
+
+
+def test_a_server_that_goes_away_is_an_outage_and_comes_back_by_itself(s3: S3Server) -> None:
+    with TcpProxy(s3.port) as proxy:
+        bucket = opened(in_s3(s3, port=proxy.port), object_timeout_s=1)
+        bucket.put("a", b"payload")
+        for take_down in (proxy.block, proxy.hang):
+            take_down()
+            for use in (lambda: read(bucket, "a"), lambda: bucket.put("b", b"payload"), bucket.open):
+                with pytest.raises(BucketUnavailableError):
+                    use()
+            proxy.unblock()
+            bucket.open()
+            assert read(bucket, "a") == b"payload"
+
+
+def test_an_object_that_we_may_not_read_is_told_from_one_that_is_not_there(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As S3 says it to who has a policy; the server of the tests has one user, who may do everything."""
+    bucket = opened(in_s3(s3))
+
+    class Denying:
+        def get(self, key: str) -> None:
+            answer = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            raise PermissionDeniedError(f"path {key}: Server returned non-2xx status code: 403 Forbidden: {answer}")
+
+        def list(self, *_: object, **__: object) -> list[object]:
+            return []
+
+    monkeypatch.setattr(bucket, "_client", Denying())
+    with pytest.raises(ObjectDeniedError, match="AccessDenied: Access Denied; let this user read it"):
+        read(bucket, "a")
+
+
 @pytest.mark.parametrize("url", ["", "memory:///"])
 def test_payloads_in_the_records_need_no_bucket(url: str) -> None:
     assert made(Settings(codec=Codec.RAW, bucket_url=url)) is None
 
 
 def test_that_the_library_is_not_installed_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "velox.buckets.store", raising=False)
+    for name in ("store", "folder", "place", "s3"):
+        monkeypatch.delitem(sys.modules, f"velox.buckets.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "obstore", None)
     monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
     with pytest.raises(SettingsError, match=r"BUCKET_URL=memory:///: .*pip install 'velox\[objects\]'"):

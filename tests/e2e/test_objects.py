@@ -4,13 +4,17 @@ import hashlib
 import json
 import os
 import re
+import uuid
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import PipelineFactory
 from tests.e2e.pipeline import BOTH_DELIVERIES, Pipeline, wait_until
+from tests.servers.proxy import TcpProxy
+from tests.servers.s3 import S3Server
 from tests.small_model import install
 from velox.settings import Settings
 from velox.sources.shapes import ShapesSource
@@ -115,6 +119,32 @@ def test_a_folder_that_goes_away_pauses_the_consumer_and_its_return_resumes_it(
     assert consumer.probe("/readyz")[0] == 200
     assert not one.dead_letters()
     assert consumer.stop() == 0
+
+
+def test_an_s3_that_goes_away_pauses_the_consumer_and_its_return_resumes_it(
+    pipeline: PipelineFactory, s3: S3Server
+) -> None:
+    photos = s3.make_bucket(f"photos-{uuid.uuid4().hex[:8]}")
+    put(photos, {f"{when}/{number}": b"good" for when in ("before", "during") for number in range(300)})
+    with TcpProxy(s3.port) as proxy:
+        told: dict[str, Any] = {**s3.environment(photos.name, port=proxy.port)}
+        one = pipeline(CODEC="key", OBJECT_RETRY_S=0, **told)
+        consumer = one.consume(OBJECT_TIMEOUT_S=1)
+        consumer.wait_until_ready()
+        one.publish(*(b"before/%d" % number for number in range(300)), b"before/nothing")
+        one.wait_for_documents(300)
+
+        proxy.block()
+        one.publish(*(b"during/%d" % number for number in range(300)))
+        wait_until(lambda: consumer.not_ready_because() == f"blocked by bucket {photos.name}", what="not ready")
+        assert consumer.probe("/livez")[0] == 200
+        assert one.count() == 300
+        proxy.unblock()
+        wait_until(lambda: one.count() >= 600, what=lambda: f"600, there are {one.count()}:\n{consumer.output}")
+        wait_until(lambda: one.uncommitted() == 0, what="all committed")
+        assert one.reasons() == {"object_missing": 1}
+        assert consumer.stop() == 0
+        assert s3.environment("x")["AWS_SECRET_ACCESS_KEY"] not in consumer.output
 
 
 def test_a_slow_object_holds_up_no_other_and_only_its_partitions_commit(keys: PipelineFactory, photos: Path) -> None:

@@ -3,12 +3,13 @@
 import sys
 import time
 
-from tests.servers import kafka, mongo
+from tests.servers import kafka, mongo, s3
 from tests.servers.process import ServerError
 
 started = time.monotonic()
 try:
     homes = [kafka.home(), mongo.home()]
+    s3.program()
 except ServerError as error:
     sys.exit(f"test servers: {error}")
 names = ", ".join(home.name for home in homes)

@@ -15,7 +15,7 @@ from velox.consumer.downloads import Downloads
 from velox.consumer.flight import Flight
 from velox.core.circuit import Circuit
 from velox.core.deadline import Deadline
-from velox.errors import BadRecordError, BucketUnavailableError, Reason
+from velox.errors import BadRecordError, BucketUnavailableError, ObjectDeniedError, Reason
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Answered, Partition, Pointer, Record
 from velox.settings import Settings
@@ -282,6 +282,21 @@ def test_one_object_that_cannot_be_read_holds_up_no_other_and_is_read_when_it_ca
     bench.until_passed(51)
     assert bench.failed == []
     assert caplog.messages == ["bucket photos: object a: a bad sector; trying again"], "one line, not one a try"
+
+
+def test_an_object_that_is_denied_while_others_come_is_given_up(start: Start) -> None:
+    bucket = FakeBucket(a=b"payload", b=b"payload")
+    bucket.failures["a"] = [ObjectDeniedError("access denied")] * 100_000
+    bench = start(bucket)
+    until(lambda: bench.blocked_by() is None)
+    bench.submit(wanting(0, "a"))
+    until(lambda: bucket.asked.count("a") >= 20)
+    assert bench.failed == [], "nobody knows yet whether the others are denied as well"
+    bench.submit(wanting(1, "b"))
+    until(lambda: bench.failed)
+    assert bench.reasons() == [Reason.FORBIDDEN_POINTER]
+    assert bench.payloads() == {1: b"payload"}
+    assert bench.downloads.in_hand == 0
 
 
 def test_a_bucket_that_opens_and_fails_for_one_object_after_the_other_is_down(start: Start) -> None:

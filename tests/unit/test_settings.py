@@ -378,10 +378,14 @@ def test_the_bytes_in_flight_have_to_hold_one_record(monkeypatch: pytest.MonkeyP
         ("file:///data/photos", "photos", "/data/photos"),
         ("file:///data/my%20photos/", "my photos", "/data/my photos/"),
         ("memory:///", "memory", ""),
+        ("s3://imagenet-files", "imagenet-files", ""),
+        ("s3://imagenet-files/val/2012/", "imagenet-files", ""),
         ("", "", ""),
     ],
 )
-def test_a_bucket_is_a_folder_or_memory(monkeypatch: pytest.MonkeyPatch, url: str, name: str, folder: str) -> None:
+def test_a_bucket_is_a_folder_memory_or_of_s3(
+    monkeypatch: pytest.MonkeyPatch, url: str, name: str, folder: str
+) -> None:
     monkeypatch.setenv("BUCKET_URL", url)
     loaded = settings.load()
     assert (loaded.bucket_name, loaded.bucket_folder) == (name, folder)
@@ -390,11 +394,15 @@ def test_a_bucket_is_a_folder_or_memory(monkeypatch: pytest.MonkeyPatch, url: st
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("s3://photos", "s3:// is not supported yet"),
-        ("/data/photos", "write file:///folder"),
-        ("file://data/photos", "write file:///folder"),
-        ("file:///", "write file:///folder"),
-        ("file:///a?b", "write file:///folder"),
+        ("s3://", "write s3://name"),
+        ("s3://Photos", "write s3://name"),
+        ("s3://key:secret@photos", "write s3://name"),
+        ("s3://photos/a/../b", "write s3://name"),
+        ("s3://photos?region=x", "write s3://name"),
+        ("/data/photos", "file:///folder"),
+        ("file://data/photos", "file:///folder"),
+        ("file:///", "file:///folder"),
+        ("file:///a?b", "file:///folder"),
         ("memory:///a", "memory:///"),
         ("ftp://a/b", "is no bucket"),
     ],
@@ -426,6 +434,23 @@ def test_only_places_in_the_bucket_can_be_allowed(
         assert settings.load().buckets_allowed == tuple(allowed.split(","))
     else:
         assert f"BUCKETS_ALLOWED={allowed} is not in BUCKET_URL=file:///data/photos" in refusal()
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed", "places"),
+    [
+        ("s3://photos", "", ()),
+        ("s3://photos/red", "", ("photos/red",)),
+        ("s3://photos/red", "photos/green", ("photos/green",)),
+        ("file:///data/photos", "", ()),
+    ],
+)
+def test_a_part_of_a_bucket_is_all_that_may_be_read_unless_more_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, url: str, allowed: str, places: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("BUCKET_URL", url)
+    monkeypatch.setenv("BUCKETS_ALLOWED", allowed)
+    assert settings.load().places_allowed == places
 
 
 def test_the_bytes_in_flight_have_to_hold_one_object(monkeypatch: pytest.MonkeyPatch) -> None:

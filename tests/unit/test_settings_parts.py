@@ -42,7 +42,7 @@ def test_what_inference_processes_get_says_nothing_of_buckets() -> None:
     assert b"photos" not in pickle.dumps(part)
 
 
-@pytest.mark.parametrize("reader", [ObjectSettings, SourceSettings, WriterSettings])
+@pytest.mark.parametrize("reader", [SourceSettings, WriterSettings])
 def test_what_connects_to_nothing_is_told_no_secret(reader: type[Group]) -> None:
     assert not secret_fields(reader)
 
@@ -50,6 +50,10 @@ def test_what_connects_to_nothing_is_told_no_secret(reader: type[Group]) -> None
 @pytest.mark.parametrize("reader", [ClientSettings, FetcherSettings, ProductionSettings, LetterSettings])
 def test_what_connects_to_kafka_is_told_none_but_those_of_kafka(reader: type[Group]) -> None:
     assert secret_fields(reader) == {"kafka_sasl_password", "kafka_ssl_key_password"}
+
+
+def test_what_reads_objects_is_told_none_but_those_of_s3() -> None:
+    assert secret_fields(ObjectSettings) == {"aws_secret_access_key", "aws_session_token"}
 
 
 def test_a_webhook_worker_is_told_of_no_secret_but_its_own_and_the_databases() -> None:

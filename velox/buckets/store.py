@@ -1,28 +1,19 @@
-"""A folder, or memory, as a bucket. The only module that knows obstore."""
+"""A bucket by obstore, wherever it is: a folder, memory, or S3."""
 
-import errno
-import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from pathlib import Path
-from typing import Final
-from urllib.parse import quote
 
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, MemoryStore
 
+from velox.buckets.folder import Folder
+from velox.buckets.place import Client, Place
+from velox.buckets.s3 import S3
 from velox.core.pointers import check, check_key
 from velox.core.text import readable
 from velox.errors import BadRecordError, BucketUnavailableError, Reason
 from velox.records import Pointer
 from velox.settings.buckets import BucketSettings
-
-_ERRNO: Final = re.compile(r"os error (\d+)")
-"""Where the library says, in words alone, which error the operating system has answered."""
-_NOTHING_THERE: Final = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
-"""Errors that a key earns by itself: a stranger wrote it, and no wait will change what it leads to."""
 
 
 class Store:
@@ -31,16 +22,23 @@ class Store:
     def __init__(self, settings: BucketSettings) -> None:
         """Keep what is needed; touch nothing yet."""
         self.name = settings.bucket_name
-        self._folder = settings.bucket_folder
-        self._allowed = settings.buckets_allowed
-        self._store: LocalStore | MemoryStore | None = None
+        self._place: Place = S3(settings) if settings.is_s3 else Folder(settings.bucket_folder, self.name)
+        self._allowed = settings.places_allowed
+        self._client: Client | None = None
 
     def open(self) -> None:
-        """Prove that the folder is there, and may be listed."""
-        if problem := self._problem():
-            raise BucketUnavailableError(problem)
-        with self._translated(self._folder):
-            self._store = self._store or (LocalStore(self._folder) if self._folder else MemoryStore())
+        """Prove that the bucket is there; connect anew where it does not answer: credentials may have changed."""
+        problem: str | None = "it was not asked yet"
+        if self._client is not None:
+            problem = self._place.problem(self._client)
+        if problem:
+            try:
+                client = self._place.connect()
+            except (BaseError, OSError) as error:
+                raise BucketUnavailableError(readable(str(error).partition("\n")[0])) from error
+            if problem := self._place.problem(client):
+                raise BucketUnavailableError(problem)
+            self._client = client
 
     def get(self, pointer: Pointer, *, most_bytes: int) -> bytes:
         """Read an object whole, and compare it with what its pointer says."""
@@ -50,30 +48,29 @@ class Store:
         except BadRecordError as error:
             if error.reason is not Reason.OBJECT_MISSING:
                 raise
-        # The folder may have been gone, and have come back before it was looked at.
+        # The bucket may have been gone, and have come back before it was looked at.
         return self._read(pointer, most_bytes)
 
     def put(self, key: str, payload: bytes) -> Pointer:
-        """Write an object under another name first, then give it its own: nobody reads half of it."""
+        """Write an object; nobody reads half of it."""
         check_key(key)
-        if problem := self._problem():  # or the folder that is gone would be made, perhaps on another disk
-            raise BucketUnavailableError(problem)
+        self._prove()
         with self._translated(key, writing=True):
             self._opened.put(key, payload)
         return Pointer(key=key, bucket=self.name, size_bytes=len(payload), sha256=sha256(payload).hexdigest())
 
     def list(self, prefix: str = "") -> Iterator[Pointer]:
         """Yield the objects under a prefix."""
-        if problem := self._problem():
-            raise BucketUnavailableError(problem)
+        self._prove()
         with self._translated(prefix):
             for some in self._opened.list(prefix or None):
                 for meta in some:
                     yield Pointer(key=meta["path"], bucket=self.name, size_bytes=meta["size"])
 
     def link(self, key: str, *, for_s: float) -> str:
-        """Answer its address on this machine."""
-        return Path(self._folder, key).as_uri() if self._folder else f"memory:///{quote(key)}"
+        """Answer a URL of the object."""
+        check_key(key)
+        return self._place.link(self._opened, key, for_s=for_s)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, one after the other."""
@@ -84,7 +81,7 @@ class Store:
 
     def close(self) -> None:
         """Let go; what memory held is gone."""
-        self._store = None
+        self._client = None
 
     def _read(self, pointer: Pointer, most_bytes: int) -> bytes:
         key = pointer.key
@@ -100,21 +97,14 @@ class Store:
         return payload
 
     @property
-    def _opened(self) -> LocalStore | MemoryStore:
-        if self._store is None:
+    def _opened(self) -> Client:
+        if self._client is None:
             raise BucketUnavailableError(f"bucket {self.name} is not open")
-        return self._store
+        return self._client
 
-    def _problem(self) -> str | None:
-        """Say why the folder as a whole cannot be read, None when it can."""
-        if not self._folder:
-            return None
-        try:
-            with os.scandir(self._folder) as entries:
-                next(entries, None)
-        except OSError as error:
-            return f"{self._folder} cannot be read: {error.strerror}"
-        return None
+    def _prove(self) -> None:
+        if problem := self._place.problem(self._opened):
+            raise BucketUnavailableError(problem)
 
     @contextmanager
     def _translated(self, key: str, *, writing: bool = False) -> Iterator[None]:
@@ -122,29 +112,12 @@ class Store:
         try:
             yield
         except ValueError as error:  # no path in the library's eyes
-            raise BadRecordError(Reason.FORBIDDEN_POINTER, f"{readable(key)}: {_first_line(error)}") from error
+            why = readable(str(error).partition("\n")[0])
+            raise BadRecordError(Reason.FORBIDDEN_POINTER, f"{readable(key)}: {why}") from error
         except (BaseError, OSError) as error:
-            if problem := self._problem():
+            if self._client and (problem := self._place.problem(self._client)):
                 raise BucketUnavailableError(problem) from error
-            number = _errno(error)
-            if number in _NOTHING_THERE and not writing:
-                detail = f"{readable(key)}: bucket {self.name} has no such object"
-                raise BadRecordError(Reason.OBJECT_MISSING, detail) from error
-            # The library keeps such names for itself, a file is in the way of the folder, or a file is not ours.
-            if number is None or number in _NOTHING_THERE or (number == errno.EACCES and not writing):
-                raise BadRecordError(Reason.FORBIDDEN_POINTER, f"{readable(key)}: {_first_line(error)}") from error
-            raise BucketUnavailableError(_first_line(error)) from error
-
-
-def _errno(error: Exception) -> int | None:
-    if isinstance(error, FileNotFoundError):  # also where no operating system was asked
-        return errno.ENOENT
-    match = _ERRNO.search(str(error))
-    return int(match[1]) if match else None
-
-
-def _first_line(error: Exception) -> str:
-    return readable(str(error).partition("\n")[0])
+            raise self._place.judge(key, error, writing=writing) from error
 
 
 def _difference(payload: bytes, size: int, pointer: Pointer) -> str | None:

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -14,7 +15,7 @@ from velox.consumer.reads import Reads
 from velox.consumer.wanted import Wanted, WantedQueue
 from velox.core.deadline import Deadline
 from velox.core.retries import backoff_s
-from velox.errors import BadRecordError, BucketUnavailableError, Reason
+from velox.errors import BadRecordError, BucketUnavailableError, ObjectDeniedError, Reason
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Answered, Record
 from velox.settings.buckets import BucketSettings
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.5
 """A thread that waits for room looks so often whether it should end instead; and so often is looked for what hangs."""
+_DENIALS: Final = 3
+"""An object that is denied so often, while others come, is one that we may not read."""
 _END_S: Final = 2.0
 """A thread that is not reading ends within this time."""
 
@@ -54,6 +57,8 @@ class Downloads:
         self._queue = WantedQueue()
         self._reads = Reads(most=settings.downloads, late_after_s=settings.object_timeout_s)
         self._is_open = False
+        self._came_at = -inf
+        """When an object came the last time, in monotonic seconds."""
         self._closing = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(target,), name=name, daemon=True)
@@ -151,6 +156,10 @@ class Downloads:
             with self._metrics.objects_in_progress.track_inprogress():
                 payload = self._bucket.get(wanted.pointer, most_bytes=self._settings.max_object_bytes)
         except BucketUnavailableError as error:
+            if isinstance(error, ObjectDeniedError) and self._is_ours_to_lose(wanted):
+                self._metrics.object_errors.labels(Reason.FORBIDDEN_POINTER.value).inc()
+                self._lose(wanted.record, BadRecordError(Reason.FORBIDDEN_POINTER, str(error)))
+                return
             self._health.failed(wanted.record, wanted.pointer.key, error)
             self._queue.again(wanted)
         except BadRecordError as error:
@@ -162,8 +171,16 @@ class Downloads:
         else:
             self._metrics.stages["download", ""].observe(monotonic() - began)
             self._metrics.object_bytes.inc(len(payload))
+            self._came_at = monotonic()
             self._note_answer()
             self._pass_on(wanted.record, payload)
+
+    def _is_ours_to_lose(self, wanted: Wanted) -> bool:
+        """Note a denial; say whether it is about this object: it was denied often, and others have come since."""
+        wanted.denials += 1
+        if wanted.denials == 1:
+            wanted.denied_at = monotonic()
+        return wanted.denials >= _DENIALS and self._came_at > wanted.denied_at
 
     def _note_answer(self) -> None:
         if self._health.answered():

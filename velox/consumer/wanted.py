@@ -22,6 +22,9 @@ class Wanted:
     since: float = field(compare=False)
     was_different: bool = field(compare=False, default=False)
     """Whether it has been read already, and was not what its pointer says."""
+    denials: int = field(compare=False, default=0)
+    """How often the bucket has not let us read it, and since when."""
+    denied_at: float = field(compare=False, default=0.0)
     waits: Iterator[float] | None = field(compare=False, default=None)
     """Begun with the first failure: most records have none."""
 

@@ -1,12 +1,16 @@
 """Where payloads are that are not in the records themselves, and how they are read."""
 
-from typing import ClassVar, Self
+import re
+from pathlib import Path
+from typing import ClassVar, Final, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from velox.settings.group import MIB, Group
 from velox.settings.literals import Names
+
+_S3_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class BucketSettings(Group):
@@ -16,11 +20,28 @@ class BucketSettings(Group):
 
     bucket_url: str = Field(
         "",
-        description="Bucket of the payloads: `file:///folder`, or `memory:///` for tests; empty = payloads are in the "
-        "records.",
+        description="Bucket of the payloads: `s3://NAME`, `s3://NAME/PREFIX`, or `file:///folder`; `memory:///` is for "
+        "tests; empty = payloads are in the records.",
+    )
+    s3_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^/?#]+/?)?$",
+        description="Address of an S3 server, `https://host:port`; empty = Amazon's.",
+    )
+    s3_region: str = Field(
+        "", description="Region of the bucket; empty = as `AWS_REGION` or `AWS_DEFAULT_REGION` say, else us-east-1."
+    )
+    aws_access_key_id: str = Field(
+        "", description="Who asks S3; empty = as the credentials file says, else by the role of the machine."
+    )
+    aws_secret_access_key: SecretStr = Field(SecretStr(""), description="The secret of that key.")
+    aws_session_token: SecretStr = Field(SecretStr(""), description="Goes with keys that are valid for a time.")
+    aws_profile: str = Field("default", min_length=1, description="Section of the credentials file.")
+    aws_shared_credentials_file: Path = Field(
+        Path("~/.aws/credentials"), description="File of keys that Amazon's tools share."
     )
     buckets_allowed: Names = Field(
-        (), description="What may be read, as `bucket/prefix` (whole path segments); empty = all of `BUCKET_URL`."
+        (), description="What may be read, as `bucket/prefix` (whole path segments); empty = what `BUCKET_URL` names."
     )
     downloads: int = Field(16, ge=1, le=256, description="Objects that are read at the same time, per consumer.")
     max_object_bytes: int = Field(
@@ -51,12 +72,15 @@ class BucketSettings(Group):
             return url
         parts = urlsplit(url)
         if parts.scheme == "s3":
-            msg = "s3:// is not supported yet; write file:///folder, also for a bucket that is mounted as one"
+            clean = not {"", ".", ".."} & set(parts.path.strip("/").split("/")) or not parts.path.strip("/")
+            if _S3_NAME.fullmatch(parts.netloc) and clean and not (parts.query or parts.fragment):
+                return url
+            msg = "is no bucket: write s3://name, or s3://name/prefix; credentials are in AWS_ACCESS_KEY_ID"
             raise ValueError(msg)
         is_folder = parts.scheme == "file" and not parts.netloc and unquote(parts.path).strip("/")
         is_memory = parts.scheme == "memory" and not parts.netloc and not parts.path.strip("/")
         if parts.query or parts.fragment or not (is_folder or is_memory):
-            msg = "is no bucket: write file:///folder with the whole path of a folder, or memory:///"
+            msg = "is no bucket: write s3://name, file:///folder with the whole path of a folder, or memory:///"
             raise ValueError(msg)
         return url
 
@@ -71,9 +95,28 @@ class BucketSettings(Group):
         return self
 
     @property
+    def is_s3(self) -> bool:
+        """Say whether the bucket speaks S3's protocol."""
+        return self.bucket_url.startswith("s3://")
+
+    @property
+    def bucket_prefix(self) -> str:
+        """Answer how keys begin in a bucket of which BUCKET_URL names a part; no ``/`` at the end."""
+        return urlsplit(self.bucket_url).path.strip("/") if self.is_s3 else ""
+
+    @property
+    def places_allowed(self) -> tuple[str, ...]:
+        """What may be read, as ``bucket/prefix``; nothing named = everything."""
+        if self.buckets_allowed or not self.bucket_prefix:
+            return self.buckets_allowed
+        return (f"{self.bucket_name}/{self.bucket_prefix}",)
+
+    @property
     def bucket_name(self) -> str:
         """Name the bucket: a folder by the last part of its path."""
         parts = urlsplit(self.bucket_url)
+        if self.is_s3:
+            return parts.netloc
         return unquote(parts.path).rstrip("/").rpartition("/")[2] or parts.scheme
 
     @property

@@ -17,7 +17,11 @@ def find(settings: ObjectSettings) -> Iterator[Finding]:
         made.open()
         first = next(made.list(), None)
     except BucketUnavailableError as problem:
-        yield error(what, str(problem), "mount or create it, allow the consumer to read it, or correct BUCKET_URL")
+        yield error(
+            what,
+            str(problem),
+            "mount or create it, allow the consumer to read it, or correct BUCKET_URL and, for S3, AWS_ACCESS_KEY_ID",
+        )
     else:
         yield ok(what, f"{settings.bucket_url} can be read")
         if first is None:
