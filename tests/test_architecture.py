@@ -38,6 +38,7 @@ LAYERS = {
     "velox.images": ADAPTER,
     "velox.kafka": ADAPTER,
     "velox.models": ADAPTER,
+    "velox.postgres": ADAPTER,
     "velox.progress": ADAPTER,
     "velox.requests": ADAPTER,
     "velox.sinks": ADAPTER,
@@ -72,6 +73,8 @@ NEIGHBOURS = {
     ("velox.tools.top", "velox.tools.up"): "both read what consumers serve as metrics",
     ("velox.tools.doctor", "velox.consumer"): "how many inference processes there will be is for the consumer to say",
     ("velox.sinks", "velox.requests"): "the sink requests writes through the one adapter of the gateway's store",
+    ("velox.requests", "velox.postgres"): "both keep something in PostgreSQL, by the same connections",
+    ("velox.sinks", "velox.postgres"): "the sink postgres writes by the same connections",
     ("velox.sinks", "velox.kafka"): "the sink kafka writes through Kafka's one adapter",
 }
 
@@ -81,7 +84,7 @@ DRIVERS = {
     "sqlite3": {"velox.requests.database", "velox.sinks.sqlite", "velox.tools.up.results"},
     "obstore": {"velox.buckets"},
     "sqlalchemy": {"velox.requests"},
-    "psycopg": {"velox.requests.postgres"},
+    "psycopg": {"velox.postgres", "velox.sinks.postgres"},
     "fastapi": {"velox.gateway"},
     "starlette": {"velox.gateway"},
     "uvicorn": {"velox.gateway"},

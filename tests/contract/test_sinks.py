@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 from pymongo import MongoClient
@@ -20,6 +21,7 @@ from tests.e2e.pipeline import read_all
 from tests.results import make_result, make_results
 from tests.servers.kafka import KafkaServer
 from tests.servers.mongo import MongoServer
+from tests.servers.postgres import PostgresServer
 from tests.servers.process import HOST, PATIENCE
 from tests.servers.proxy import TcpProxy
 from velox.errors import SinkUnavailableError
@@ -141,6 +143,27 @@ class MongoRig:
         self._proxy.unblock()
 
 
+class PostgresRig:
+    """A database behind a proxy; down as for `MongoRig`."""
+
+    def __init__(self, server: PostgresServer, proxy: TcpProxy) -> None:
+        self._server, self._proxy = server, proxy
+        self._database = f"db_{uuid.uuid4().hex[:12]}"
+        server.execute("postgres", f"CREATE DATABASE {self._database}")
+        dsn = SecretStr(server.url(self._database, port=proxy.port))
+        self.settings = Settings(postgres_dsn=dsn, sink_timeout_s=REMOTE_TIMEOUT_S)
+
+    def stored_ids(self) -> list[str]:
+        with closing(psycopg.connect(self._server.url(self._database))) as connection:
+            return sorted(row[0] for row in connection.execute("SELECT id FROM prediction_results"))
+
+    def take_down(self) -> None:
+        self._proxy.block()
+
+    def bring_back(self) -> None:
+        self._proxy.unblock()
+
+
 class KafkaRig:
     """A topic of a broker behind a proxy. A result is the last message of its key: a compacted topic's view."""
 
@@ -186,6 +209,12 @@ def proxy(mongo: MongoServer) -> Iterator[TcpProxy]:
         yield proxy
 
 
+@pytest.fixture
+def proxied_postgres(postgres: PostgresServer) -> Iterator[tuple[PostgresServer, TcpProxy]]:
+    with TcpProxy(postgres.port) as proxy:
+        yield postgres, proxy
+
+
 @pytest.fixture(params=sorted(PATHS))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -199,6 +228,8 @@ def rig(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Rig:
         return SqliteRig(tmp_path)
     if name == "requests":
         return RequestsRig(tmp_path)
+    if name == "postgres":
+        return PostgresRig(*request.getfixturevalue("proxied_postgres"))
     if name == "kafka":
         return KafkaRig(request.getfixturevalue("proxied"))
     # Asked for by name, so that the other sinks' tests start no server.

@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
 from velox.settings.group import Group
 from velox.settings.literals import Names, Topic
+
+_SINKS: Final = ("mongo", "disk", "sqlite", "postgres", "kafka", "requests")
 
 
 class DeadLetterSettings(Group):
@@ -45,7 +47,7 @@ class StoreSettings(Group):
     sinks: Names = Field(
         ("mongo", "disk"),
         min_length=1,
-        description="Where results go: any of `mongo`, `disk`, `sqlite`, `kafka`, `requests`, or your "
+        description="Where results go: any of `mongo`, `disk`, `sqlite`, `postgres`, `kafka`, `requests`, or your "
         "`package.module:ClassName`.",
     )
     store: Literal["detections", "all"] = Field("detections", description="What the database sinks take.")
@@ -65,10 +67,8 @@ class StoreSettings(Group):
     @classmethod
     def _sinks_exist(cls, sinks: tuple[str, ...]) -> tuple[str, ...]:
         for name in sinks:
-            if not re.fullmatch(r"mongo|disk|sqlite|kafka|requests|[\w.]+:\w+", name):
-                msg = (
-                    f"{name!r} is no sink: mongo, disk, sqlite, kafka, requests, or a class as package.module:ClassName"
-                )
+            if not re.fullmatch(rf"{'|'.join(_SINKS)}|[\w.]+:\w+", name):
+                msg = f"{name!r} is no sink: {', '.join(_SINKS)}, or a class as package.module:ClassName"
                 raise ValueError(msg)
         return sinks
 
@@ -89,6 +89,15 @@ class SqliteSettings(StoreSettings):
     sqlite_path: Path = Field(Path("velox.db"), description="File of the SQLite sink.")
 
 
+class PostgresSettings(StoreSettings):
+    """What the sink ``postgres`` gets."""
+
+    postgres_dsn: SecretStr = Field(
+        SecretStr("postgresql://postgres@localhost/my_db"),
+        description="PostgreSQL database of the sink `postgres`, `postgresql://USER:PASSWORD@HOST/NAME`.",
+    )
+
+
 class ResultsTopicSettings(StoreSettings):
     """What the sink ``kafka`` gets, besides what every client of Kafka does."""
 
@@ -102,7 +111,7 @@ class DiskSettings(StoreSettings):
     max_stored_files: int = Field(0, ge=0, description="Images kept, oldest deleted first; 0 = keep all.")
 
 
-class SinkSettings(DiskSettings, ResultsTopicSettings, SqliteSettings, MongoSettings):
+class SinkSettings(DiskSettings, ResultsTopicSettings, PostgresSettings, SqliteSettings, MongoSettings):
     """Where results are stored. The last base comes first in the section: pydantic's order of fields."""
 
     title: ClassVar = "Sinks"

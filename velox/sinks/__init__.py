@@ -6,6 +6,7 @@ from typing import Final
 PATHS: Final = {
     "disk": "velox.sinks.disk:DiskSink",
     "mongo": "velox.sinks.mongo:MongoSink",
+    "postgres": "velox.sinks.postgres:PostgresSink",
     "sqlite": "velox.sinks.sqlite:SqliteSink",
     "kafka": "velox.sinks.kafka:KafkaSink",
     "requests": "velox.sinks.requests:RequestsSink",

@@ -99,6 +99,11 @@ def _milliseconds(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
+def clean(value: str) -> str:
+    r"""Answer a text that every database takes: ``_text``, and no ``\\0``, which PostgreSQL refuses."""
+    return _text(value).replace("\0", "\ufffd")
+
+
 def _text(value: str) -> str:
     r"""Replace what UTF-8 cannot hold: JSON may carry half of a surrogate pair (``"\ud800"``)."""
     return value if value.isascii() else value.encode("utf-8", errors="replace").decode("utf-8")

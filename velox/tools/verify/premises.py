@@ -126,6 +126,11 @@ def establish(settings: Settings, plan: Plan, run: str, bootstrap: str | None) -
 
         url = settings.requests_url
         changed["requests_url"] = type(url)(apart(url.get_secret_value(), f"verify_{run.replace('-', '_')}"))
+    if "postgres" in sinks:
+        from velox.postgres import schema  # noqa: PLC0415 - likewise
+
+        dsn = settings.postgres_dsn
+        changed["postgres_dsn"] = type(dsn)(schema.apart(dsn.get_secret_value(), f"verify_{run.replace('-', '_')}"))
     if settings.group_instance_id != "none":
         changed["group_instance_id"] = f"verify-{run}"
     if not plan.own_model:

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections and tables, for whatever part of Velox keeps something there."""
