@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -24,10 +24,12 @@ from velox.records import ID_HEADER
 from velox.settings import ProductionSettings
 from velox.signals import StopRequest
 from velox.sources import check_codec, open_source
-from velox.sources.source import Item, Source
+from velox.sources.source import NOTHING, Item, Resumable, Source
 
 log = logging.getLogger(__name__)
 
+_MARK_EVERY = 5000
+"""Records after which a source that can resume is told how far it is: so many may come again after a crash."""
 _SLICE_S = 0.1
 """Longest single wait: how soon a stop is noticed."""
 
@@ -77,10 +79,14 @@ def run(
             codec=settings.codec,
             form=settings.json_form,
             heartbeat=beating,
+            mark=origin.mark if isinstance(origin, Resumable) else None,
         )
         with Progress(count) as progress:
             published = production.publish_all(iter(origin), count, progress)
-        return _finish(publisher, published, settings, stop)
+        failed = _finish(publisher, published, settings, stop)
+        if production.mark and not failed:
+            production.mark()
+        return failed
 
 
 class Limit(Protocol):
@@ -102,19 +108,39 @@ class Production:
     form: JsonForm = PLAIN_FORM
     """How a value is laid out with CODEC=json."""
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    mark: Callable[[], None] | None = None
+    """Told now and then that all that was published is delivered, so that the next run begins behind it."""
 
     def publish_all(self, items: Iterator[Item], count: int | None, progress: Progress) -> int:
         """Publish each item when it is due; return how many were handed to the client."""
-        published = 0
+        published = marked = 0
         while published != count and self._wait_until_due():
             # Asked for only now, so that what it shows is as old as its timestamp says.
             item = next(items, None)
+            if item is NOTHING:
+                self._settle()
+                marked = published
+                continue
             if item is None or not self._publish(item):
                 break
             published += 1
             self.schedule.advance()
             progress.show(published, self.publisher)
+            if published - marked >= _MARK_EVERY:
+                self._settle()
+                marked = published
         return published
+
+    def _settle(self) -> None:
+        """Wait until all is delivered, and have the source remember that; not when something never will be."""
+        if self.mark is None:
+            self.publisher.poll(0)
+            return
+        while self.publisher.waiting and not self.stop.is_made():
+            self.heartbeat.beat(self.publisher)
+            self.publisher.poll(_SLICE_S)
+        if not self.publisher.waiting and not self.publisher.failed:
+            self.mark()
 
     def _wait_until_due(self) -> bool:
         """Wait for the schedule and for a group that is too far behind; false when it is time to stop."""
@@ -127,9 +153,9 @@ class Production:
         return False
 
     def _publish(self, item: Item) -> bool:
-        identity = str(time_ordered_uuid())
+        identity = item.id or str(time_ordered_uuid())
         value = encode(item, self.codec, self.form, identity)
-        headers = [(ID_HEADER, identity.encode()), (CHECKSUM_HEADER, checksum(value))]
+        headers = [(ID_HEADER, identity.encode()), (CHECKSUM_HEADER, checksum(value)), *item.headers]
         return self.publisher.publish(value, key=item.key, headers=headers, is_stopping=self.stop.is_made)
 
 

@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from velox.core.envelope import frame, unframe
 from velox.errors import SourceError
+from velox.keys.sqlite import SqliteKeys
+from velox.records import Pointer
 from velox.settings import Settings
 from velox.sources import PATHS, open_source
 from velox.sources.source import Source
@@ -42,8 +46,16 @@ def a_file_of_lines(folder: Path) -> str:
     return f"lines:{path}"
 
 
+def a_table_of_keys(folder: Path) -> str:
+    table = SqliteKeys(f"{folder}/keys.db")
+    table.add([Pointer(key=f"{number}.jpg", size_bytes=1) for number in range(3)])
+    table.close()
+    return "keys"
+
+
 EXAMPLES: dict[str, Callable[[Path], str]] = {
     "folder": a_folder,
+    "keys": a_table_of_keys,
     "lines": a_file_of_lines,
     "reviews": lambda _folder: "reviews",
     "shapes": lambda _folder: "shapes",
@@ -57,7 +69,10 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[bool], Sou
     name = EXAMPLES[request.param](tmp_path)
 
     def build(source_loop: bool) -> Source:
-        return open_source(Settings(source_loop=source_loop), name)
+        told: dict[str, Any] = {}
+        if name == "keys":
+            told = {"codec": "key", "bucket_url": "memory:///", "keys_url": SecretStr(f"sqlite:///{tmp_path}/keys.db")}
+        return open_source(Settings(source_loop=source_loop, **told), name)
 
     return build
 
@@ -82,9 +97,9 @@ def test_a_key_is_bytes_or_none(make: Callable[[bool], Source]) -> None:
     assert all(item.key is None or isinstance(item.key, bytes) for item in islice(make(False), 3))
 
 
-def test_a_pace_is_positive_or_left_to_the_settings(make: Callable[[bool], Source]) -> None:
+def test_a_pace_is_a_number_or_left_to_the_settings(make: Callable[[bool], Source]) -> None:
     interval_s = make(False).interval_s
-    assert interval_s is None or interval_s > 0
+    assert interval_s is None or interval_s >= 0
 
 
 def test_a_looped_source_does_not_end(make: Callable[[bool], Source]) -> None:

@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from velox.core.pointers import MAX_POINTER_BYTES, check, read_pointer
+from velox.core.pointers import MAX_POINTER_BYTES, SHA256_HEADER, SIZE_HEADER, check, read_pointer, with_headers
 from velox.errors import BadRecordError, Reason
 from velox.records import Pointer
 
@@ -123,3 +123,20 @@ def test_everything_in_the_bucket_may_be_read_unless_places_are_named() -> None:
 def test_a_place_is_whole_parts_of_a_key(key: str, is_allowed: bool) -> None:
     assert allows(key, "photos/red", "photos/green/") == is_allowed
     assert allows(key, "photos")
+
+
+def test_headers_complete_what_a_key_says_of_its_object() -> None:
+    headers = [("other", b"1"), (SIZE_HEADER, b"7"), (SHA256_HEADER, b"AB" * 32)]
+    assert with_headers(Pointer(key="a"), headers) == Pointer(key="a", size_bytes=7, sha256="ab" * 32)
+    said = Pointer(key="a", size_bytes=8, sha256="cd" * 32)
+    assert with_headers(said, headers) == said, "the value counts more"
+    assert with_headers(Pointer(key="a"), []) == Pointer(key="a")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(SIZE_HEADER, b"-1"), (SIZE_HEADER, b""), (SIZE_HEADER, None), (SIZE_HEADER, b"9" * 30), (SHA256_HEADER, b"\xff")],
+)
+def test_a_header_that_says_it_wrongly_costs_its_record(name: str, content: bytes | None) -> None:
+    with pytest.raises(BadRecordError, match=f"bad_metadata: {name} is no"):
+        with_headers(Pointer(key="a"), [(name, content)])

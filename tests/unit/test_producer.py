@@ -19,7 +19,7 @@ from velox.records import ID_HEADER, Headers
 from velox.settings import Settings
 from velox.signals import StopRequest
 from velox.sources import open_source
-from velox.sources.source import Item
+from velox.sources.source import NOTHING, Item
 
 ITEM = Item(key=b"camera 7", metadata={"shape_label": "circle", "color_label": "red", "lens": 3}, payload=b"jpeg")
 
@@ -213,3 +213,32 @@ def test_progress_is_a_line_every_ten_seconds(caplog: pytest.LogCaptureFixture) 
         "Delivered 200 records, 20.0/s (0 failed)",
         "Delivered 400 records, 20.0/s (0 failed)",
     ]
+
+
+def test_a_source_is_told_how_far_it_is_when_all_is_delivered_and_it_has_nothing_for_now() -> None:
+    fake, marked = FakePublisher(), list[int]()
+    one = production(fake)
+    one.mark = lambda: marked.append(len(fake.records))
+    fake.waiting = 2
+    fake.on_poll = lambda: setattr(fake, "waiting", fake.waiting - 1)
+    one.publish_all(iter([ITEM, ITEM, NOTHING, ITEM, NOTHING]), None, Progress(None))
+    assert (marked, fake.waiting) == ([2, 3], 0)
+    assert len(fake.records) == 3, "nothing is no record"
+
+
+def test_a_source_that_gives_much_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(producer, "_MARK_EVERY", 10)
+    fake, marked = FakePublisher(), list[int]()
+    one = production(fake)
+    one.mark = lambda: marked.append(len(fake.records))
+    one.publish_all(iter([ITEM] * 25), None, Progress(None))
+    assert marked == [10, 20]
+
+
+def test_a_source_is_not_told_while_something_failed_or_is_under_way() -> None:
+    fake, marked = FakePublisher(), list[int]()
+    one = production(fake)
+    one.mark = lambda: marked.append(len(fake.records))
+    fake.failed = 1
+    one.publish_all(iter([ITEM, NOTHING]), None, Progress(None))
+    assert marked == []

@@ -60,7 +60,15 @@ def test_a_mark_of_utf_8_and_a_windows_line_end_are_no_part_of_the_secret(
 def test_the_settings_that_are_secrets() -> None:
     kafka = {"kafka_sasl_password", "kafka_ssl_key_password"}
     s3 = {"aws_secret_access_key", "aws_session_token"}
-    assert secret_fields(Settings) == {"mongo_uri", *kafka, *s3, "postgres_dsn", "requests_url", "webhook_secret"}
+    assert secret_fields(Settings) == {
+        "mongo_uri",
+        *kafka,
+        *s3,
+        "keys_url",
+        "postgres_dsn",
+        "requests_url",
+        "webhook_secret",
+    }
 
 
 def test_what_is_no_secret_has_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -42,18 +42,22 @@ def test_what_inference_processes_get_says_nothing_of_buckets() -> None:
     assert b"photos" not in pickle.dumps(part)
 
 
-@pytest.mark.parametrize("reader", [SourceSettings, WriterSettings])
-def test_what_connects_to_nothing_is_told_no_secret(reader: type[Group]) -> None:
-    assert not secret_fields(reader)
+def test_what_connects_to_nothing_is_told_no_secret() -> None:
+    assert not secret_fields(WriterSettings)
 
 
-@pytest.mark.parametrize("reader", [ClientSettings, FetcherSettings, ProductionSettings, LetterSettings])
+@pytest.mark.parametrize("reader", [ClientSettings, FetcherSettings, LetterSettings])
 def test_what_connects_to_kafka_is_told_none_but_those_of_kafka(reader: type[Group]) -> None:
     assert secret_fields(reader) == {"kafka_sasl_password", "kafka_ssl_key_password"}
 
 
 def test_what_reads_objects_is_told_none_but_those_of_s3() -> None:
     assert secret_fields(ObjectSettings) == {"aws_secret_access_key", "aws_session_token"}
+
+
+def test_a_source_is_told_none_but_that_of_the_table_of_keys_and_a_producer_those_of_kafka_too() -> None:
+    assert secret_fields(SourceSettings) == {"keys_url"}
+    assert secret_fields(ProductionSettings) == {"keys_url", "kafka_sasl_password", "kafka_ssl_key_password"}
 
 
 def test_a_webhook_worker_is_told_of_no_secret_but_its_own_and_the_databases() -> None:

@@ -17,12 +17,19 @@ def add(commands: Commands) -> None:
     produce.add_argument(
         "--source",
         metavar="SOURCE",
-        help="shapes, folder:PATH, video:PATH, reviews or lines:FILE (default: the setting SOURCE)",
+        help="shapes, folder:PATH, video:PATH, reviews, lines:FILE, or keys: those in the table image_info of KEYS_URL "
+        "(default: the setting SOURCE)",
     )
     produce.add_argument("--count", type=int, metavar="N", help="stop after N records")
     produce.add_argument("--rate", type=float, metavar="R", help="records a second, instead of PRODUCER_INTERVAL")
     produce.add_argument(
         "--heartbeat", type=Path, metavar="FILE", help="touch it while records are delivered, for a health check"
+    )
+    produce.add_argument(
+        "--follow", action="store_true", help="with keys: wait for new rows at the end (the setting KEYS_FOLLOW)"
+    )
+    produce.add_argument(
+        "--where", metavar="PREFIX", help="with keys: only those that begin with PREFIX (the setting KEYS_WHERE)"
     )
     produce.set_defaults(run=_run)
 
@@ -30,4 +37,9 @@ def add(commands: Commands) -> None:
 def _run(args: argparse.Namespace) -> int:
     from velox import producer, settings
 
-    return producer.run(settings.load(), source=args.source, count=args.count, rate=args.rate, heartbeat=args.heartbeat)
+    told = settings.load()
+    if args.follow:
+        told = told.model_copy(update={"keys_follow": True})
+    if args.where is not None:
+        told = told.model_copy(update={"keys_where": args.where})
+    return producer.run(told, source=args.source, count=args.count, rate=args.rate, heartbeat=args.heartbeat)

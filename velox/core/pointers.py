@@ -4,17 +4,23 @@ import json
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from velox.core.text import readable
 from velox.errors import BadRecordError, Reason
-from velox.records import Pointer
+from velox.records import Headers, Pointer
 
 MAX_POINTER_BYTES: Final = 64 * 1024
 """A longer value is refused: no key is so long, and what JSON can say in it takes 25 times as much memory."""
+SIZE_HEADER: Final = "velox-object-size"
+"""How many bytes the object has, in decimal digits."""
+SHA256_HEADER: Final = "velox-object-sha256"
+"""The object's SHA-256, in hexadecimal digits."""
 _MAX_KEY_BYTES: Final = 1024
 """S3's own limit."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_SIZE: Final = re.compile(r"[0-9]{1,18}")
 _UNSAFE: Final = {"Cc", "Cs"}
 """Unicode's control characters, and halves of surrogate pairs, which UTF-8 does not have."""
 
@@ -36,6 +42,26 @@ def read_pointer(value: bytes) -> Pointer:
     pointer = _from_json(text) if text.startswith("{") else Pointer(key=text)
     check_key(pointer.key)
     return pointer
+
+
+def with_headers(pointer: Pointer, headers: Headers) -> Pointer:
+    """Complete a pointer by what headers say of the object; what the value itself says counts more.
+
+    Raises:
+        BadRecordError: they say it wrongly.
+    """
+    size, sha256 = pointer.size_bytes, pointer.sha256
+    for name, content in headers:
+        said = (content or b"").decode("ascii", errors="replace").lower()
+        if name == SIZE_HEADER and size is None:
+            if not _SIZE.fullmatch(said):
+                raise BadRecordError(Reason.BAD_METADATA, f"{name} is no number of bytes: {readable(said, most=40)}")
+            size = int(said)
+        elif name == SHA256_HEADER and not sha256:
+            if not _SHA256.fullmatch(said):
+                raise BadRecordError(Reason.BAD_METADATA, f"{name} is not 64 hexadecimal digits")
+            sha256 = said
+    return replace(pointer, size_bytes=size, sha256=sha256)
 
 
 def check_key(key: str) -> None:

@@ -9,6 +9,7 @@ from confluent_kafka import Message
 
 from velox.core.envelope import PARSERS, Codec, ground_truth, verify
 from velox.core.json_values import PLAIN_FORM, JsonForm
+from velox.core.pointers import with_headers
 from velox.errors import BadRecordError, Reason
 from velox.kafka.topics import HEADROOM_BYTES
 from velox.records import UNLABELLED, Headers, Omitted, Pointer, Position, Record, deadline, record_id
@@ -179,7 +180,8 @@ def _take_apart(value: bytes, headers: Headers, codec: Codec, json: JsonForm, ma
     verify(value, headers)
     taken = PARSERS[codec](value, json)
     payload, problem = taken.payload, taken.problem
-    if not payload and taken.pointer is None and problem is None:
+    pointer = with_headers(taken.pointer, headers) if taken.pointer else None
+    if not payload and pointer is None and problem is None:
         problem = BadRecordError(Reason.EMPTY, "the record has no payload")
     return _Parts(
         head=value if problem or taken.is_apart else value[: -len(payload)],
@@ -188,7 +190,7 @@ def _take_apart(value: bytes, headers: Headers, codec: Codec, json: JsonForm, ma
         timestamp=taken.metadata.get("timestamp"),
         id=taken.id,
         is_apart=taken.is_apart,
-        pointer=taken.pointer,
+        pointer=pointer,
         problem=problem,
     )
 

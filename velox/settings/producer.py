@@ -14,9 +14,12 @@ class ProducerSettings(Group):
     title: ClassVar = "Producer"
 
     source: str = Field(
-        "shapes", description="What is produced: `shapes`, `folder:PATH`, `video:PATH`, `reviews` or `lines:FILE`."
+        "shapes",
+        description="What is produced: `shapes`, `folder:PATH`, `video:PATH`, `reviews`, `lines:FILE` or `keys`.",
     )
-    source_loop: bool = Field(False, description="Start `folder`, `video` and `lines` sources again at their end.")
+    source_loop: bool = Field(
+        False, description="Start `folder`, `video`, `lines` and `keys` sources again at their end."
+    )
     producer_interval: float = Field(0.05, ge=0, le=3600, description="Seconds between records; 0 = no pause.")
     producer_max_lag_bytes: int = Field(
         0, ge=0, description="Wait while the consumer group is this far behind in one partition; 0 = never wait."

@@ -17,6 +17,7 @@ from velox.settings.gateway import (
     WebhookSettings,
 )
 from velox.settings.kafka import ClientSettings, GroupSettings, KafkaSettings
+from velox.settings.keys import KeysSettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
@@ -67,7 +68,7 @@ class FinishingSettings(ModelSettings, StoreSettings, OperationsSettings, Reques
     """What the sink ``requests`` gets."""
 
 
-class SourceSettings(ProducerSettings, ShapeSettings, ModelSettings, KafkaSettings):
+class SourceSettings(ProducerSettings, KeysSettings, ShapeSettings, ModelSettings, KafkaSettings):
     """What a source gets: what it makes, and how large a payload, an image or a text may be."""
 
 

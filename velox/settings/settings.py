@@ -7,6 +7,7 @@ from pydantic import model_validator
 from velox.settings.buckets import BucketSettings
 from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
 from velox.settings.kafka import GroupSettings, KafkaSettings, SecuritySettings
+from velox.settings.keys import KeysSettings
 from velox.settings.model import ModelSettings, ProcessSettings
 from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
@@ -65,6 +66,7 @@ SECTIONS = (
     GroupSettings,
     BucketSettings,
     ProducerSettings,
+    KeysSettings,
     ShapeSettings,
     TrainingSettings,
     ModelSettings,

@@ -8,6 +8,7 @@ from velox.settings import SourceSettings
 from velox.sources.source import Source
 
 PATHS: Final = {
+    "keys": "velox.sources.keys:KeysSource",
     "folder": "velox.sources.folder:FolderSource",
     "lines": "velox.sources.lines:LinesSource",
     "reviews": "velox.sources.reviews:ReviewsSource",

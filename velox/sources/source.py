@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from velox.records import Metadata
 from velox.settings import SourceSettings
@@ -17,6 +17,14 @@ class Item:
     payload: bytes
     dtype: Literal["jpeg", "text"] = "jpeg"
     """What the payload is: a JPEG file, or text in UTF-8."""
+    id: str = ""
+    """Where the same thing, published again, is to have the same id; empty = a new one each time."""
+    headers: tuple[tuple[str, bytes], ...] = ()
+    """What the record gets besides the id and the checksum."""
+
+
+NOTHING: Final = Item(key=None, metadata={}, payload=b"")
+"""Yielded while there is nothing for now; it is not published."""
 
 
 class Source(Protocol):
@@ -31,6 +39,16 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Item]:
         """Yield items until the source ends; ``shapes`` never does.
 
+        One that waits for what comes yields ``NOTHING`` at least once a second meanwhile.
+
         Raises:
             SourceError: the path is missing, or holds nothing that can be read.
         """
+
+
+@runtime_checkable
+class Resumable(Source, Protocol):
+    """A source that also has this begins where it ended, also when the producer was killed."""
+
+    def mark(self) -> None:
+        """Remember that all items that were yielded until now are delivered."""

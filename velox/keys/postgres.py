@@ -1,0 +1,132 @@
+"""The table ``image_info`` in PostgreSQL."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+
+from velox.errors import StoreUnavailableError
+from velox.keys.table import START, Place, Row
+from velox.postgres.connection import Connection, check_dsn, connect, explain
+from velox.postgres.migrations import migrate
+from velox.records import Pointer
+
+_CHANGED: Final = "velox_image_info"
+_READ: Final = (
+    "SELECT added_by::text::bigint, id, image_key, size, sha256 FROM image_info"
+    " WHERE (added_by, id) > (%s::text::xid8, %s) AND added_by < pg_snapshot_xmin(pg_current_snapshot())"
+    " AND image_key IS NOT NULL AND starts_with(image_key, %s) ORDER BY added_by, id LIMIT %s"
+)
+"""Of a transaction older than all open ones, all rows are there, or none ever will be."""
+_MARK: Final = (
+    "INSERT INTO velox_progress (name, cluster, added_by, id) VALUES (%s, %s, %s::text::xid8, %s) ON CONFLICT (name)"
+    " DO UPDATE SET cluster = excluded.cluster, added_by = excluded.added_by, id = excluded.id, changed_at = now()"
+)
+_FROM_ELSEWHERE: Final = (
+    "UPDATE image_info SET added_by = pg_current_xact_id() WHERE added_by >= pg_snapshot_xmax(pg_current_snapshot())"
+)
+"""A table that was restored on another server has numbers of transactions that this one has not reached."""
+_KNOWN: Final = (
+    "SELECT DISTINCT ON (image_key) added_by::text::bigint, id, image_key, size, sha256 FROM image_info"
+    " WHERE image_key = ANY(%s) ORDER BY image_key, id DESC"
+)
+_ADD: Final = (
+    "INSERT INTO image_info (image_key, size, sha256) SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[])"
+)
+
+
+class PostgresKeys:
+    """Reads in the order in which transactions added rows, and remembers how far it is, under a name."""
+
+    def __init__(self, dsn: str, name: str, *, timeout_s: float) -> None:
+        """Read the address.
+
+        Raises:
+            SettingsError: KEYS_URL is none.
+        """
+        self.address = check_dsn("KEYS_URL", dsn)
+        self._dsn = dsn
+        self._name = name
+        self._timeout_s = timeout_s
+        self._cluster = ""
+        self._connection: Connection | None = None
+
+    def open(self) -> None:
+        """Connect, give the table the columns that tell rows' order, and listen for new ones."""
+        self.close()
+        with self._translated():
+            self._connection = connect(self._dsn, self._timeout_s)
+            migrate(self._connection, "keys")
+            self._cluster = str(self._one("SELECT system_identifier FROM pg_control_system()")[0])
+            self._connection.execute(_FROM_ELSEWHERE)
+            self._connection.execute(f"LISTEN {_CHANGED}".encode())
+
+    def place(self) -> Place:
+        """Answer what was marked here; a mark that came with a table from another server counts for nothing."""
+        with self._translated():
+            query = "SELECT added_by::text::bigint, id FROM velox_progress WHERE name = %s AND cluster = %s"
+            found = self._opened.execute(query, (self._name, self._cluster)).fetchone()
+        return Place(*found) if found else START
+
+    def read(self, after: Place, *, prefix: str, most: int) -> list[Row]:
+        """Answer the next rows; those that came after the oldest transaction that is still open have to wait for it."""
+        with self._translated():
+            found = self._opened.execute(_READ, (str(after.added), after.id, prefix, most)).fetchall()
+        return [_row(*each) for each in found]
+
+    def mark(self, place: Place) -> None:
+        """Remember how far the reader is."""
+        with self._translated():
+            self._opened.execute(_MARK, (self._name, self._cluster, str(place.added), place.id))
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the server's word that rows were added: a hint, since it is lost with a connection."""
+        with self._translated():
+            for _ in self._opened.notifies(timeout=timeout_s, stop_after=1):
+                pass
+
+    def known(self, keys: Sequence[str]) -> dict[str, Row]:
+        """Answer what is known of keys."""
+        with self._translated():
+            rows = [_row(*each) for each in self._opened.execute(_KNOWN, (list(keys),))]
+        return {row.key: row for row in rows}
+
+    def add(self, pointers: Sequence[Pointer]) -> None:
+        """Add a row for each, all or none."""
+        columns = (
+            [pointer.key for pointer in pointers],
+            [pointer.size_bytes for pointer in pointers],
+            [pointer.sha256 or None for pointer in pointers],
+        )
+        with self._translated():
+            self._opened.execute(_ADD, columns)
+
+    def close(self) -> None:
+        """Disconnect."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    @property
+    def _opened(self) -> Connection:
+        if self._connection is None:
+            self.open()
+        if self._connection is None:
+            raise StoreUnavailableError(f"{self.address} is not open")
+        return self._connection
+
+    def _one(self, query: str) -> tuple[object, ...]:
+        return self._opened.execute(query.encode()).fetchone() or ("",)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (psycopg.Error, OSError) as error:
+            self.close()  # the next call connects again
+            raise StoreUnavailableError(f"image_info in {self.address}: {explain(error)}") from error
+
+
+def _row(added: int, identity: int, key: str, size: int | None, sha256: str | None) -> Row:
+    return Row(Place(added, identity), key, size, sha256 or "")
