@@ -55,6 +55,7 @@ LAYERS = {
     "velox.tools.dlq": PROCESS,
     "velox.tools.top": PROCESS,
     "velox.tools.up": PROCESS,
+    "velox.tools.upload": PROCESS,
     "velox.tools.verify": PROCESS,
     "velox.commands": ENTRY,
     "velox.cli": ENTRY,

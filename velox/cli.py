@@ -20,6 +20,7 @@ from velox.commands import (
     top,
     train,
     up,
+    upload,
     verify,
     webhooks,
 )
@@ -74,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "`velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    pipeline = (up, produce, consume, gateway, key, webhooks, model, train)
+    pipeline = (up, upload, produce, consume, gateway, key, webhooks, model, train)
     for command in (*pipeline, top, bench, doctor, verify, dlq, settings, metrics):
         command.add(commands)
     return parser

@@ -24,6 +24,7 @@ class Folder:
 
     def __init__(self, path: str, name: str) -> None:
         """Keep the path, and the bucket's name."""
+        self.is_silent = True
         self._path = path
         self._name = name
 
@@ -45,7 +46,9 @@ class Folder:
         return None
 
     def judge(self, key: str, error: Exception, *, writing: bool) -> VeloxError:
-        """Tell by the operating system's error what is wrong with a key."""
+        """Look whether the folder is there; if so, tell by the operating system's error what is wrong with a key."""
+        if problem := self.problem():
+            return BucketUnavailableError(problem)
         number, why = _errno(error), readable(str(error).partition("\n")[0])
         if number in _NOTHING_THERE and not writing:
             return BadRecordError(Reason.OBJECT_MISSING, f"{readable(key)}: bucket {self._name} has no such object")

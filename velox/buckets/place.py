@@ -12,6 +12,9 @@ Client: TypeAlias = LocalStore | MemoryStore | S3Store
 class Place(Protocol):
     """Connects to one bucket, and knows what its errors mean."""
 
+    is_silent: bool
+    """Whether a bucket that is gone looks like an empty one, and is made anew by who writes to it."""
+
     def connect(self) -> Client:
         """Make the client; that the bucket is there need not be proved.
 
@@ -23,7 +26,7 @@ class Place(Protocol):
         """Say why the bucket as a whole cannot be read now, None when it can."""
 
     def judge(self, key: str, error: Exception, *, writing: bool) -> VeloxError:
-        """Say what an error of the library means for an object, while the bucket as a whole is well.
+        """Say what an error of the library means: is it the object, or the bucket as a whole?
 
         Returns:
             ``BadRecordError`` if waiting will not help, else ``BucketUnavailableError``.

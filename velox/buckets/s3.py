@@ -40,6 +40,7 @@ class S3:
 
     def __init__(self, settings: BucketSettings) -> None:
         """Keep the settings."""
+        self.is_silent = False
         self._settings = settings
         self._name = settings.bucket_name
 
@@ -47,6 +48,7 @@ class S3:
         """Make the client, with credentials as they are now."""
         settings = self._settings
         given: S3Config = {**_credentials(settings)}  # type: ignore[typeddict-item]  # only its names
+        given["checksum_algorithm"] = "SHA256"  # S3 itself compares what arrives
         if settings.s3_endpoint:
             given["endpoint"] = settings.s3_endpoint
         if settings.s3_region:
@@ -72,7 +74,7 @@ class S3:
         return None
 
     def judge(self, key: str, error: Exception, *, writing: bool) -> VeloxError:
-        """Tell by S3's code what is wrong with a key."""
+        """Tell by S3's code what is wrong, and with what."""
         code = _code(error)
         if code in _MISSING and not writing:
             return BadRecordError(Reason.OBJECT_MISSING, f"{readable(key)}: bucket {self._name} has no such object")

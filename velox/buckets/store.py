@@ -46,9 +46,9 @@ class Store:
         try:
             return self._read(pointer, most_bytes)
         except BadRecordError as error:
-            if error.reason is not Reason.OBJECT_MISSING:
+            if error.reason is not Reason.OBJECT_MISSING or not self._place.is_silent:
                 raise
-        # The bucket may have been gone, and have come back before it was looked at.
+        # The folder may have been gone, and have come back before it was looked at.
         return self._read(pointer, most_bytes)
 
     def put(self, key: str, payload: bytes) -> Pointer:
@@ -103,7 +103,8 @@ class Store:
         return self._client
 
     def _prove(self) -> None:
-        if problem := self._place.problem(self._opened):
+        """See that it is there, where nothing else would tell."""
+        if self._place.is_silent and (problem := self._place.problem(self._opened)):
             raise BucketUnavailableError(problem)
 
     @contextmanager
@@ -115,8 +116,6 @@ class Store:
             why = readable(str(error).partition("\n")[0])
             raise BadRecordError(Reason.FORBIDDEN_POINTER, f"{readable(key)}: {why}") from error
         except (BaseError, OSError) as error:
-            if self._client and (problem := self._place.problem(self._client)):
-                raise BucketUnavailableError(problem) from error
             raise self._place.judge(key, error, writing=writing) from error
 
 

@@ -50,6 +50,10 @@ class ObjectSettings(BucketSettings, KafkaSettings):
         return self
 
 
+class UploadSettings(KeysSettings, ObjectSettings, OperationsSettings):
+    """What ``velox upload`` gets."""
+
+
 class InferenceSettings(
     ShapeSettings, TrainingSettings, ModelSettings, ProcessSettings, DetectionSettings, OperationsSettings
 ):

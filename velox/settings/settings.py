@@ -18,9 +18,9 @@ from velox.settings.readers import (
     FinishingSettings,
     FleetSettings,
     LetterSettings,
-    ObjectSettings,
     ProductionSettings,
     RoutingSettings,
+    UploadSettings,
     WriterSettings,
 )
 from velox.settings.sinks import DeadLetterSettings, DetectionSettings, SinkSettings
@@ -31,7 +31,7 @@ from velox.settings.versions import VersionSettings
 class Settings(
     FetcherSettings,
     ProductionSettings,
-    ObjectSettings,
+    UploadSettings,
     RoutingSettings,
     LetterSettings,
     FleetSettings,
