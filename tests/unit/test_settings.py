@@ -376,7 +376,8 @@ def test_the_bytes_in_flight_have_to_hold_one_record(monkeypatch: pytest.MonkeyP
     ("url", "name", "folder"),
     [
         ("file:///data/photos", "photos", "/data/photos"),
-        ("file:///data/my%20photos/", "my photos", "/data/my photos/"),
+        ("file:///data/my%20photos/", "my photos", "/data/my photos"),
+        ("file:data/photos", "photos", str(Path("data/photos").absolute())),
         ("memory:///", "memory", ""),
         ("s3://imagenet-files", "imagenet-files", ""),
         ("s3://imagenet-files/val/2012/", "imagenet-files", ""),

@@ -20,8 +20,8 @@ class BucketSettings(Group):
 
     bucket_url: str = Field(
         "",
-        description="Bucket of the payloads: `s3://NAME`, `s3://NAME/PREFIX`, or `file:///folder`; `memory:///` is for "
-        "tests; empty = payloads are in the records.",
+        description="Bucket of the payloads: `s3://NAME`, `s3://NAME/PREFIX`, or `file:///folder` (`file:folder`, seen "
+        "from here); `memory:///` is for tests; empty = payloads are in the records.",
     )
     s3_endpoint: str = Field(
         "",
@@ -77,7 +77,7 @@ class BucketSettings(Group):
                 return url
             msg = "is no bucket: write s3://name, or s3://name/prefix; credentials are in AWS_ACCESS_KEY_ID"
             raise ValueError(msg)
-        is_folder = parts.scheme == "file" and not parts.netloc and unquote(parts.path).strip("/")
+        is_folder = parts.scheme == "file" and not parts.netloc and unquote(parts.path).strip("/.")
         is_memory = parts.scheme == "memory" and not parts.netloc and not parts.path.strip("/")
         if parts.query or parts.fragment or not (is_folder or is_memory):
             msg = "is no bucket: write s3://name, file:///folder with the whole path of a folder, or memory:///"
@@ -123,4 +123,4 @@ class BucketSettings(Group):
     def bucket_folder(self) -> str:
         """Answer the path of the folder that is the bucket; empty when it is none."""
         parts = urlsplit(self.bucket_url)
-        return unquote(parts.path) if parts.scheme == "file" else ""
+        return str(Path(unquote(parts.path)).absolute()) if parts.scheme == "file" else ""

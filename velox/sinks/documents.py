@@ -1,5 +1,6 @@
 """A result as a flat document: what the database sinks store."""
 
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
@@ -10,6 +11,7 @@ from velox.sinks.sink import Stored
 Value = str | int | float | list[dict[str, Any]]
 Document = dict[str, Value]
 
+_HOSTNAME: Final = socket.gethostname()
 _UTF8_BYTES: Final = 4
 """A character takes no more."""
 
@@ -35,7 +37,7 @@ def document(result: Result, extras: Extras = NO_EXTRAS) -> Document:
 
     Whatever the producer wrote, the document is one that every database takes: metadata never becomes a name,
     text is bounded and valid Unicode, numbers are plain Python numbers. ``scores`` and ``boxes`` are lists, and there
-    only when the model gives them.
+    only when the model gives them; ``object_key`` and ``hostname`` only where the payload is an object in a bucket.
     """
     record, model = result.record, result.model
     fields: Document = {
@@ -53,6 +55,8 @@ def document(result: Result, extras: Extras = NO_EXTRAS) -> Document:
         "model_version": _text(model.version),
         "predicted_at": float(result.predicted_at),
     }
+    if record.pointer is not None:
+        fields |= {"object_key": clean(record.pointer.key), "hostname": _HOSTNAME}
     if result.prediction.scores:
         fields["scores"] = [{"label": _text(label), "score": score} for label, score in result.prediction.scores]
     if result.prediction.boxes:

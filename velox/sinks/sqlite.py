@@ -39,6 +39,8 @@ _COLUMNS: Final = (
     *("topic", "partition", "offset", "model", "model_version", "predicted_at"),
 )
 _EXTRA_COLUMNS: Final = {
+    "object_key": "TEXT",
+    "hostname": "TEXT",
     "scores": "TEXT",
     "boxes": "TEXT",
     "queue_ms": "REAL",
@@ -48,6 +50,13 @@ _EXTRA_COLUMNS: Final = {
     "text": "TEXT",
 }
 """Those that a table gets with the first result that has them; lists are JSON."""
+_VIEW: Final = """
+    CREATE VIEW IF NOT EXISTS prediction_results AS
+    SELECT object_key AS image_key, predicted_label AS category, confidence, hostname,
+        datetime(predicted_at, 'unixepoch') AS time, id, model, model_version, topic, partition, offset
+    FROM predictions
+"""
+"""The table that PostgreSQL has of the same results."""
 _BEGINS_WITH: Final = "WHERE id >= :prefix AND id < :prefix || char(0x10ffff)"
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _DAMAGED: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -196,6 +205,8 @@ def _with_columns(connection: sqlite3.Connection, names: Sequence[str]) -> dict[
     for name in names:
         if name not in there:
             connection.execute(f"ALTER TABLE predictions ADD COLUMN {name} {_EXTRA_COLUMNS[name]}")
+    if {"object_key", "hostname"} <= there | set(names):
+        connection.execute(_VIEW)
     return dict.fromkeys(name for name in _EXTRA_COLUMNS if name in there or name in names)
 
 

@@ -82,6 +82,7 @@ def run(
         store = bucket(settings.model_copy(update={"codec": Codec.KEY}))
         if store is None:
             raise SettingsError("upload: no bucket")
+        _make_folder(settings.bucket_folder)
         store.open()
         stack.callback(store.close)
         table = key_table(settings) if record else None
@@ -99,6 +100,13 @@ def run(
     if stop.is_made():
         log.warning("Stopped; run it again, and it goes on with what is missing")
     return 1 if count.failed or stop.is_made() else 0
+
+
+def _make_folder(path: str) -> None:
+    """Make the folder that is to be the bucket, if the one that it is to lie in is there."""
+    if path and Path(path).parent.is_dir() and not Path(path).exists():
+        Path(path).mkdir()
+        log.info("Made the folder %s", path)
 
 
 class _Upload:
