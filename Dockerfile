@@ -54,14 +54,14 @@ LABEL org.opencontainers.image.title="Velox" \
 
 FROM shell AS runtime
 COPY --from=runtime-dependencies /opt/venv /opt/venv
-COPY consumer.py producer.py ./
+COPY consumer.py producer.py upload.py ./
 COPY pipelines pipelines
 COPY velox velox
 CMD ["python", "consumer.py"]
 
 FROM shell AS velox
 COPY --from=dependencies /opt/venv /opt/venv
-COPY consumer.py producer.py train.py start.sh ./
+COPY consumer.py producer.py train.py upload.py start.sh ./
 COPY pipelines pipelines
 COPY velox velox
 CMD ["./start.sh"]

@@ -29,7 +29,9 @@ from velox.sources.source import NOTHING, Item, Resumable, Source
 log = logging.getLogger(__name__)
 
 _MARK_EVERY = 5000
-"""Records after which a source that can resume is told how far it is: so many may come again after a crash."""
+_MARK_S = 1.0
+"""Records and seconds after which a source that can resume is told how far it is: so many may come again after a crash,
+those of such a time if they are fewer."""
 _SLICE_S = 0.1
 """Longest single wait: how soon a stop is noticed."""
 
@@ -114,21 +116,22 @@ class Production:
     def publish_all(self, items: Iterator[Item], count: int | None, progress: Progress) -> int:
         """Publish each item when it is due; return how many were handed to the client."""
         published = marked = 0
+        unmarked = Deadline(_MARK_S)
         while published != count and self._wait_until_due():
             # Asked for only now, so that what it shows is as old as its timestamp says.
             item = next(items, None)
             if item is NOTHING:
                 self._settle()
-                marked = published
+                marked, unmarked = published, Deadline(_MARK_S)
                 continue
             if item is None or not self._publish(item):
                 break
             published += 1
             self.schedule.advance()
             progress.show(published, self.publisher)
-            if published - marked >= _MARK_EVERY:
+            if self.mark and (published - marked >= _MARK_EVERY or unmarked.has_passed()):
                 self._settle()
-                marked = published
+                marked, unmarked = published, Deadline(_MARK_S)
         return published
 
     def _settle(self) -> None:

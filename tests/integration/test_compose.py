@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 OURS = ("consumer", "producer")
 API_OURS = ("gateway", "ml-worker", "webhooks")
 API_SERVICES = {"kafka", "postgres", "kafka-ui", "prometheus", "grafana", *API_OURS}
+OBJECTS_OURS = ("consumer", "producer", "upload")
+OBJECTS_SERVICES = {"kafka", "postgres", "s3", "prometheus", "grafana", *OBJECTS_OURS}
 PIPELINES = sorted(path.stem for path in (ROOT / "pipelines").glob("*.env"))
 SERVICES = {"kafka", "mongo", "prometheus", "grafana", *OURS}
 
@@ -44,8 +47,9 @@ def output_of(*command: str) -> str:
     return done.stdout
 
 
-def config(*files: str | Path, env_file: str | Path = ".env") -> dict[str, Any]:
+def config(*files: str | Path, env_file: str | Path = ".env", profiles: Sequence[str] = ()) -> dict[str, Any]:
     flags = [word for file in files for word in ("-f", str(file))]
+    flags += [word for profile in profiles for word in ("--profile", profile)]
     text = output_of(*tools.docker_compose(), "--env-file", str(env_file), *flags, "config", "--format", "json")
     parsed: dict[str, Any] = json.loads(text)
     return parsed
@@ -378,6 +382,62 @@ def as_compose_reads(env_file: Path, folder: Path) -> dict[str, str]:
     probe.write_text(json.dumps({"services": {"probe": {"image": "probe", "environment": environment}}}))
     found = config(probe, env_file=env_file)["services"]["probe"]["environment"]
     return {name: value.replace("$$", "$") for name, value in found.items()}  # it writes what it could read again
+
+
+@pytest.fixture(scope="module")
+def objects() -> dict[str, Any]:
+    """The services of the stack of objects."""
+    found: dict[str, Any] = config("docker-compose.objects.yml", profiles=("upload",))["services"]
+    return found
+
+
+def test_compose_reads_the_stack_of_objects_and_finds_all_services(objects: dict[str, Any]) -> None:
+    assert set(objects) == OBJECTS_SERVICES
+    assert set(config("docker-compose.objects.yml")["services"]) == OBJECTS_SERVICES - {"upload"}
+
+
+def test_the_ports_of_the_stack_of_objects_are_open_to_this_machine_only(objects: dict[str, Any]) -> None:
+    ports = [port for service in objects.values() for port in service.get("ports", [])]
+    assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
+    published = {port.get("published"): port["target"] for port in ports}
+    assert published == {"9092": 9092, "5432": 5432, "7070": 7070, None: 8000, "9090": 9090, "3000": 3000}
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTS_SERVICES - {"upload"}))
+def test_a_service_of_the_stack_of_objects_restarts_and_has_bounded_memory_and_logs(
+    objects: dict[str, Any], name: str
+) -> None:
+    test_a_service_restarts_and_has_bounded_memory_and_logs(objects, name)
+
+
+@pytest.mark.parametrize("name", ["postgres", "s3"])
+def test_an_image_of_others_in_the_stack_of_objects_is_pinned(objects: dict[str, Any], name: str) -> None:
+    test_an_image_of_others_in_the_api_is_pinned(objects, name)
+
+
+@pytest.mark.parametrize("name", OBJECTS_OURS)
+def test_our_containers_of_objects_are_told_one_story(objects: dict[str, Any], name: str) -> None:
+    service = objects[name]
+    told = service["environment"]
+    assert set(told) <= {field.upper() for field in Settings.model_fields} | {"VELOX_ENV_FILE"}
+    assert (service["image"], service["read_only"], service["cap_drop"]) == ("velox:local", True, ["ALL"])
+    writable = {volume["target"] for volume in service["volumes"] if not volume.get("read_only")}
+    assert writable == ({"/app/model"} if name == "consumer" else set())
+    assert {volume["target"] for volume in service["volumes"]} >= {"/app/.env", "/app/pipelines"}
+    database, store = objects["postgres"]["environment"], objects["s3"]["environment"]
+    login = f"{database['POSTGRES_USER']}:{database['POSTGRES_PASSWORD']}"
+    assert told["KEYS_URL"] == told["POSTGRES_DSN"] == f"postgresql://{login}@postgres/{database['POSTGRES_DB']}"
+    assert (told["AWS_ACCESS_KEY_ID"], told["AWS_SECRET_ACCESS_KEY"]) == (
+        store["ROOT_ACCESS_KEY"],
+        store["ROOT_SECRET_KEY"],
+    )
+    assert told["S3_ENDPOINT"] == f"http://s3:{objects['s3']['ports'][0]['target']}"
+    assert f"/data/{told['BUCKET_URL'].removeprefix('s3://')} " in objects["s3"]["command"][0]
+    assert set(service["depends_on"]) == {"kafka", "postgres", "s3"}
+
+
+def test_three_consumers_share_three_partitions(objects: dict[str, Any]) -> None:
+    assert str(objects["consumer"]["scale"]) == read(ROOT / "pipelines/objects.env")["KAFKA_PARTITIONS"] == "3"
 
 
 def test_compose_reads_the_env_file_as_velox_does(tmp_path: Path) -> None:
