@@ -125,7 +125,7 @@ class Site:
             asking.check()
         told = json.loads(figures.read_text())
         used_s = self.gateway.tree_cpu_s() - before_s
-        self._drained()
+        self.drained()
         return measured(self.store, what, told, cpu_s=used_s, load=os.getloadavg()[0])
 
     def close(self) -> None:
@@ -139,7 +139,8 @@ class Site:
         log = self._folder / f"{self.store}-{Path(words[0]).stem}-{words[-1].rpartition('/')[2]}.log"
         return Program(words, folder=self._folder, settings=settings, log=log)
 
-    def _drained(self) -> None:
+    def drained(self) -> None:
+        """Wait until everything that was accepted has its result."""
         until = time.monotonic() + _PATIENCE_S
         while (pending := sum(model.pending for model in self._client.models())) > 0:
             self.consumer.check()

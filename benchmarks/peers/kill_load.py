@@ -92,7 +92,7 @@ class Load:
             try:
                 response = await http.post("/predict", json={"text": text})
                 if response.is_success:
-                    return str(response.json()["id"])
+                    return str(response.json()["request_id"])
             except httpx2.TransportError:
                 pass
             self.refused += 1

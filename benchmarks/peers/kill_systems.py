@@ -78,6 +78,10 @@ class System:
             time.sleep(_POLL_S)
         raise BenchmarkError(f"the gateway is not there after {_READY_S:g} s; see {self.folder}/gateway.log")
 
+    def program(self, role: str) -> Program:
+        """Answer the process that runs now."""
+        return self._programs[role]
+
     def close(self) -> None:
         """Kill both."""
         for program in self._programs.values():

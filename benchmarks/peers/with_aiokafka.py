@@ -65,7 +65,7 @@ async def submit(submitted: Submitted, request: Request) -> dict[str, str]:
     request.state.results[identity] = None
     value = json.dumps({"id": identity, "text": submitted.text}).encode()
     await request.state.producer.send_and_wait(REQUESTS, value, key=identity.encode())
-    return {"id": identity}
+    return {"request_id": identity}
 
 
 @api.get("/predict/{identity}")
@@ -73,4 +73,4 @@ async def look(identity: str, request: Request) -> dict[str, str | None]:
     """Look the result up."""
     if identity not in request.state.results:
         raise HTTPException(404, "unknown id")
-    return {"id": identity, "label": request.state.results[identity]}
+    return {"request_id": identity, "label": request.state.results[identity]}

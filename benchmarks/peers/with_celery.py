@@ -51,11 +51,11 @@ def health() -> dict[str, str]:
 @api.post("/predict", status_code=202)
 def submit(submitted: Submitted) -> dict[str, str]:
     """Queue a task; its id is the answer."""
-    return {"id": predict.delay(submitted.text).id}
+    return {"request_id": predict.delay(submitted.text).id}
 
 
 @api.get("/predict/{identity}")
 def look(identity: str) -> dict[str, str | None]:
     """Look the result up; Celery does not tell a task that it does not know from one that waits."""
     result: AsyncResult[str] = AsyncResult(identity, app=tasks)
-    return {"id": identity, "label": result.result if result.state == _DONE else None}
+    return {"request_id": identity, "label": result.result if result.state == _DONE else None}
