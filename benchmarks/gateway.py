@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -78,20 +78,23 @@ class Measured:
 class Site:
     """A gateway and a model's consumer around one store; both take their settings' defaults."""
 
-    def __init__(self, folder: Path, bootstrap: str, store: str, url: str) -> None:
-        """Start both."""
+    def __init__(
+        self, folder: Path, bootstrap: str, store: str, url: str, *, more: Mapping[str, str] | None = None
+    ) -> None:
+        """Start both; ``more`` is for the consumer."""
         self.store = store
         self._folder = folder
-        self._port, metrics = free_port(), free_port()
+        self._port, self.metrics = free_port(), free_port()
         shared = {"KAFKA_BOOTSTRAP_SERVER": bootstrap, "REQUESTS_URL": url}
         own = {"GATEWAY_PORT": str(self._port), "MODELS_PATH": str(REPOSITORY / "models.toml")}
         pipeline = str(REPOSITORY / "pipelines" / "api-sentiment.env")
         self.gateway = self._start(["-m", "velox", "gateway"], {**shared, **own})
         await_ready(self.gateway, self._port)
         self.consumer = self._start(
-            [str(REPOSITORY / "consumer.py"), "--env-file", pipeline], {**shared, "METRICS_PORT": str(metrics)}
+            [str(REPOSITORY / "consumer.py"), "--env-file", pipeline],
+            {**shared, "METRICS_PORT": str(self.metrics), **(more or {})},
         )
-        await_ready(self.consumer, metrics)
+        await_ready(self.consumer, self.metrics)
         self._client = Client(self.url)
 
     @property

@@ -8,11 +8,13 @@ import pytest
 
 from benchmarks import report
 from benchmarks.document import read_section
-from benchmarks.peers import accept_outcomes, kill_outcomes
+from benchmarks.peers import accept_outcomes, kill_outcomes, text_outcomes
 from benchmarks.peers.accept_outcomes import Row, Taken
 from benchmarks.peers.kill_outcomes import Outcome
 from benchmarks.peers.kills import KILLS, PLAN, QUICK
 from benchmarks.peers.sentiment import sentiment
+from benchmarks.peers.text_outcomes import Window
+from benchmarks.peers.texts import PEER
 
 LOSER = Outcome(
     name="a peer",
@@ -37,7 +39,12 @@ def _accepts(found: dict[str, Any]) -> str:
     return accept_outcomes.section(found["introduction"], rows)
 
 
-SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {"kills": _kills, "accepts": _accepts}
+def _texts(found: dict[str, Any]) -> str:
+    rows = [text_outcomes.Row(**{**row, "windows": [Window(**one) for one in row["windows"]]}) for row in found["rows"]]
+    return text_outcomes.section(found["introduction"], rows, found["terms"], peer=PEER)
+
+
+SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {"kills": _kills, "accepts": _accepts, "texts": _texts}
 
 
 @pytest.mark.parametrize("name", SECTIONS)
@@ -73,6 +80,21 @@ def test_what_a_gateway_accepts_is_compared_with_the_peer_in_the_same_round() ->
     assert table[-2:] == [
         "| own | 100.0 / 150.0 / 200.0 | 0.50 × | 40.0 | 90.0 | 1.50 |",
         "| batches | 400.0 / 600.0 / 800.0 | 2.00 × | 40.0 | – | 1.50 |",
+    ]
+
+
+def test_texts_are_compared_with_the_synchronous_way_by_model_and_length() -> None:
+    def row(system: str, *texts: int, model: str = "tiny", tokens: int = 32) -> text_outcomes.Row:
+        windows = [Window(texts=count, lasted_s=2.0, cpu_s=1.0) for count in texts]
+        return text_outcomes.Row(model=model, tokens=tokens, system=system, windows=windows)
+
+    rows = [row("own", 800), row("own", 80, model="full"), row(PEER, 100), row(PEER, 40, model="full")]
+    table = _texts({"introduction": "", "rows": [asdict(each) for each in rows], "terms": [["own", "its defaults"]]})
+    assert table.splitlines()[4:8] == [
+        "| tiny | 32 | own | 400.0 / 400.0 / 400.0 | 8.00 × | 1.25 |",
+        f"| tiny | 32 | {PEER} | 50.0 / 50.0 / 50.0 | 1.00 × | 10.00 |",
+        "| full | 32 | own | 40.0 / 40.0 / 40.0 | 2.00 × | 12.50 |",
+        f"| full | 32 | {PEER} | 20.0 / 20.0 / 20.0 | 1.00 × | 25.00 |",
     ]
 
 
