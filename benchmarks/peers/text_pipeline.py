@@ -22,7 +22,8 @@ def classify(model: Any, texts: Sequence[str]) -> list[dict[str, object]]:  # no
 def load() -> Any:  # noqa: ANN401 - a pipeline of transformers
     """Load the model."""
     model = pipeline("sentiment-analysis", model=os.environ["PEER_MODEL"], device="cpu")
-    model.tokenizer.pad_token = "[PAD]"  # batches ask for one, and the tokenizer that was trained here names none
+    # Batches ask for one, and the tokenizer that was trained here names none.
+    model.tokenizer.add_special_tokens({"pad_token": "[PAD]"})
     return model
 
 

@@ -64,19 +64,23 @@ class Server:
     command: tuple[str, ...]
     health: str
     path: str
-    environment: Mapping[str, str]
+    environment: Mapping[str, Mapping[str, str]]
+    """By model."""
+    connections: int
 
 
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+_EACH_ONE: Final = {"tiny": _ONE_THREAD, "full": _ONE_THREAD}
 SERVERS: Final = {
     "FastAPI + pipeline": Server(
         ("-m", "uvicorn", "benchmarks.peers.text_pipeline:api", "--port", "{port}", "--no-access-log"),
         "/health",
         "/predict",
-        {},
+        {"tiny": _ONE_THREAD, "full": {"OMP_WAIT_POLICY": "PASSIVE"}},
+        2,
     ),
-    "LitServe": Server(("-m", "benchmarks.peers.text_litserve"), "/health", "/predict", _ONE_THREAD),
-    "mosec": Server(("-m", "benchmarks.peers.text_mosec"), "/", "/inference", _ONE_THREAD),
+    "LitServe": Server(("-m", "benchmarks.peers.text_litserve"), "/health", "/predict", _EACH_ONE, CONNECTIONS),
+    "mosec": Server(("-m", "benchmarks.peers.text_mosec"), "/", "/inference", _EACH_ONE, CONNECTIONS),
 }
 
 
@@ -107,13 +111,14 @@ def _changed(count: Callable[[], float], programs: list[Program]) -> float:
 def served(name: str, job: Job, folder: Path) -> Iterator[tuple[int, Window]]:
     """Start a peer's server, and ask it with texts of each length."""
     server, port = SERVERS[name], free_port()
-    own = {"PEER_MODEL": str(job.folder), "BATCH_SIZE": str(BATCH), "PORT": str(port), **server.environment}
+    own = {"PEER_MODEL": str(job.folder), "BATCH_SIZE": str(BATCH), "PORT": str(port)}
+    own |= server.environment[job.model]
     command = [word.format(port=port) for word in server.command]
     log = folder / f"{name.split(maxsplit=1)[0]}.log"
     with Program(command, folder=folder, settings=own, log=log, python=str(PEERS_PYTHON)) as program:
         _await(program, f"http://{HOST}:{port}{server.health}")
         for tokens in job.lengths:
-            with Askers(port, server.path, texts(tokens), CONNECTIONS) as count:
+            with Askers(port, server.path, texts(tokens), server.connections) as count:
                 yield tokens, look(count, [program], job.warm_s, job.lasts_s)
 
 

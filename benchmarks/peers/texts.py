@@ -4,7 +4,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -38,7 +38,7 @@ class Plan:
     lasts_s: float
 
 
-PLAN: Final = Plan(rounds=2, warm_s=1, lasts_s=7)
+PLAN: Final = Plan(rounds=2, warm_s=1, lasts_s=5)
 QUICK: Final = Plan(rounds=1, warm_s=0.5, lasts_s=3)
 
 System = Callable[[Job, Path], Iterator[tuple[int, Window]]]
@@ -55,8 +55,8 @@ def terms(installed: Mapping[str, str]) -> list[list[str]]:
     return [
         ["Velox", f"its defaults, {CORES} inference processes of 1 thread, ONNX Runtime; the full model in int8 "
          "(`PRECISION=int8`: with random weights `auto` cannot know whether the labels agree); results in SQLite"],
-        [PEER, f"fastapi {installed.get('fastapi', '?')}, {libraries}; fp32, one process, torch's own threads, a text "
-         "a call"],
+        [PEER, f"fastapi {installed.get('fastapi', '?')}, {libraries}; fp32, one process, a text a call; 1 thread "
+         f"for the tiny model, which is quickest, {CORES} that sleep while they wait for the full one"],
         ["LitServe", f"litserve {installed.get('litserve', '?')}, {libraries}; fp32, {CORES} workers of 1 thread, "
          f"`max_batch_size={BATCH}`, `batch_timeout=0.01`, `fast_queue=True`"],
         ["mosec", f"mosec {installed.get('mosec', '?')}, {libraries}; fp32, {CORES} workers of 1 thread, "
@@ -99,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure all, print the table; 2 when something could not run."""
     args = _parser().parse_args(argv)
     plan = QUICK if args.quick else PLAN
+    plan = replace(plan, rounds=args.rounds or plan.rounds)
     where = report.circumstances()
     installed = versions(str(PEERS_PYTHON))
     try:
@@ -108,10 +109,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         notes.print(f"benchmark: {error}", style="red", markup=False)
         return 2
     introduction = (
-        f"{where.text()}\n\nRounds: {plan.rounds}, {plan.lasts_s:g} s each. The tiny DistilBERT has 2 layers of 64, the "
-        "full one has the architecture of `distilbert-base` (66 million parameters) and random weights, on which speed "
-        f"does not depend. Servers are asked by {CONNECTIONS} connections; clients, Kafka and servers share the "
-        "machine, and CPU is that of the server's processes, of gateway and consumer for Velox."
+        f"{where.text()}\n\nRounds: {plan.rounds}, {plan.lasts_s:g} s each. The tiny DistilBERT has 2 layers of 64, "
+        "the full one has the architecture of `distilbert-base` (66 million parameters) and random weights, on which "
+        f"speed does not depend. Servers that batch are asked by {CONNECTIONS} connections, the synchronous one by 2; "
+        "clients, Kafka and servers share the machine. CPU is that of the server's processes; of gateway and consumer "
+        "for Velox."
     )
     about = terms(installed)
     text = section(introduction, rows, about, peer=PEER)
@@ -128,6 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.texts", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of 3 s each")
+    parser.add_argument("--rounds", type=int, default=0, metavar="N", help="default: 2; 1 with --quick")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="default: both")
     parser.add_argument("--only", default="", metavar="TEXT", help="systems whose name contains it (default: all)")
     parser.add_argument(
