@@ -129,7 +129,7 @@ endif
 bench-peers: install model.pth $(PEERS)/.installed ## Measure beside what one would pick instead; writes docs/performance.md
 	@$(BIN)/python -m benchmarks.peers --record $(ARGS)
 
-bench-kills: install $(PEERS)/.installed ## Kill gateways, workers and brokers, Velox's and others' (9 minutes; ARGS=--quick: 3)
+bench-kills: install $(PEERS)/.installed ## Kill gateways, workers and brokers, Velox's and others' (10 minutes; ARGS=--quick: 3)
 	@$(BIN)/python -m benchmarks.peers.kills $(ARGS)
 
 bench-accepts: install $(PEERS)/.installed ## Measure what gateways accept, Velox's and one of aiokafka (4 minutes; ARGS=--quick: 1)

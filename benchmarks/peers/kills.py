@@ -55,6 +55,8 @@ class Peer:
     libraries: Sequence[str]
     settings: str
     system: Callable[[Path], AbstractContextManager[System]]
+    is_late_by_design: bool = False
+    """Whether what a dead worker had is handed on by a timer: then results are waited for longer."""
 
 
 PEERS: Final = (
@@ -64,6 +66,7 @@ PEERS: Final = (
         "`task_acks_late`, `task_reject_on_worker_lost`, `worker_prefetch_multiplier=1`, `visibility_timeout` 10 s (by "
         f"default an hour), results in Redis; {CORES} worker processes; Redis with `appendonly yes`, `everysec`",
         celery,
+        is_late_by_design=True,
     ),
     Peer(
         "FastAPI + aiokafka",
@@ -78,10 +81,11 @@ PEERS: Final = (
 def measure(peer: Peer, plan: Plan, folder: Path, installed: Mapping[str, str]) -> Outcome:
     """Ask one peer, kill its parts, and count."""
     began = time.monotonic()
+    grace_s = plan.grace_s if peer.is_late_by_design else 0.0
     with peer.system(folder) as system:
         try:
             system.start()
-            load = Load(system.url, plan.count, plan.lasts_s, plan.grace_s)
+            load = Load(system.url, plan.count, plan.lasts_s, grace_s)
             load.start()
             faults = plan.faults
             for number, role in enumerate(faults, 1):
@@ -107,7 +111,7 @@ def measure(peer: Peer, plan: Plan, folder: Path, installed: Mapping[str, str]) 
         settings=peer.settings,
         accepted=len(load.accepted),
         missing=load.missing,
-        late=load.late if plan.grace_s else None,
+        late=load.late if grace_s else None,
         gone=load.gone,
         doubled=doubled,
         lasted_s=time.monotonic() - began,
@@ -154,6 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.only.lower() in peer.name.lower():
                 with tempfile.TemporaryDirectory(prefix="velox-bench-") as folder:
                     outcomes.append(measure(peer, plan, Path(folder), installed))
+                notes.print(" ".join(outcomes[-1].figures()), markup=False)
         if args.only.lower() in "velox":
             notes.print(f"Velox: {plan.count} requests by velox verify")
             with tempfile.TemporaryDirectory(prefix="velox-bench-") as folder:
@@ -166,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"× {plan.kills['gateway']}, the worker × {plan.kills['worker']} and the broker × {plan.kills['broker']}, each "
         f"with all its processes and started again at once. {CLIENTS} clients try again until they are given an id, "
         f"poll each second for the result, and call it lost after {STALL_S:g} s in which none came "
-        f"(and {plan.grace_s:g} s more, for those that are only late). At the end every id is asked for once more. "
+        f"({plan.grace_s:g} s more for Celery, which hands on by a timer what a dead worker had). At the end every id is asked for once more. "
         "The work is trivial: it is the way that is tested."
     )
     console.print("\n".join([introduction, "", *table(FIGURES, (one.figures() for one in outcomes))]), soft_wrap=True)
