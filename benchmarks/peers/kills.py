@@ -171,7 +171,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"× {plan.kills['gateway']}, the worker × {plan.kills['worker']} and the broker × {plan.kills['broker']}, each "
         f"with all its processes and started again at once. {CLIENTS} clients try again until they are given an id, "
         f"poll each second for the result, and call it lost after {STALL_S:g} s in which none came "
-        f"({plan.grace_s:g} s more for Celery, which hands on by a timer what a dead worker had). At the end every id is asked for once more. "
+        f"({plan.grace_s:g} s more for Celery, which hands on by a timer what a dead worker had). "
+        "At the end every id is asked for again. "
         "The work is trivial: it is the way that is tested."
     )
     console.print("\n".join([introduction, "", *table(FIGURES, (one.figures() for one in outcomes))]), soft_wrap=True)
