@@ -1,7 +1,8 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help install run test faults compose-test check types fast-tests format lock lock-peers train \
-	bench bench-check bench-gateway bench-latency bench-scale bench-peers picture clean
+	bench bench-check bench-gateway bench-latency bench-scale bench-peers \
+	bench-kills bench-accepts bench-texts picture clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -127,6 +128,15 @@ endif
 
 bench-peers: install model.pth $(PEERS)/.installed ## Measure beside what one would pick instead; writes docs/performance.md
 	@$(BIN)/python -m benchmarks.peers --record $(ARGS)
+
+bench-kills: install $(PEERS)/.installed ## Kill gateways, workers and brokers, Velox's and others' (10 minutes; ARGS=--quick: 3)
+	@$(BIN)/python -m benchmarks.peers.kills $(ARGS)
+
+bench-accepts: install $(PEERS)/.installed ## Measure what gateways accept, Velox's and one of aiokafka (4 minutes; ARGS=--quick: 1)
+	@$(BIN)/python -m benchmarks.peers.accepts $(ARGS)
+
+bench-texts: install $(PEERS)/.installed ## Measure texts a second, beside FastAPI, LitServe and mosec (10 minutes; ARGS=--quick: 6)
+	@$(BIN)/python -m benchmarks.peers.texts $(ARGS)
 
 picture: install ## Run the pipeline for 20 s and draw its view into docs/velox-up.svg
 	@$(BIN)/velox up --for 20s --record docs/velox-up.svg $(ARGS)

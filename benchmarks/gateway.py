@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -78,20 +78,23 @@ class Measured:
 class Site:
     """A gateway and a model's consumer around one store; both take their settings' defaults."""
 
-    def __init__(self, folder: Path, bootstrap: str, store: str, url: str) -> None:
-        """Start both."""
+    def __init__(
+        self, folder: Path, bootstrap: str, store: str, url: str, *, more: Mapping[str, str] | None = None
+    ) -> None:
+        """Start both; ``more`` is for the consumer."""
         self.store = store
         self._folder = folder
-        self._port, metrics = free_port(), free_port()
+        self._port, self.metrics = free_port(), free_port()
         shared = {"KAFKA_BOOTSTRAP_SERVER": bootstrap, "REQUESTS_URL": url}
         own = {"GATEWAY_PORT": str(self._port), "MODELS_PATH": str(REPOSITORY / "models.toml")}
         pipeline = str(REPOSITORY / "pipelines" / "api-sentiment.env")
         self.gateway = self._start(["-m", "velox", "gateway"], {**shared, **own})
         await_ready(self.gateway, self._port)
         self.consumer = self._start(
-            [str(REPOSITORY / "consumer.py"), "--env-file", pipeline], {**shared, "METRICS_PORT": str(metrics)}
+            [str(REPOSITORY / "consumer.py"), "--env-file", pipeline],
+            {**shared, "METRICS_PORT": str(self.metrics), **(more or {})},
         )
-        await_ready(self.consumer, metrics)
+        await_ready(self.consumer, self.metrics)
         self._client = Client(self.url)
 
     @property
@@ -125,7 +128,7 @@ class Site:
             asking.check()
         told = json.loads(figures.read_text())
         used_s = self.gateway.tree_cpu_s() - before_s
-        self._drained()
+        self.drained()
         return measured(self.store, what, told, cpu_s=used_s, load=os.getloadavg()[0])
 
     def close(self) -> None:
@@ -139,7 +142,8 @@ class Site:
         log = self._folder / f"{self.store}-{Path(words[0]).stem}-{words[-1].rpartition('/')[2]}.log"
         return Program(words, folder=self._folder, settings=settings, log=log)
 
-    def _drained(self) -> None:
+    def drained(self) -> None:
+        """Wait until everything that was accepted has its result."""
         until = time.monotonic() + _PATIENCE_S
         while (pending := sum(model.pending for model in self._client.models())) > 0:
             self.consumer.check()

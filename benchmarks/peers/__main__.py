@@ -1,14 +1,11 @@
 """Velox beside what one would pick instead, on the same records, in turn: ``python -m benchmarks.peers --help``."""
 
 import argparse
-import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 
 from rich.table import Table
 
@@ -16,6 +13,7 @@ from benchmarks import report
 from benchmarks.document import write_section
 from benchmarks.figures import agreement
 from benchmarks.peers.catalogue import CORES, PEERS, Peer
+from benchmarks.peers.installed import versions
 from benchmarks.peers.outcomes import FIGURES, Row, Run, section
 from benchmarks.programs import BenchmarkError, Program
 from benchmarks.rig import Rig, add_model_arguments, console, notes, provide_model, rig, watch
@@ -99,12 +97,12 @@ def _rounds(at: Rig, args: argparse.Namespace) -> list[Row]:
     more = {"BATCH_SIZE": str(args.batch), **(_PATIENT if args.patient else {})}
     starts: list[Start] = [partial(at.consumer, settings=settings) for settings in _VELOX_SETTINGS]
     starts += [_start(at, peer, more) for peer in peers]
-    own = _versions(sys.executable)
+    own = versions(sys.executable)
     velox = [
         replace(row, versions={name: own[name] for name in ("torch", "openvino", "onnxruntime") if name in own})
         for row in _VELOX
     ]
-    installed = _versions(str(_PEERS_PYTHON))
+    installed = versions(str(_PEERS_PYTHON))
     rows = velox + [_row(peer, own if peer.is_in_project else installed) for peer in peers]
     for number in range(1, args.rounds + 1):
         labels: Labels = {}
@@ -141,18 +139,6 @@ def _row(peer: Peer, installed: Mapping[str, str]) -> Row:
     missing = [name for name in wanted if name not in installed]
     failure = f"cannot be had: {', '.join(missing)} is not in .venv-peers" if missing else ""
     return Row(peer.name, versions, peer.settings, peer.guarantee, failure=failure)
-
-
-def _versions(python: str) -> dict[str, str]:
-    """Ask an environment what it has; nothing when there is none."""
-    if not Path(python).exists():
-        return {}
-    question = (
-        "import json,importlib.metadata as m; print(json.dumps({d.name.lower(): d.version for d in m.distributions()}))"
-    )
-    answer = subprocess.run([python, "-c", question], capture_output=True, text=True, check=True).stdout
-    found: dict[str, str] = json.loads(answer)
-    return found
 
 
 def _measure(at: Rig, program: Program, name: str, count: int) -> tuple[Run, Labels]:

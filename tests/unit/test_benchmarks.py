@@ -72,7 +72,7 @@ def test_a_page_without_exactly_that_section_is_left_as_it_was(tmp_path: Path, t
     assert page.read_text() == text
 
 
-@pytest.mark.parametrize("name", ["throughput", "latency", "scale", "peers"])
+@pytest.mark.parametrize("name", ["throughput", "latency", "scale", "peers", "kills", "accepts", "texts"])
 def test_the_performance_page_has_a_section_for_each_benchmark(name: str) -> None:
     assert read_section(name)
 
