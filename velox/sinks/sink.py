@@ -51,7 +51,8 @@ class OutcomeSink(Protocol):
     It is written after all other sinks and after the dead letters, in the order in which the outcomes came. A record
     is done, and will not be read again, only when it has taken the outcome. What it may rely on:
 
-    - a failure's dead letter is on its topic, unless its reason is ``deadline_passed``: that leaves none;
+    - a failure's dead letter is on its topic, unless its reason is ``deadline_passed`` or ``no_object``: these leave
+      none;
     - each record's outcome comes at least once. After a crash it may come again, and then be another one: the record
       is predicted anew. The last outcome of an id counts;
     - a result that a sink will never take comes as a failure, ``result_refused``. Where this sink, or another of its
