@@ -217,6 +217,32 @@ def test_a_database_that_goes_away_is_told_in_time_and_comes_back_by_itself(
             assert [row.key for row in read(table)] == ["a"]
 
 
+def test_a_look_at_it_changes_nothing(database: InFile | InPostgres) -> None:
+    if isinstance(database, InPostgres):
+        with closing(table_of(database.url)) as table:
+            assert table.probe().endswith(" is not there yet, and will be made")
+            database.execute("CREATE TABLE image_info (image_key text)", "INSERT INTO image_info VALUES ('a')")
+            assert "1 rows in image_info of postgresql://" in table.probe()
+            assert "the first start completes" in table.probe()
+        with database.connect() as connection:
+            columns = connection.execute(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = 'image_info'"
+            )
+            assert columns.fetchall() == [("image_key",)]
+        return
+    with closing(table_of(database.url)) as table:
+        assert table.probe().endswith("keys.db is not there yet, and can be made")
+    assert not database.path.exists()
+
+
+def test_a_look_at_it_says_what_waits(table: KeyTable) -> None:
+    table.add(pointers("a", "b"))
+    table.mark(read(table)[0].place)
+    assert table.probe().startswith("2 rows in image_info of ")
+    if "postgresql" in table.probe():
+        assert table.probe().endswith(", 1 not published yet")
+
+
 @pytest.mark.parametrize("url", ["sqlite:///", "mysql://host/x", "no address"])
 def test_what_is_no_address_is_refused_with_the_remedy(url: str) -> None:
     with pytest.raises(SettingsError, match=r"KEYS_URL.*write (sqlite|postgresql)"):

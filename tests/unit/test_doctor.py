@@ -7,8 +7,10 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from velox.errors import SinkUnavailableError
 from velox.kafka.inspection import Backlog, Cluster, Group, Topic
@@ -17,7 +19,7 @@ from velox.models.card import ModelCard
 from velox.settings import MIB, Settings
 from velox.settings.model import IMAGENET, TRANSFORMER
 from velox.sinks.sink import Proof
-from velox.tools.doctor import bucket, checkup, kafka, machine, model, sinks, timing
+from velox.tools.doctor import bucket, checkup, kafka, keys, machine, model, sinks, timing
 from velox.tools.doctor.checkup import bounded
 from velox.tools.doctor.findings import Finding, Level, error, ok, warning
 from velox.tools.doctor.report import Report
@@ -443,6 +445,16 @@ def test_a_bucket_that_can_be_read_is_right_and_an_empty_one_may_be_a_mistake(tm
 def test_a_bucket_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     nowhere = Settings(codec="key", bucket_url=(tmp_path / "photos").as_uri())
     assert problems(bucket.find(nowhere)) == [(Level.ERROR, "bucket photos")]
+
+
+def test_a_table_of_keys_is_looked_at_where_it_is_the_source(tmp_path: Path) -> None:
+    told: dict[str, Any] = {"codec": "key", "bucket_url": "memory:///", "source": "keys"}
+    (found,) = keys.find(Settings(**told, keys_url=SecretStr(f"sqlite:///{tmp_path}/keys.db")))
+    assert (found.level, found.value) == (Level.OK, f"sqlite:///{tmp_path}/keys.db is not there yet, and can be made")
+    assert problems(keys.find(Settings(**told, keys_url=SecretStr("sqlite:////proc/none/keys.db")))) == [
+        (Level.ERROR, "table image_info")
+    ]
+    assert list(keys.find(Settings())) == []
 
 
 def test_payloads_in_the_records_leave_no_bucket_to_look_at(tmp_path: Path) -> None:

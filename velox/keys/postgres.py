@@ -27,6 +27,14 @@ _FROM_ELSEWHERE: Final = (
     "UPDATE image_info SET added_by = pg_current_xact_id() WHERE added_by >= pg_snapshot_xmax(pg_current_snapshot())"
 )
 """A table that was restored on another server has numbers of transactions that this one has not reached."""
+_THERE: Final = (
+    "SELECT to_regclass('image_info') IS NOT NULL, EXISTS (SELECT FROM pg_attribute"
+    " WHERE attrelid = to_regclass('image_info') AND attname = 'added_by')"
+)
+_PROBE: Final = (
+    "SELECT count(*), count(*) FILTER (WHERE p.name IS NULL OR (i.added_by, i.id) > (p.added_by, p.id))"
+    " FROM image_info i LEFT JOIN velox_progress p ON p.name = %s"
+)
 _KNOWN: Final = (
     "SELECT DISTINCT ON (image_key) added_by::text::bigint, id, image_key, size, sha256 FROM image_info"
     " WHERE image_key = ANY(%s) ORDER BY image_key, id DESC"
@@ -101,6 +109,19 @@ class PostgresKeys:
         )
         with self._translated():
             self._opened.execute(_ADD, columns)
+
+    def probe(self) -> str:
+        """Say how many rows there are, and how many wait. To complete a large table is left to the first start."""
+        where = f"image_info of {self.address}"
+        with self._translated(), connect(self._dsn, self._timeout_s) as connection:
+            is_there, is_complete = connection.execute(_THERE).fetchone() or (False, False)
+            if not is_there:
+                return f"{where} is not there yet, and will be made"
+            if not is_complete:
+                (rows,) = connection.execute("SELECT count(*) FROM image_info").fetchone() or (0,)
+                return f"{rows} rows in {where}, whose columns the first start completes"
+            rows, waiting = connection.execute(_PROBE, (self._name,)).fetchone() or (0, 0)
+        return f"{rows} rows in {where}, {waiting} not published yet"
 
     def close(self) -> None:
         """Disconnect."""

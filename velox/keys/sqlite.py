@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from velox.errors import SettingsError, StoreUnavailableError
+from velox.folders import prove_writable
 from velox.keys.table import START, Place, Row
 from velox.records import Pointer
 
@@ -88,6 +89,16 @@ class SqliteKeys:
             self._opened.execute("BEGIN IMMEDIATE")
             self._opened.executemany("INSERT INTO image_info (image_key, size, sha256) VALUES (?, ?, ?)", rows)
             self._opened.execute("COMMIT")
+
+    def probe(self) -> str:
+        """Say how many rows there are, if there is a file."""
+        if not self._path.exists():
+            with self._translated():
+                prove_writable(self._path.parent)
+            return f"{self.address} is not there yet, and can be made"
+        with self._translated():
+            (rows,) = self._opened.execute("SELECT count(*) FROM image_info").fetchone()
+        return f"{rows} rows in image_info of {self.address}"
 
     def close(self) -> None:
         """Close the file."""

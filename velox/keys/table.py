@@ -59,5 +59,8 @@ class KeyTable(Protocol):
     def add(self, pointers: Sequence[Pointer]) -> None:
         """Add a row for each."""
 
+    def probe(self) -> str:
+        """Say what is there, and change nothing."""
+
     def close(self) -> None:
         """Disconnect. Safe twice."""

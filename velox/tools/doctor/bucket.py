@@ -15,7 +15,7 @@ def find(settings: ObjectSettings) -> Iterator[Finding]:
     what = f"bucket {made.name}"
     try:
         made.open()
-        first = next(made.list(), None)
+        first = next(made.list(settings.bucket_prefix), None)
     except BucketUnavailableError as problem:
         yield error(
             what,

@@ -11,7 +11,7 @@ from velox import settings
 from velox.core.deadline import Deadline
 from velox.errors import SettingsError, VeloxError
 from velox.settings import Settings
-from velox.tools.doctor import bucket, kafka, machine, model, sinks, timing
+from velox.tools.doctor import bucket, kafka, keys, machine, model, sinks, timing
 from velox.tools.doctor.findings import Check, Finding, Level, error, ok, refusal
 from velox.tools.doctor.report import Report
 
@@ -20,6 +20,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "model": model.find,
     "machine": machine.find,
     "bucket": bucket.find,
+    "keys": keys.find,
     "sinks": sinks.find,
     "kafka": kafka.find,
 }
