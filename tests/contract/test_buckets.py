@@ -393,6 +393,19 @@ def test_an_object_that_we_may_not_read_is_told_from_one_that_is_not_there(
         read(bucket, "a")
 
 
+def test_that_there_are_no_credentials_is_said_with_the_remedy(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the library says it where no machine answers that would know a role."""
+    bucket = opened(in_s3(s3))
+
+    class Asking:
+        def get(self, _key: str) -> None:
+            raise GenericError("Error performing PUT http://169.254.169.254/latest/api/token in 5 s: connect error")
+
+    monkeypatch.setattr(bucket, "_client", Asking())
+    with pytest.raises(BucketUnavailableError, match="no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
+        read(bucket, "a")
+
+
 @pytest.mark.parametrize("url", ["", "memory:///"])
 def test_payloads_in_the_records_need_no_bucket(url: str) -> None:
     assert made(Settings(codec=Codec.RAW, bucket_url=url)) is None

@@ -184,6 +184,35 @@ def test_a_row_that_is_committed_later_with_a_lower_number_is_not_passed_over(in
         assert [row.key for row in read(table)] == ["lower", "higher"]
 
 
+def test_who_may_only_read_the_keys_and_note_how_far_it_is_needs_no_more(in_postgres: InPostgres) -> None:
+    with closing(table_of(in_postgres.url)) as owner:
+        owner.open()
+        owner.add(pointers("a"))
+    role = f"reader_{uuid.uuid4().hex[:8]}"
+    in_postgres.execute(
+        f"CREATE ROLE {role} LOGIN",
+        f"GRANT SELECT ON image_info, velox_migrations TO {role}",
+        f"GRANT SELECT, INSERT, UPDATE ON velox_progress TO {role}",
+    )
+    with closing(table_of(in_postgres.url.replace("postgres@", f"{role}@"))) as table:
+        (row,) = read(table)
+        table.mark(row.place)
+        assert table.place() == row.place
+
+
+def test_a_statement_of_the_first_start_may_take_longer_than_others(in_postgres: InPostgres) -> None:
+    """As when a large table is rewritten."""
+    in_postgres.execute(
+        "CREATE TABLE image_info (image_key text)",
+        "INSERT INTO image_info SELECT 'x' FROM generate_series(1, 100000)",
+        "CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.5); END'",
+        "CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION slow()",
+    )
+    with closing(table_of(in_postgres.url, keys_timeout_s=0.3)) as table:
+        table.open()
+        assert len(read(table, most=3)) == 3
+
+
 def test_a_table_from_another_server_is_read_from_its_beginning(in_postgres: InPostgres) -> None:
     """Restored from a dump: with the numbers of transactions, and the mark, of the server it was on."""
     with closing(table_of(in_postgres.url)) as table:

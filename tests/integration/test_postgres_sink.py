@@ -244,10 +244,16 @@ def test_a_commit_is_flushed_whatever_the_user_is_set_to(database: Database, bef
 
 
 def test_the_doctor_leaves_nothing_behind(database: Database) -> None:
+    assert database.sink().probe().value.endswith(" is made or completed by the first start")
+    assert database.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+    sink = database.sink()
+    sink.open()
+    sink.write(make_results(2))
+    sink.close()
     proof = database.sink().probe()
     assert proof.value.startswith("PostgreSQL ")
-    assert ", 0 rows in prediction_results of postgresql://postgres@" in proof.value
-    assert database.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+    assert ", 2 rows in prediction_results of postgresql://postgres@" in proof.value
+    assert len(database.ids()) == 2
 
 
 @pytest.mark.parametrize("dsn", ["mongodb://host/x", "no address", "postgresql://user:secret@host:port/x y=z"])

@@ -27,6 +27,8 @@ _DENIED: Final = "AccessDenied"
 _MISSING: Final = {"NoSuchKey", "KeyTooLongError"}
 _IMPOSSIBLE: Final = {"KeyTooLongError", "InvalidObjectName", "ExistingObjectIsDirectory", "ObjectParentIsFile"}
 """Codes of keys that no object can have there; the latter two are of servers that keep objects as files."""
+_ROLE_SERVER: Final = "169.254."
+"""Where Amazon tells its machines and containers of their role; asked when nothing else gives credentials."""
 _TRIES: Final = 2
 _CONNECT_S: Final = 5.0
 
@@ -127,6 +129,8 @@ def _code(error: Exception) -> str:
 def _said(error: Exception) -> str:
     """Put what S3 says in a line: never all of it, which repeats what was signed."""
     text = str(error)
+    if _ROLE_SERVER in text:
+        return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
     found = chain.from_iterable(pattern.findall(text) for pattern in (_CODE, _MESSAGE, _STATUS, _CAUSE))
     return readable(": ".join(list(found)[:2]) or text.partition("\n")[0])
 

@@ -23,6 +23,9 @@ _MARK: Final = (
     "INSERT INTO velox_progress (name, cluster, added_by, id) VALUES (%s, %s, %s::text::xid8, %s) ON CONFLICT (name)"
     " DO UPDATE SET cluster = excluded.cluster, added_by = excluded.added_by, id = excluded.id, changed_at = now()"
 )
+_IS_FROM_ELSEWHERE: Final = (
+    "SELECT EXISTS (SELECT FROM image_info WHERE added_by >= pg_snapshot_xmax(pg_current_snapshot()))"
+)
 _FROM_ELSEWHERE: Final = (
     "UPDATE image_info SET added_by = pg_current_xact_id() WHERE added_by >= pg_snapshot_xmax(pg_current_snapshot())"
 )
@@ -67,7 +70,8 @@ class PostgresKeys:
             self._connection = connect(self._dsn, self._timeout_s)
             migrate(self._connection, "keys")
             self._cluster = str(self._one("SELECT system_identifier FROM pg_control_system()")[0])
-            self._connection.execute(_FROM_ELSEWHERE)
+            if self._one(_IS_FROM_ELSEWHERE)[0]:
+                self._connection.execute(_FROM_ELSEWHERE)
             self._connection.execute(f"LISTEN {_CHANGED}".encode())
 
     def place(self) -> Place:
@@ -111,7 +115,7 @@ class PostgresKeys:
             self._opened.execute(_ADD, columns)
 
     def probe(self) -> str:
-        """Say how many rows there are, and how many wait. To complete a large table is left to the first start."""
+        """Say how many rows there are, and how many wait. Completing the table is left to the first start."""
         where = f"image_info of {self.address}"
         with self._translated(), connect(self._dsn, self._timeout_s) as connection:
             is_there, is_complete = connection.execute(_THERE).fetchone() or (False, False)

@@ -1,6 +1,8 @@
 """Connections to PostgreSQL on which nothing waits longer than the time limit, and what its errors mean."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
@@ -41,6 +43,23 @@ class Connection(psycopg.Connection[Any]):
             self.execute("SELECT set_config(%s, %s, false)", (name, f"{math.ceil(timeout_s * 1000)}"))
         self.autocommit = before
         return self
+
+    @contextmanager
+    def patient(self, longest_s: float) -> Iterator[None]:
+        """Let statements take longer for a while; for locks they wait no longer than before."""
+        usual_s = self.longest_s - _LATER_S
+        before, self.autocommit = self.autocommit, True
+        try:
+            self.longest_s = longest_s + _LATER_S
+            for name, limit_s in (("statement_timeout", longest_s), ("lock_timeout", usual_s)):
+                self.execute("SELECT set_config(%s, %s, false)", (name, f"{math.ceil(limit_s * 1000)}"))
+            yield
+        finally:
+            self.longest_s = usual_s + _LATER_S
+            if not self.closed:
+                for name, limit_s in (("statement_timeout", usual_s), ("lock_timeout", 0.0)):
+                    self.execute("SELECT set_config(%s, %s, false)", (name, f"{math.ceil(limit_s * 1000)}"))
+                self.autocommit = before
 
 
 def connect(dsn: str, timeout_s: float) -> Connection:

@@ -9,6 +9,9 @@ from velox.postgres.schema import ensure_schema
 _LOCK: Final = 7_260_163_817
 """Held meanwhile: of several processes that start at once, one does it, and the others find it done."""
 
+_LONGEST_S: Final = 3600.0
+"""An index of a large table takes minutes; a lock that others hold is not waited for that long."""
+
 Subject = Literal["results", "keys"]
 
 
@@ -20,11 +23,10 @@ def migrate(connection: Connection, subject: Subject) -> list[str]:
     Raises:
         psycopg.Error: the server refuses; what was applied before stays.
     """
-    wanted = names(subject)
-    if _applied(connection).issuperset(wanted):
+    if is_migrated(connection, subject):
         return []
     done: list[str] = []
-    with connection.transaction():
+    with connection.patient(_LONGEST_S), connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         ensure_schema(connection)
         connection.execute(
@@ -32,12 +34,17 @@ def migrate(connection: Connection, subject: Subject) -> list[str]:
             " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
         )
         there = _applied(connection)
-        for name in wanted:
+        for name in names(subject):
             if name not in there:
                 connection.execute((files(__package__) / "sql" / name).read_bytes())
                 connection.execute("INSERT INTO velox_migrations (name) VALUES (%s)", (name,))
                 done.append(name)
     return done
+
+
+def is_migrated(connection: Connection, subject: Subject) -> bool:
+    """Say whether all files of a subject were applied."""
+    return _applied(connection).issuperset(names(subject))
 
 
 def forget(connection: Connection, subject: Subject) -> None:

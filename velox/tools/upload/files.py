@@ -45,7 +45,7 @@ def find(folder: Path, *, prefix: str, any_kind: bool, most_bytes: int) -> Found
         if not any_kind and path.suffix.lower() not in SUFFIXES:
             others += 1
             continue
-        key = "/".join([*filter(None, [prefix.strip("/")]), path.relative_to(folder).as_posix()])
+        key = "/".join([*filter(None, [prefix]), path.relative_to(folder).as_posix()])
         if problem := _problem(path, key, most_bytes):
             refused.append(f"{readable(str(path))}: {problem}")
         else:

@@ -70,9 +70,10 @@ def run(
     if not settings.bucket_url:
         msg = "upload: where to? Set BUCKET_URL, as in s3://imagenet-files or file:///data/photos"
         raise SettingsError(msg)
+    begins = (settings.bucket_prefix if prefix is None else prefix).strip("/")
     found = find(
         folder,
-        prefix=settings.bucket_prefix if prefix is None else prefix,
+        prefix=begins,
         any_kind=any_kind,
         most_bytes=settings.max_object_bytes,
     )
@@ -91,7 +92,7 @@ def run(
             stack.callback(table.close)
         stop = stack.enter_context(StopRequest())
         progress = stack.enter_context(Progress(len(found.files), what="uploaded"))
-        count = _Upload(store, table, settings.downloads, stop, progress).send(found.files)
+        count = _Upload(store, table, settings.downloads, stop, progress).send(found.files, begins)
     count.failed += len(found.refused)
     log.info(
         "Uploaded %d objects (%.1f MB) to %s, %d were there already, %d failed; %d files are no images",
@@ -120,11 +121,14 @@ class _Upload:
         self._at_a_time = at_a_time
         self._stop = stop
         self._progress = progress
-        self._sizes: dict[str, int | None] = {}
+        self._prefix = ""
+        self._sizes: dict[str, int | None] | None = None
+        """Of the objects that are there; None = not looked at yet."""
         self._count = _Count()
 
-    def send(self, files: Sequence[File]) -> _Count:
-        """Send them, a portion after the other."""
+    def send(self, files: Sequence[File], prefix: str) -> _Count:
+        """Send them, a portion after the other; all keys begin with the prefix."""
+        self._prefix = prefix
         remaining = iter(files)
         with ThreadPoolExecutor(self._at_a_time, thread_name_prefix="upload") as threads:
             while (portion := list(islice(remaining, _TOGETHER))) and not self._stop.is_made():
@@ -140,9 +144,15 @@ class _Upload:
             return {}
         table = self._table
         known = _insistently(lambda: table.known([file.key for file in portion]))
-        if known and not self._sizes:
-            self._sizes = _insistently(lambda: {there.key: there.size_bytes for there in self._store.list()})
-        return {key: row for key, row in known.items() if row.sha256 and self._sizes.get(key) == row.size_bytes}
+        if not known:
+            return {}
+        if self._sizes is None:
+            self._sizes = _insistently(self._list)
+        sizes = self._sizes
+        return {key: row for key, row in known.items() if row.sha256 and sizes.get(key) == row.size_bytes}
+
+    def _list(self) -> dict[str, int | None]:
+        return {there.key: there.size_bytes for there in self._store.list(self._prefix)}
 
     def _send_portion(
         self, threads: ThreadPoolExecutor, portion: Sequence[File], known: dict[str, Row]
