@@ -16,6 +16,7 @@ from tests.e2e.pipeline import BOTH_DELIVERIES, Pipeline, wait_until
 from tests.servers.proxy import TcpProxy
 from tests.servers.s3 import S3Server
 from tests.small_model import install
+from velox.core.envelope import frame
 from velox.settings import Settings
 from velox.sources.shapes import ShapesSource
 
@@ -236,6 +237,32 @@ def test_neither_a_killed_consumer_nor_a_killed_inference_process_loses_a_key(
     if delivery == "exactly_once":
         results = [json.loads(message.value() or b"")["predicted_label"] for message in one.visible()]
         assert Counter(results) == Counter(f"slow {number}" for number in range(200))
+    assert second.stop() == 0
+
+
+def test_framed_records_may_bring_their_payload_or_say_where_it_is(pipeline: PipelineFactory, photos: Path) -> None:
+    put(photos, {"claims/1": b"from the bucket"})
+    values = (
+        frame({}, b"in the record"),
+        frame({"claim": {"key": "claims/1"}}, b""),
+        frame({"claim": {"key": "claims/2"}}, b""),
+    )
+    one = pipeline(CODEC="framed", OBJECT_RETRY_S=0)
+    one.publish(*values)
+    first = one.consume()
+    one.wait_for_documents(1)
+    wait_until(lambda: one.uncommitted() == 0, what="all committed")
+    assert one.reasons() == {"forbidden_pointer": 2}
+    assert first.stop() == 0
+
+    two = pipeline(CODEC="framed", OBJECT_RETRY_S=0, BUCKET_URL=photos.as_uri())
+    two.publish(*values)
+    second = two.consume()
+    two.wait_for_documents(3)
+    wait_until(lambda: two.uncommitted() == 0, what="all committed")
+    labels = Counter(document["predicted_label"] for document in two.documents())
+    assert labels == {"in the record": 2, "from the bucket": 1}, "the first is there from both pipelines"
+    assert two.reasons() == {"object_missing": 1}
     assert second.stop() == 0
 
 

@@ -308,6 +308,18 @@ def test_a_key_points_to_its_payload_and_is_what_a_dead_letter_carries() -> None
     assert whole.value == b"warehouse/0001.jpg", "the payload was never in Kafka"
 
 
+def test_a_framed_record_without_a_payload_may_point_to_one() -> None:
+    value = frame({**METADATA, "claim": {"key": "claims/1", "size": 7}}, b"")
+    record = good(value)
+    assert record.pointer == Pointer(key="claims/1", size_bytes=7)
+    assert (record.payload, record.value) == (b"", value)
+    assert replace(record, payload=b"jpeg").value == value, "a dead letter is the record as it was"
+    whole = good(frame({**METADATA, "claim": {"key": "claims/1"}}, b"jpeg"))
+    assert (whole.pointer, whole.payload) == (None, b"jpeg"), "who has a payload needs no claim"
+    assert bad(frame(METADATA, b""))[1].reason == Reason.EMPTY
+    assert bad(frame({"claim": "claims/1"}, b""))[1].reason == Reason.BAD_METADATA
+
+
 def test_the_memory_of_a_pointer_counts() -> None:
     value = json.dumps({"key": "x" * 500}).encode()
     assert good(value, codec=Codec.KEY).size_bytes >= good(value, codec=Codec.RAW).size_bytes + 500

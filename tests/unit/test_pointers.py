@@ -5,7 +5,15 @@ import tracemalloc
 
 import pytest
 
-from velox.core.pointers import MAX_POINTER_BYTES, SHA256_HEADER, SIZE_HEADER, check, read_pointer, with_headers
+from velox.core.pointers import (
+    MAX_POINTER_BYTES,
+    SHA256_HEADER,
+    SIZE_HEADER,
+    check,
+    read_claim,
+    read_pointer,
+    with_headers,
+)
 from velox.errors import BadRecordError, Reason
 from velox.records import Pointer
 
@@ -188,3 +196,19 @@ def test_a_notification_that_says_it_otherwise_is_bad(value: bytes) -> None:
 def test_a_notification_leads_nowhere_else_either() -> None:
     with pytest.raises(BadRecordError, match="forbidden_pointer"):
         read_pointer(notification("ObjectCreated:Put", "red%2F..%2F..%2Fsecret"))
+
+
+def test_a_claim_points_to_a_payload_as_a_value_would() -> None:
+    said = {"key": "claims/1", "bucket": "photos", "size": 7, "sha256": "AB" * 32, "more": 1}
+    assert read_claim(said) == Pointer(key="claims/1", bucket="photos", size_bytes=7, sha256="ab" * 32)
+
+
+@pytest.mark.parametrize("said", [None, "claims/1", [], {}, {"key": 3}, {"key": "a", "size": -1}])
+def test_a_claim_that_is_none_is_bad_metadata(said: object) -> None:
+    with pytest.raises(BadRecordError, match="bad_metadata"):
+        read_claim(said)
+
+
+def test_a_claim_leads_nowhere_else() -> None:
+    with pytest.raises(BadRecordError, match="forbidden_pointer"):
+        read_claim({"key": "../secret"})

@@ -9,12 +9,12 @@ from velox.settings import ObjectSettings
 
 
 def bucket(settings: ObjectSettings) -> Bucket | None:
-    """Make the bucket of BUCKET_URL, not opened yet; None where payloads are in the records, whatever it says.
+    """Make the bucket of BUCKET_URL, not opened yet; None where all payloads are in the records.
 
     Raises:
         SettingsError: what reads buckets is not installed.
     """
-    if not settings.is_apart:
+    if not settings.has_objects:
         return None
     try:
         store = import_module("velox.buckets.store")  # with the bucket: not everybody has its library

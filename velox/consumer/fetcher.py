@@ -10,7 +10,7 @@ from velox.consumer.stages import Stages
 from velox.core.admission import Decision, Situation, decide
 from velox.core.deadline import Deadline
 from velox.core.idleness import Cause
-from velox.errors import BadRecordError
+from velox.errors import BadRecordError, Reason
 from velox.kafka.client import KafkaClient
 from velox.kafka.dead_letters import dead_letter_topic
 from velox.kafka.membership import REQUEST_S
@@ -27,6 +27,8 @@ _LIVE_MARGIN_S = 60.0
 """A turn of the loop takes seconds, besides a revocation and a commit that hangs, which have limits of their own."""
 _TICK_S = 1.0
 """Time between two updates of the gauges: lag and readiness are asked for no more often than they are scraped."""
+
+_NO_BUCKET = "the payload is in a bucket, and this consumer has none: set BUCKET_URL"
 
 
 class Fetcher:
@@ -162,6 +164,8 @@ class Fetcher:
                 continue
             record, error = found
             self._flight.add(record)
+            if record.pointer is not None and self._stages.downloads is None:
+                error = error or BadRecordError(Reason.FORBIDDEN_POINTER, _NO_BUCKET)
             if error is None:
                 good.append(record)
             else:

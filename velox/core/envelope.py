@@ -13,12 +13,14 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from velox.core import json_values
 from velox.core.json_values import MAX_METADATA_BYTES, PLAIN_FORM, JsonForm
-from velox.core.pointers import read_pointer
+from velox.core.pointers import read_claim, read_pointer
 from velox.core.text import readable
 from velox.errors import BadRecordError, Reason, SettingsError
 from velox.records import Headers, Metadata, Pointer
 
 CHECKSUM_HEADER = "velox-crc32"
+CLAIM: Final = "claim"
+"""In the JSON of a framed value without a payload: where the payload is."""
 MAX_HEADER_BYTES: Final = MAX_METADATA_BYTES
 """A longer one is refused."""
 _LENGTH = struct.Struct(">I")
@@ -124,7 +126,10 @@ class Parser(Protocol):
 
 
 def _framed(value: bytes, _json: JsonForm = PLAIN_FORM, /) -> Taken:
-    return Taken(*unframe(value))
+    metadata, payload = unframe(value)
+    if not payload and CLAIM in metadata:
+        return Taken(metadata, b"", is_apart=True, pointer=read_claim(metadata[CLAIM]))
+    return Taken(metadata, payload)
 
 
 def _raw(value: bytes, _json: JsonForm = PLAIN_FORM, /) -> Taken:

@@ -46,6 +46,19 @@ def read_pointer(value: bytes) -> Pointer:
     return pointer
 
 
+def read_claim(said: object) -> Pointer:
+    """Read what a framed value's JSON says of a payload that is kept elsewhere: an object as ``read_pointer`` reads.
+
+    Raises:
+        BadRecordError: it is none, or its key is none that may be asked for.
+    """
+    if not isinstance(said, dict):
+        raise BadRecordError(Reason.BAD_METADATA, "the claim is no JSON object")
+    pointer = _from_object(said)
+    check_key(pointer.key)
+    return pointer
+
+
 def with_headers(pointer: Pointer, headers: Headers) -> Pointer:
     """Complete a pointer by what headers say of the object; what the value itself says counts more.
 
@@ -98,6 +111,10 @@ def _from_json(text: str) -> Pointer:
         raise BadRecordError(Reason.BAD_METADATA, f"the pointer is not JSON: {error}") from error
     if "Records" in said or "Event" in said:
         said = _notified(said)
+    return _from_object(said)
+
+
+def _from_object(said: dict[str, Any]) -> Pointer:
     key, bucket, size, sha256 = (said.get(name) for name in ("key", "bucket", "size", "sha256"))
     problems = {
         "key is no text": not isinstance(key, str),
@@ -108,7 +125,7 @@ def _from_json(text: str) -> Pointer:
     }
     if problem := next((problem for problem, is_so in problems.items() if is_so), None):
         raise BadRecordError(Reason.BAD_METADATA, f"in the pointer's JSON, {problem}")
-    return Pointer(key=key, bucket=bucket or "", size_bytes=size, sha256=(sha256 or "").lower())
+    return Pointer(key=str(key), bucket=bucket or "", size_bytes=size, sha256=(sha256 or "").lower())
 
 
 def _notified(said: dict[str, Any]) -> dict[str, Any]:

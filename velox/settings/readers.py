@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from velox.core.envelope import Codec
 from velox.settings.buckets import BucketSettings
 from velox.settings.gateway import (
     CatalogueSettings,
@@ -48,6 +49,11 @@ class ObjectSettings(BucketSettings, KafkaSettings):
             msg = "CODEC=key: where are the objects? Set BUCKET_URL, as in file:///data/photos"
             raise ValueError(msg)
         return self
+
+    @property
+    def has_objects(self) -> bool:
+        """Say whether payloads may be objects: all of them, or those of framed values that are larger than others."""
+        return self.is_apart or (self.codec is Codec.FRAMED and bool(self.bucket_url))
 
 
 class UploadSettings(KeysSettings, ObjectSettings, OperationsSettings):
