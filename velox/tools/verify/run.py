@@ -209,7 +209,8 @@ class _Run:
         heard = (len(self._load.acknowledged), self._way.outstanding)
         is_quiet = not (self._load.publisher.waiting or self._way.outstanding)
         if heard != self._heard or is_quiet or self._faults.now:
-            self._heard, self._answer = heard, Deadline(_PATIENCE_S + self._plan.receiver_down_s)
+            # A receiver that was down is left alone for as long again: the waits of its circuit double.
+            self._heard, self._answer = heard, Deadline(_PATIENCE_S + 2 * self._plan.receiver_down_s)
         self._progress.show(max(0, len(self._load.acknowledged) - self._watch.unread), self._load.publisher)
         self._look = Deadline(_LOOK_S)
 
