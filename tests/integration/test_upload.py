@@ -142,6 +142,20 @@ def test_a_moments_outage_is_waited_out(upload: Upload, places: Places, s3: S3Se
         assert len(places.rows()) == len(places.objects()) == 2025
 
 
+def test_an_outage_that_lasts_ends_it_and_what_was_sent_is_recorded(
+    upload: Upload, places: Places, s3: S3Server, folder: Path
+) -> None:
+    with TcpProxy(s3.port) as proxy:
+        for number in range(2000):
+            (folder / f"more-{number}.jpg").write_bytes(b"more")
+        program = upload(**places.environment(s3_port=proxy.port), OBJECT_TIMEOUT_S=1, DOWNLOADS=4)
+        wait_until(lambda: len(places.objects()) > 100, what=lambda: f"some are there:\n{program.output}")
+        proxy.block()
+        assert program.process.wait(90) == 2, program.output
+        assert "velox upload: s3://" in program.output
+        assert 0 < len(places.rows()) <= len(places.objects()) < 2025, "no key without its object"
+
+
 def test_a_killed_upload_goes_on_with_what_is_missing(upload: Upload, places: Places, folder: Path) -> None:
     for number in range(3000):
         (folder / f"more-{number}.jpg").write_bytes(b"more")

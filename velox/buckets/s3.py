@@ -4,7 +4,6 @@ import configparser
 import re
 from datetime import timedelta
 from http import HTTPMethod
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import obstore
@@ -131,8 +130,8 @@ def _said(error: Exception) -> str:
     text = str(error)
     if _ROLE_SERVER in text:
         return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
-    found = chain.from_iterable(pattern.findall(text) for pattern in (_CODE, _MESSAGE, _STATUS, _CAUSE))
-    return readable(": ".join(list(found)[:2]) or text.partition("\n")[0])
+    found = [match[1] for pattern in (_CODE, _MESSAGE, _STATUS, _CAUSE) if (match := pattern.search(text))]
+    return readable(": ".join(found[:2]) or text.partition("\n")[0])
 
 
 def _remedy(code: str) -> str:

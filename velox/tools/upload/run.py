@@ -110,6 +110,10 @@ def _make_folder(path: str) -> None:
         log.info("Made the folder %s", path)
 
 
+class _NotBegunError(VeloxError):
+    """The upload ends before this file's turn."""
+
+
 class _Upload:
     """One run. The main thread looks up and records; others read, sum up and send."""
 
@@ -125,9 +129,15 @@ class _Upload:
         self._sizes: dict[str, int | None] | None = None
         """Of the objects that are there; None = not looked at yet."""
         self._count = _Count()
+        self._outage: SystemUnavailableError | None = None
+        """Why going on makes no sense, once that is so."""
 
     def send(self, files: Sequence[File], prefix: str) -> _Count:
-        """Send them, a portion after the other; all keys begin with the prefix."""
+        """Send them, a portion after the other; all keys begin with the prefix.
+
+        Raises:
+            SystemUnavailableError: an outage lasts; what was sent until then is recorded.
+        """
         self._prefix = prefix
         remaining = iter(files)
         with ThreadPoolExecutor(self._at_a_time, thread_name_prefix="upload") as threads:
@@ -136,6 +146,8 @@ class _Upload:
                 sent = self._send_portion(threads, portion, known)
                 if self._table is not None and sent:
                     _insistently(partial(self._table.add, sent))
+                if self._outage:
+                    raise self._outage
         return self._count
 
     def _look_up(self, portion: Sequence[File]) -> dict[str, Row]:
@@ -160,7 +172,11 @@ class _Upload:
         sent: list[Pointer] = []
         for done in _as_they_end(threads, portion, lambda file: self._send(file, known.get(file.key)), self._at_a_time):
             file, outcome = done
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, SystemUnavailableError):
+                self._outage = self._outage or outcome
+            elif isinstance(outcome, _NotBegunError):
+                continue
+            elif isinstance(outcome, Exception):
                 self._count.failed += 1
                 if self._count.failed <= _NAMED:
                     log.error("Not uploaded: %s: %s", file.path, outcome)
@@ -175,8 +191,8 @@ class _Upload:
 
     def _send(self, file: File, known: Row | None) -> Pointer | None:
         """Send a file unless its object is there already; None when it is."""
-        if self._stop.is_made():
-            raise VeloxError("stopped")
+        if self._stop.is_made() or self._outage:
+            raise _NotBegunError
         payload = file.path.read_bytes()
         if known and known.size_bytes == len(payload) and known.sha256 == hashlib.sha256(payload).hexdigest():
             return None
