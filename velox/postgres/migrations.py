@@ -16,12 +16,12 @@ Subject = Literal["results", "keys"]
 
 
 def migrate(connection: Connection, subject: Subject) -> list[str]:
-    """Apply the files of a subject that were not applied yet, each in a transaction; answer their names.
+    """Apply the files of a subject that were not applied yet, all in one transaction; answer their names.
 
     Nothing is changed, and no right to change anything is needed, where all were.
 
     Raises:
-        psycopg.Error: the server refuses; what was applied before stays.
+        psycopg.Error: the server refuses; nothing was applied.
     """
     if is_migrated(connection, subject):
         return []
