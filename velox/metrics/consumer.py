@@ -47,9 +47,12 @@ class ConsumerMetrics(Metrics):
     dropped = counter(
         "velox_dropped_records_total",
         "Records that need no prediction, by cause: null_value (a key that Kafka is told to delete), deadline_passed "
-        "(nobody waits for it any more), no_object (a bucket's notification of something else than a new object).",
+        "(nobody waits for it any more), no_object (a bucket's notification of something else than a new object); and "
+        "with FRESHNESS=latest superseded (a newer one of its topic came), stale (older than STALE_AFTER_MS), "
+        "object_gone (its frame was deleted).",
         "null_value on a topic that is not compacted: see what its producers send. deadline_passed: consumers are too "
-        "far behind for those who ask; add some.",
+        "far behind for those who ask; add some. superseded: consumers see as many frames as they can, add some to see "
+        "more. stale with little superseded: a stage is slow, see velox_stage_seconds.",
         labels=("cause", "topic"),
     )
     decode_warnings = counter(
