@@ -46,11 +46,11 @@ def run(settings: Settings) -> int:
     devices = placements(settings)
     settings = settings.model_copy(update={"decode_threads": decode_threads(settings, devices)})
     log.info(
-        "Velox %s: %s from %s, %d inference processes",
+        "Velox %s: %s from %s, %s",
         __version__,
         settings.kafka_topic,
         settings.kafka_bootstrap_server,
-        len(devices),
+        f"{len(devices)} inference processes" if settings.predictor == "local" else "Ray Serve predicts",
     )
     prepare_environment(len(devices) * (1 + len(settings.versions)))
     return_large_blocks()
