@@ -89,10 +89,12 @@ DRIVERS = {
     "pymongo": {"velox.sinks.mongo"},
     "sqlite3": {"velox.keys.sqlite", "velox.requests.database", "velox.sinks.sqlite", "velox.tools.up.results"},
     "obstore": {"velox.buckets"},
+    "ray": {"velox.cluster"},
+    "yaml": {"velox.cluster.config"},
     "sqlalchemy": {"velox.requests"},
     "psycopg": {"velox.postgres", "velox.keys.postgres", "velox.sinks.postgres"},
     "fastapi": {"velox.gateway"},
-    "starlette": {"velox.gateway"},
+    "starlette": {"velox.cluster.serving", "velox.gateway"},
     "uvicorn": {"velox.gateway"},
     "limits": {"velox.gateway.rates"},
     "httpcore2": {"velox.webhooks"},
@@ -129,6 +131,8 @@ ENVIRONMENT = {
 }
 
 WHOLE_SETTINGS = {
+    "velox.cluster.actors": "starts consumers",
+    "velox.cluster.main": "starts consumers, and models by the settings of each",
     "velox.commands.renamed": "reads all settings, also those given by other systems' names",
     "velox.consumer.main": "starts a consumer",
     "velox.consumer.pipeline": "makes all parts of a consumer",
