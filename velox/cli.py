@@ -9,6 +9,7 @@ from velox.commands import (
     arguments,
     bench,
     cameras,
+    cluster,
     consume,
     dlq,
     doctor,
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "`velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    pipeline = (up, upload, cameras, produce, consume, gateway, key, webhooks, model, train)
+    pipeline = (up, upload, cameras, produce, consume, cluster, gateway, key, webhooks, model, train)
     for command in (*pipeline, top, bench, doctor, verify, dlq, settings, metrics):
         command.add(commands)
     return parser

@@ -17,6 +17,7 @@ from velox.core.idleness import Cause, Idleness, Lack
 from velox.core.suspicion import Suspicion
 from velox.errors import BadRecordError, InferenceFailedError, ModelError, Reason, VeloxError
 from velox.metrics.consumer import ConsumerMetrics
+from velox.probes import Report
 from velox.records import Answered, ModelInfo, Prediction, Record, Timings
 from velox.settings import InferenceSettings
 
@@ -64,6 +65,16 @@ class Dispatcher:
         self._heard: Heard = SimpleQueue()
         self._processes: list[InferenceProcess] = []
         self._watcher = threading.Thread(target=self._watch, name="dispatch", daemon=True)
+
+    @property
+    def reads_objects(self) -> bool:
+        """Payloads are downloaded before they come here."""
+        return False
+
+    @property
+    def reports(self) -> dict[str, Report]:
+        """Nothing but metrics."""
+        return {}
 
     def start(self, answered: Callable[[list[Answered]], None]) -> None:
         """Start the processes; ``answered`` takes what they answer, and is called by the watching thread.

@@ -166,7 +166,7 @@ class Fetcher:
                 continue
             record, error = found
             self._flight.add(record)
-            if record.pointer is not None and self._stages.downloads is None:
+            if record.pointer is not None and not self._stages.finds_objects:
                 error = error or BadRecordError(Reason.FORBIDDEN_POINTER, _NO_BUCKET)
             if error is None:
                 good.append(record)

@@ -164,8 +164,7 @@ class Writer:
         for record, why in bulk.dropped:
             self._metrics.drop(why.reason.value, record.position.topic)
         failpoints.reach("after_sinks")
-        fine = [result.record for result in bulk.results] + [record for record, _ in bulk.dropped]
-        self._done(fine, [record for record, _ in bulk.bad])
+        self._done(bulk.fine, [record for record, _ in bulk.bad])
 
     def _store(self, results: Sequence[Result]) -> dict[str, str]:
         """Write to every sink that takes results alone; answer what one of them will never take, and why, by id."""
@@ -214,6 +213,7 @@ class Writer:
             predicted_at=answered.at,
             file_path=image_path(self._image_folder, identity) if is_detection and self._image_folder else "",
             timings=answered.timings,
+            is_of_several=answered.is_of_several,
         )
 
     def _until_it_works(self, name: str, step: Callable[[], Answer]) -> Answer:

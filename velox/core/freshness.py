@@ -4,6 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import Final
 
 from velox.errors import BadRecordError, Reason
 from velox.records import Record
@@ -41,6 +42,10 @@ class Freshness:
         dropped = line.add(records)
         fresh, late = line.take(len(line), now)
         return fresh, dropped + late
+
+
+EVERY_RECORD: Final = Freshness()
+"""The rule by which none is dropped."""
 
 
 class Line:
