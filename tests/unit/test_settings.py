@@ -423,6 +423,35 @@ def test_keys_need_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({}, "where to? Set BUCKET_URL, as in file:///data/photos"),
+        ({"BUCKET_URL": "s3://photos", "CODEC": "raw"}, "only with CODEC=framed can a record say where its payload is"),
+        ({"BUCKET_URL": "s3://photos", "MAX_MESSAGE_BYTES": "2000"}, "larger ones do not fit into a record"),
+        (
+            {"BUCKET_URL": "s3://photos/a", "BUCKETS_ALLOWED": "photos/a/red"},
+            "consumers may not read them; add photos/a/claims to BUCKETS_ALLOWED",
+        ),
+    ],
+)
+def test_large_payloads_can_only_go_where_consumers_find_them(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], why: str
+) -> None:
+    for name, value in {"CLAIM_OVER_BYTES": "3000", **told}.items():
+        monkeypatch.setenv(name, value)
+    assert refusal().startswith(f"CLAIM_OVER_BYTES=3000: {why}")
+
+
+def test_large_payloads_are_in_a_part_of_the_bucket_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAIM_OVER_BYTES", "3000")
+    monkeypatch.setenv("BUCKET_URL", "s3://photos/a/")
+    assert settings.load().claims_prefix == "a/claims"
+    assert settings.load().payload_limit[0] == "MAX_OBJECT_BYTES"
+    monkeypatch.setenv("BUCKET_URL", "s3://photos")
+    assert settings.load().claims_prefix == "claims"
+
+
+@pytest.mark.parametrize(
     ("allowed", "is_right"),
     [("photos", True), ("photos/red,photos/green/", True), ("red", False), ("photos/../x", False), ("other/a", False)],
 )

@@ -59,6 +59,11 @@ def read_claim(said: object) -> Pointer:
     return pointer
 
 
+def claim_of(pointer: Pointer) -> dict[str, object]:
+    """Say in JSON where a payload is, as ``read_claim`` reads it."""
+    return {"bucket": pointer.bucket, "key": pointer.key, "size": pointer.size_bytes, "sha256": pointer.sha256}
+
+
 def with_headers(pointer: Pointer, headers: Headers) -> Pointer:
     """Complete a pointer by what headers say of the object; what the value itself says counts more.
 

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from velox.settings.group import MIB, Group
 from velox.settings.literals import Names
 
+_CLAIMS: Final = "claims"
 _S3_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
@@ -65,6 +66,14 @@ class BucketSettings(Group):
         "may have come before it.",
     )
 
+    claim_over_bytes: int = Field(
+        0,
+        ge=0,
+        le=1024 * MIB,
+        description="With CODEC=`framed`, the producer puts larger payloads into the bucket, and the record says where "
+        "they are; 0 = all travel in their records.",
+    )
+
     @field_validator("bucket_url")
     @classmethod
     def _is_a_bucket(cls, url: str) -> str:
@@ -103,6 +112,11 @@ class BucketSettings(Group):
     def bucket_prefix(self) -> str:
         """Answer how keys begin in a bucket of which BUCKET_URL names a part; no ``/`` at the end."""
         return urlsplit(self.bucket_url).path.strip("/") if self.is_s3 else ""
+
+    @property
+    def claims_prefix(self) -> str:
+        """Answer how the keys of payloads begin that the producer puts into the bucket; no ``/`` at the end."""
+        return f"{self.bucket_prefix}/{_CLAIMS}".lstrip("/")
 
     @property
     def places_allowed(self) -> tuple[str, ...]:
