@@ -670,3 +670,43 @@ def test_the_other_topics_of_several_have_names_that_are_not_among_them(
     for name, value in {"KAFKA_TOPIC": "a,b", **given}.items():
         monkeypatch.setenv(name, value)
     assert refusal().startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "folder"),
+    [
+        ("./discoveries", "discoveries", "discoveries"),
+        ("file:///data/hits", "/data/hits", "/data/hits"),
+        ("s3://hits", "s3://hits", "s3:/hits"),
+        ("s3://hits/a/b/", "s3://hits/a/b", "s3:/hits/a/b"),
+        ("s3:/hits/a", "s3://hits/a", "s3:/hits/a"),
+    ],
+)
+def test_images_go_into_a_folder_or_a_bucket(
+    monkeypatch: pytest.MonkeyPatch, given: str, place: str, folder: str
+) -> None:
+    """The last is what a process that Velox starts is told: a path has one slash less."""
+    monkeypatch.setenv("STORAGE_PATH", given)
+    loaded = settings.load()
+    assert (loaded.storage_place, loaded.storage_path) == (place, Path(folder))
+    assert loaded.storage_url == (place if given.startswith("s3") else "")
+    below = loaded.model_copy(update={"storage_path": loaded.storage_path / "verify-1"})
+    assert below.storage_place == f"{place}/verify-1"
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"STORAGE_PATH": "s3://x/../y"}, "is no bucket: write s3://name, or s3://name/prefix"),
+        (
+            {"STORAGE_PATH": "s3://hits", "MAX_STORED_FILES": "5"},
+            "let a lifecycle rule of the bucket remove old images",
+        ),
+    ],
+)
+def test_a_bucket_for_images_is_one_and_looks_after_its_age(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], why: str
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert why in refusal()

@@ -67,6 +67,7 @@ def build(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) 
     )
     kafka = KafkaClient(settings)
     objects = bucket(settings)
+    locate = settings.object_url if objects else None
     exactly_once = (
         ExactlyOnce(settings, metrics, flight.offsets, kafka) if settings.delivery == "exactly_once" else None
     )
@@ -75,7 +76,7 @@ def build(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) 
         dispatcher=_router(settings, devices, metrics)
         if settings.has_versions
         else Dispatcher(settings, devices, metrics),
-        writer=Writer(settings, _sinks(settings, exactly_once), DeadLetters(settings), metrics),
+        writer=Writer(settings, _sinks(settings, exactly_once), DeadLetters(settings), metrics, locate),
         exactly_once=exactly_once,
         flight=flight,
     )

@@ -106,6 +106,10 @@ class WriterSettings(ProcessSettings, DetectionSettings, DiskSettings):
     """What the writer gets; each sink has settings of its own."""
 
 
+class ImageBucketSettings(BucketSettings, DiskSettings):
+    """What the sink ``disk`` gets where it stores into a bucket."""
+
+
 class FinishingSettings(ModelSettings, StoreSettings, OperationsSettings, RequestSettings):
     """What the sink ``requests`` gets."""
 
