@@ -136,11 +136,16 @@ def _from_object(said: dict[str, Any]) -> Pointer:
 def _notified(said: dict[str, Any]) -> dict[str, Any]:
     """Take what counts out of a notification of S3, which sends one for each object; its key is as in a form's URL.
 
+    One that names several would need several results, with ids and places of their own, for one record: it is refused.
+
     Source: "Event message structure", Amazon S3 User Guide.
     """
     events: Any = said.get("Records")
     if said.get("Event") == "s3:TestEvent":
         raise BadRecordError(Reason.NO_OBJECT, "a bucket's test of its notifications")
+    if isinstance(events, list) and len(events) > 1:
+        detail = f"the notification names {len(events)} objects, and a record has one result: publish one for each, by"
+        raise BadRecordError(Reason.BAD_METADATA, f"{detail} the server's own settings or a transform before the topic")
     try:
         (event,) = events
         name, about = str(event["eventName"]), event["s3"]
