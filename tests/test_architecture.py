@@ -88,6 +88,7 @@ NEIGHBOURS = {
     ("velox.keys", "velox.postgres"): "the table may be in PostgreSQL",
     ("velox.requests", "velox.postgres"): "both keep something in PostgreSQL, by the same connections",
     ("velox.sinks", "velox.postgres"): "the sink postgres writes by the same connections",
+    ("velox.sinks", "velox.buckets"): "images of detections may go into a bucket",
     ("velox.sinks", "velox.kafka"): "the sink kafka writes through Kafka's one adapter",
 }
 

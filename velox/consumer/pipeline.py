@@ -73,13 +73,14 @@ def build(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) 
     kafka = KafkaClient(settings)
     predictor = _predictor(settings, devices, metrics)
     objects = None if predictor.reads_objects else bucket(settings)
+    locate = settings.object_url if settings.has_objects else None
     exactly_once = (
         ExactlyOnce(settings, metrics, flight.offsets, kafka) if settings.delivery == "exactly_once" else None
     )
     stages = Stages(
         downloads=Downloads(settings, objects, flight, metrics) if objects else None,
         dispatcher=predictor,
-        writer=Writer(settings, _sinks(settings, exactly_once), DeadLetters(settings), metrics),
+        writer=Writer(settings, _sinks(settings, exactly_once), DeadLetters(settings), metrics, locate),
         exactly_once=exactly_once,
         flight=flight,
     )

@@ -76,6 +76,11 @@ def read_claim(said: object) -> Pointer:
     return pointer
 
 
+def claim_of(pointer: Pointer) -> dict[str, object]:
+    """Say in JSON where a payload is, as ``read_claim`` reads it."""
+    return {"bucket": pointer.bucket, "key": pointer.key, "size": pointer.size_bytes, "sha256": pointer.sha256}
+
+
 def with_headers(pointer: Pointer, headers: Headers) -> Pointer:
     """Complete a pointer by what headers say of the object; what the value itself says counts more.
 
@@ -163,11 +168,16 @@ def _taken(said: dict[str, Any]) -> tuple[float | None, str]:
 def _notified(said: dict[str, Any]) -> dict[str, Any]:
     """Take what counts out of a notification of S3, which sends one for each object; its key is as in a form's URL.
 
+    One that names several would need several results, with ids and places of their own, for one record: it is refused.
+
     Source: "Event message structure", Amazon S3 User Guide.
     """
     events: Any = said.get("Records")
     if said.get("Event") == "s3:TestEvent":
         raise BadRecordError(Reason.NO_OBJECT, "a bucket's test of its notifications")
+    if isinstance(events, list) and len(events) > 1:
+        detail = f"the notification names {len(events)} objects, and a record has one result: publish one for each, by"
+        raise BadRecordError(Reason.BAD_METADATA, f"{detail} the server's own settings or a transform before the topic")
     try:
         (event,) = events
         name, about = str(event["eventName"]), event["s3"]

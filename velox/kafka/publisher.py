@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from velox.core.backlog import Backlog
 from velox.core.deadline import Deadline
-from velox.errors import BrokerUnavailableError
+from velox.errors import BadRecordError, BrokerUnavailableError, Reason
 from velox.kafka.connection import connection
 from velox.kafka.reachability import Reachability
 from velox.records import Headers, Partition
@@ -60,6 +60,7 @@ class Publisher:
         self._backlog = backlog
         self._refused = refused
         self._reported: set[int] = set()
+        self._reported_reasons: set[Reason] = set()
         self._reachability = Reachability(settings, meanwhile=self._meanwhile)
         self._producer = Producer(_config(settings, self._on_client_error))
 
@@ -111,6 +112,13 @@ class Publisher:
                     self._backlog.published(len(value))
                 self._producer.poll(0)
                 return True
+
+    def refuse(self, error: BadRecordError) -> None:
+        """Count a record as failed that cannot be published; the first for a reason is logged."""
+        self.failed += 1
+        if error.reason not in self._reported_reasons:
+            self._reported_reasons.add(error.reason)
+            log.error("Not published: %s; more of these are only counted", error)
 
     def poll(self, timeout_s: float) -> None:
         """Handle delivery reports, for at most ``timeout_s`` (whole milliseconds) or until one came."""

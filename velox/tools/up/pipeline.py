@@ -147,7 +147,8 @@ class Pipeline:
         return dropped + len(ids - {None})  # what `velox dlq` adds has no id
 
     def _images(self, paths: list[str]) -> int | None:
-        if "disk" not in self._settings.sinks or self._settings.max_stored_files:
+        settings = self._settings
+        if "disk" not in settings.sinks or settings.max_stored_files or settings.storage_url:
             return None
         return sum(Path(path).exists() for path in paths)
 

@@ -217,7 +217,7 @@ def _summarise(pipeline: Pipeline, settings: Settings) -> bool:
 def _places(settings: Settings) -> str:
     places = {
         "sqlite": f"{settings.sqlite_path} (table predictions)",
-        "disk": f"{settings.storage_path}/",
+        "disk": f"{settings.storage_place}/",
         "mongo": f"{settings.db_name}.{settings.mongo_collection}",
     }
     return ", ".join(places.get(name, name) for name in settings.sinks)
