@@ -20,7 +20,7 @@ from velox.core.states import State, WebhookState
 from velox.errors import Reason, SettingsError, StoreUnavailableError
 from velox.records import Failure, Prediction, Result, Timings
 from velox.requests.database import apart
-from velox.requests.rows import Due, Key, NewRequest, Postponed, Request, Tried
+from velox.requests.rows import NOBODY, Due, Finished, Key, NewRequest, Postponed, Request, Tried
 from velox.requests.store import RequestStore
 
 NOW = 1_700_000_000.25
@@ -137,6 +137,25 @@ def at_once(work: Callable[[int], object], threads: int = 4) -> list[object]:
 
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(begin, range(threads)))
+
+
+def test_it_says_what_was_stored_of_requests_and_nothing_of_cancelled_ones(store: RequestStore) -> None:
+    store.enter([new("asked"), new("bad"), new("late"), new("cancelled")])
+    store.cancel("cancelled", NOBODY, NOW)
+    outcomes: list[Result | Failure] = [
+        result("asked"),
+        failure("bad"),
+        failure("late", Reason.DEADLINE_PASSED),
+        result("cancelled"),
+        result("elsewhere"),
+    ]
+    stored = store.finish(outcomes, model="from_elsewhere", ttl_s=TTL_S)
+    assert sorted(stored) == [
+        Finished("from_elsewhere", "completed", NOW),
+        Finished("sentiment", "completed", NOW),
+        Finished("sentiment", "deadline_passed", NOW),
+        Finished("sentiment", "failed", NOW),
+    ]
 
 
 def test_it_may_be_opened_and_closed_again_and_keeps_what_it_has(rig: Rig) -> None:

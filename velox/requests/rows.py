@@ -99,6 +99,15 @@ class Entered(NamedTuple):
     """As it is in the store now."""
 
 
+class Finished(NamedTuple):
+    """A request whose outcome has just been stored."""
+
+    model: str
+    outcome: str
+    """``completed``, ``failed`` or ``deadline_passed``."""
+    created_at: float
+
+
 class Claim(NamedTuple):
     """A delivery leased to one webhook worker."""
 
