@@ -25,7 +25,7 @@ _MAX_ERROR: Final = 200
 
 
 class Delivery:
-    """Posts results. Follows no redirect, uses no proxy, and takes no longer than its time, all in all."""
+    """Posts results. Follows no redirect, and takes no longer than its time, all in all."""
 
     def __init__(
         self,
