@@ -5,11 +5,11 @@ import json
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 import httpcore2
 import pytest
-from standardwebhooks.webhooks import Webhook
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tests.requests import answered
 from tests.servers.certificates import Authority
@@ -20,6 +20,7 @@ from velox.core.addresses import Allowed
 from velox.core.deadline import Deadline
 from velox.core.destinations import FAILURES
 from velox.core.proxies import Proxy
+from velox.core.signing_keys import make_signing_key
 from velox.core.states import WebhookState
 from velox.metrics.webhooks import WebhookMetrics
 from velox.requests import Request, Tried
@@ -103,6 +104,20 @@ def test_a_result_is_delivered_once_signed_and_logged(house: House, receiver: Re
     assert (event["type"], event["data"]["id"], event["data"]["label"]) == ("request.completed", "r1", "red_circle")
     (tried,) = house.log("r1")
     assert (tried.attempt, tried.state, tried.status, tried.error) == (1, WebhookState.DELIVERED, 204, "")
+
+
+def test_a_destination_with_a_secret_of_its_own_is_signed_with_that_and_others_are_not(house: House) -> None:
+    first, second = make_signing_key(), make_signing_key()
+    with Receiver() as own, Receiver() as other:
+        for secret in (first, second):
+            house.store.secrets.replace("-", own.url(""), secret, at=time(), keep_s=60)
+        answered(house.store, ("r1", own.url("/hook")), ("r2", other.url("/hook")))
+        house.deliver_all("r1", "r2")
+    for secret in (first, second):
+        Webhook(secret).verify(own.got[0].body, dict(own.got[0].headers))
+    Webhook(KEY).verify(other.got[0].body, dict(other.got[0].headers))
+    with pytest.raises(WebhookVerificationError):
+        Webhook(KEY).verify(own.got[0].body, dict(own.got[0].headers))
 
 
 @pytest.mark.parametrize("is_tls", [False, True])

@@ -11,6 +11,7 @@ from velox.requests import columns, delivering, entering
 from velox.requests.database import Database, Insert
 from velox.requests.keys import Keys
 from velox.requests.rows import Claim, Due, Entered, Finished, NewRequest, Postponed, Request, Tried
+from velox.requests.secrets import Secrets
 from velox.requests.tables import IS_PENDING, deliveries, requests
 
 _TOGETHER: Final = 5000
@@ -45,6 +46,7 @@ class RequestStore:
         """
         self._database = Database(url, timeout_s)
         self.keys = Keys(self._database)
+        self.secrets = Secrets(self._database)
         self._finish = _finishing(self._database.insert(requests))
 
     @property
