@@ -87,6 +87,14 @@ class ConsumerMetrics(Metrics):
         labels=("topic", "model"),
         buckets=_LONG_S,
     )
+    request = histogram(
+        "velox_request_seconds",
+        "Seconds from a request's arrival at the gateway until what became of it is in the store, by model and outcome "
+        "(completed, failed, deadline_passed); `_count` counts them. Only with the sink `requests`.",
+        "Rising with velox_requests_pending: add workers. failed: see velox_dead_letters_total for the reasons.",
+        labels=("model", "outcome"),
+        buckets=_LONG_S,
+    )
     batch_size = histogram(
         "velox_batch_size",
         "Records predicted together.",
@@ -246,6 +254,7 @@ class ConsumerMetrics(Metrics):
         """Create them all, at zero; those with known labels show them from the beginning."""
         super().__init__()
         self.stages = Series(self.stage)
+        self._requests = Series(self.request)
         self._topics: set[str] = set()
         self._ready: dict[object, Counter[str]] = {}
         self._models: set[str] = set()
@@ -281,6 +290,10 @@ class ConsumerMetrics(Metrics):
         """Count a record that needs no prediction."""
         self.records.labels("dropped", topic, "").inc()
         self.dropped.labels(cause, topic).inc()
+
+    def finish(self, model: str, outcome: str, seconds: float) -> None:
+        """Count a request that has its outcome."""
+        self._requests[model, outcome].observe(seconds)
 
     def _show(self, topics: Iterable[str], models: Iterable[str]) -> None:
         # Two threads may come here at once. Each has added its own before it looks at the other's: none is left out.
