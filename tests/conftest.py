@@ -23,7 +23,7 @@ from velox.core.seldom import Seldom
 from velox.kafka import reachability
 
 TESTS = Path(__file__).parent
-TIERS = {"unit", "contract", "integration", "e2e", "faults", "gpu"}
+TIERS = {"unit", "contract", "integration", "e2e", "faults", "gpu", "deploy"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

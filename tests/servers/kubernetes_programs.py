@@ -1,15 +1,12 @@
 """A Kubernetes control plane's programs, compiled from their modules: ten minutes of two cores, once a machine."""
 
-import json
 import os
 import re
 import shutil
-import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from tests.servers.go import go
+from tests.servers.go import go, module_files
 from tests.servers.jars import cache_root, locked, run
 
 VERSION = "1.37.2"
@@ -36,7 +33,7 @@ def control_plane() -> Path:
             compiler.build(KWOK, ["sigs.k8s.io/kwok/cmd/kwok"])
             _write_stages(compiler.source(KWOK), folder)
             compiler.build_kubernetes()
-            _remove(place)
+            shutil.rmtree(place, ignore_errors=True)
             complete.touch()
     return folder
 
@@ -58,13 +55,8 @@ class _Compiler:
         }
 
     def source(self, module: str) -> Path:
-        """Download a module, if it is not here yet, and answer where its files are."""
-        done = subprocess.run(
-            [self._go, "mod", "download", "-json", module], env=self._env, capture_output=True, text=True, check=False
-        )
-        facts: dict[str, Any] = json.loads(done.stdout or "{}")
-        # A module that asks for a newer Go than ours is downloaded all the same.
-        return Path(facts["Dir"])
+        """Where the files of a module are."""
+        return module_files(self._go, module, self._env)
 
     def build(self, module: str, packages: list[str], *, replaces: str = "", flags: str = "") -> None:
         """Compile packages of a module; what is there already is not compiled again."""
@@ -111,7 +103,3 @@ def _write_stages(source: Path, folder: Path) -> None:
     (folder / "stages.yaml").write_text("\n---\n".join(path.read_text() for path in stages))
     classes = [path for path in files if "storage-class" in path.name]
     (folder / "storage-class.yaml").write_text(classes[0].read_text())
-
-
-def _remove(place: Path) -> None:
-    shutil.rmtree(place, ignore_errors=True)

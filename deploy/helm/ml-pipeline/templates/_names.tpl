@@ -15,7 +15,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{- end }}
 
 {{- define "velox.image" -}}
-{{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{ .image.repository }}:{{ include "velox.text" (.image.tag | default .root.Chart.AppVersion) }}
 {{- end }}
 
 {{/* Whether processes read secrets from files, and of which names. */}}
