@@ -151,6 +151,7 @@ WHOLE_SETTINGS = {
     "velox.tools.doctor.findings": "says what a check is, which may read any setting",
     "velox.tools.doctor.machine": "compares the machine with all that settings ask of it",
     "velox.tools.doctor.sinks": "opens the sinks, also a user's",
+    "velox.tools.prepare": "opens whichever sinks there are",
     "velox.tools.doctor.timing": "compares settings with each other",
     "velox.tools.up.api": "starts gateway, models and webhooks",
     "velox.tools.up.environment": "changes settings for an embedded broker",
