@@ -1,6 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install ray run test faults compose-test cameras-check check types fast-tests format lock lock-peers train \
+.PHONY: help install ray run test faults compose-test cameras-check manifests deploy-check check types fast-tests format \
+	lock lock-peers train \
 	bench bench-check bench-gateway bench-latency bench-scale bench-peers \
 	bench-kills bench-accepts bench-texts bench-objects picture clean
 .DELETE_ON_ERROR:
@@ -51,7 +52,7 @@ ifeq ($(TORCH_INDEX),)
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-verify-hashes --index-strategy unsafe-best-match \
-		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,onnxruntime,text,transformers,imagenet,objects,gateway,client,dev]'
+		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,onnxruntime,text,transformers,imagenet,objects,cameras,gateway,client,dev]'
 endif
 	@touch $@
 
@@ -71,7 +72,7 @@ run: install ## Show the whole pipeline in one terminal; trains a model first if
 
 test: install ## Run every test, against real servers started for the purpose
 	@echo 'test: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m '(not faults or representative) and not cluster' $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m '(not faults or representative) and not cluster and not kubernetes' $(ARGS)
 
 faults: install ## Break every part while records flow, and write what it cost into docs/delivery.md
 	@echo 'faults: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
@@ -83,6 +84,13 @@ compose-test: install ## Build the image, run docker-compose.yml, break it and c
 cameras-check: install ray ## Run models, consumers and producers on a real Ray, and kill them (3 minutes)
 	@echo 'cameras-check: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
 	@$(BIN)/python -m pytest tests/cluster $(ARGS)
+
+manifests: install ## Write deploy/kubernetes/ from the chart in deploy/helm
+	@$(BIN)/python -m tests.deploy.plain
+
+deploy-check: install ## Check all that deploys, and apply it to a real Kubernetes API server (compiles one: 15 minutes the first time)
+	@echo 'deploy-check: preparing programs and schemas' && $(BIN)/python -m tests.deploy
+	@$(BIN)/python -m pytest tests/deploy $(ARGS)
 
 check: install ## Format, lint, types and the fast tests, which need no server
 	@echo 'check: format' && $(BIN)/ruff format -q --check .
@@ -100,11 +108,11 @@ format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 lock: $(BIN)/uv ## Write the four lock files from pyproject.toml (make lock ARGS=--upgrade for the latest versions)
-	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects gateway,--extra $(extra)) -o requirements.txt $(ARGS)
-	@$(COMPILE) $(foreach extra,openvino text objects gateway,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
-	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects gateway client dev,--extra $(extra)) \
+	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway,--extra $(extra)) -o requirements.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,openvino text objects cameras gateway,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway client dev,--extra $(extra)) \
 		-c requirements.txt -o requirements-dev.txt $(ARGS)
-	@$(COMPILE) $(foreach extra,ray openvino objects,--extra $(extra)) -c requirements.txt -o requirements-ray.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,ray openvino objects cameras,--extra $(extra)) -c requirements.txt -o requirements-ray.txt $(ARGS)
 	@echo 'lock: wrote requirements.txt, requirements-runtime.txt, requirements-dev.txt and requirements-ray.txt'
 
 lock-peers: $(BIN)/uv ## Write benchmarks/peers/requirements.txt (ARGS=--upgrade for the latest versions)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -185,6 +186,8 @@ class FakeBucket:
         self.objects = dict(objects)
         self.asked: list[str] = []
         """The keys that were read, also in vain."""
+        self.written: list[str] = []
+        """The keys that were written, in this order."""
         self.slow: dict[str, threading.Event] = {}
         """Keys whose object comes only when this is set."""
         self.problem = ""
@@ -212,8 +215,10 @@ class FakeBucket:
         return self.objects[key]
 
     def put(self, key: str, payload: bytes) -> Pointer:
+        self._check()
         self.objects[key] = payload
-        return Pointer(key=key, bucket=self.name)
+        self.written.append(key)
+        return Pointer(key=key, bucket=self.name, size_bytes=len(payload), sha256=sha256(payload).hexdigest())
 
     def list(self, prefix: str = "") -> Iterator[Pointer]:
         yield from (Pointer(key=key) for key in self.objects if key.startswith(prefix))

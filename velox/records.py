@@ -60,6 +60,10 @@ class Pointer:
     """As who wrote it says; None when nobody says."""
     sha256: str = ""
     """The same, in hexadecimal digits; empty when nobody says."""
+    taken_at: float | None = None
+    """Unix seconds at which a camera took it; None where it is no camera's frame."""
+    camera: str = ""
+    """The id of that camera, where the record says it; else it is the topic's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,11 @@
 """Which records are handed over together, and which of them something died of."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import time
 
+from velox.core.freshness import EVERY_RECORD, Dropped, Freshness, Line
 from velox.core.suspicion import Suspicion
 from velox.records import Record
 
@@ -28,12 +30,14 @@ class Lots:
     everything is blamed on no record.
     """
 
-    def __init__(self, *, size: int) -> None:
-        """Give out ``size`` records at a time at most."""
+    def __init__(self, *, size: int, rule: Freshness = EVERY_RECORD, clock: Callable[[], float] = time) -> None:
+        """Give out ``size`` records at a time at most; of those not given out yet, ``rule`` says which are dropped."""
         self.losses_in_a_row = 0
         """Of records that were tried alone, nothing predicted in between."""
         self._size = size
-        self._waiting: deque[Record] = deque()
+        self._waiting = Line(rule)
+        self._clock = clock
+        self._dropped: Dropped = []
         self._again: deque[Lot] = deque()
         self._suspicion = Suspicion()
         self._accused: Record | None = None
@@ -41,7 +45,7 @@ class Lots:
         self._out_records = 0
 
     def __len__(self) -> int:
-        """Count the records that are not answered."""
+        """Count the records that are not answered, nor dropped."""
         again = sum(len(lot.records) for lot in self._again)
         accused = int(self._accused is not None)
         return len(self._waiting) + again + len(self._suspicion) + accused + self._out_records
@@ -53,7 +57,12 @@ class Lots:
 
     def add(self, records: Sequence[Record]) -> None:
         """Take records in."""
-        self._waiting.extend(records)
+        self._dropped += self._waiting.add(records)
+
+    def take_dropped(self) -> Dropped:
+        """Hand over the records that the rule has dropped since the last time."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
 
     def take(self) -> Lot | None:
         """Give out the next lot; None when there is none, or none may be given out before another has come back."""
@@ -68,9 +77,9 @@ class Lots:
             return self._again.popleft()
         if self._suspicion or self._accused:
             return None if self._out else self._next_alone()
-        if not self._waiting:
-            return None
-        return Lot([self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))])
+        taken, stale = self._waiting.take(self._size, self._clock())
+        self._dropped += stale
+        return Lot(taken) if taken else None
 
     def _next_alone(self) -> Lot | None:
         witness = self._suspicion.witness

@@ -11,6 +11,7 @@ from velox.cluster.frames import Frame, Kind, Reply, Seen, Trouble
 from velox.cluster.lots import Lot, Lots
 from velox.consumer import observing
 from velox.core.deadline import Deadline
+from velox.core.freshness import Dropped, Freshness
 from velox.core.idleness import Cause
 from velox.core.retries import backoff_s
 from velox.errors import BadRecordError, InferenceFailedError, Reason, VeloxError
@@ -62,7 +63,8 @@ class ServePredictor:
         self._metrics = metrics
         self._service: Service = service or load_class(_SERVICE)(settings)
         size = hand_over_size(settings)
-        self._lots = Lots(size=size)
+        rule = Freshness.of(is_newest_only=settings.is_newest_only, stale_after_ms=settings.stale_after_ms)
+        self._lots = Lots(size=size, rule=rule)
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._models: tuple[ModelInfo, ...] = ()
@@ -113,7 +115,9 @@ class ServePredictor:
         """Take records in; never blocks."""
         with self._changed:
             self._lots.add(records)
+            dropped = self._lots.take_dropped()
             self._changed.notify_all()
+        self._drop(dropped)
 
     def is_behind(self) -> bool:
         """Say whether records wait that are in no call yet."""
@@ -177,12 +181,20 @@ class ServePredictor:
 
     def _next(self) -> Lot | None:
         """Wait for a lot; None at the end."""
-        with self._changed:
-            while not self._closing.is_set():
-                if (lot := self._lots.take()) is not None:
-                    return lot
-                self._changed.wait()
+        while not self._closing.is_set():
+            with self._changed:
+                lot = self._lots.take()
+                dropped = self._lots.take_dropped()
+                if lot is None and not dropped:
+                    self._changed.wait()
+            self._drop(dropped)
+            if lot is not None:
+                return lot
         return None
+
+    def _drop(self, dropped: Dropped) -> None:
+        if dropped:
+            self._answered([Answered(record, why) for record, why in dropped])
 
     def _take(self, lot: Lot, seen: Seen) -> None:
         self._note(None)

@@ -107,7 +107,10 @@ def _describe(settings: WriterSettings, metrics: ConsumerMetrics) -> None:
     metrics.in_flight_limit_bytes.set(settings.queue_bytes)
     metrics.batch_limit.set(settings.batch_size)
     metrics.bucket_up.set(1)
-    metrics.storage_free.set_function(partial(_free_bytes, settings.storage_path))
+    if settings.storage_url:
+        metrics.storage_free.set(nan)
+    else:
+        metrics.storage_free.set_function(partial(_free_bytes, settings.storage_path))
 
 
 def _free_bytes(folder: Path) -> float:

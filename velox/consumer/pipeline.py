@@ -24,7 +24,7 @@ from velox.metrics.consumer import ConsumerMetrics
 from velox.settings import InferenceSettings, Settings
 from velox.settings.versions import MAIN
 from velox.sinks import paths
-from velox.sinks.sink import Sink
+from velox.sinks.sink import Measuring, Sink
 
 _ELSEWHERE: Final = {"serve": "velox.cluster.predictor:ServePredictor"}
 """By PREDICTOR, what predicts elsewhere than in inference processes; loaded with whatever it needs, or not at all."""
@@ -73,13 +73,14 @@ def build(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) 
     kafka = KafkaClient(settings)
     predictor = _predictor(settings, devices, metrics)
     objects = None if predictor.reads_objects else bucket(settings)
+    locate = settings.object_url if settings.has_objects else None
     exactly_once = (
         ExactlyOnce(settings, metrics, flight.offsets, kafka) if settings.delivery == "exactly_once" else None
     )
     stages = Stages(
         downloads=Downloads(settings, objects, flight, metrics) if objects else None,
         dispatcher=predictor,
-        writer=Writer(settings, _sinks(settings, exactly_once), DeadLetters(settings), metrics),
+        writer=Writer(settings, _sinks(settings, exactly_once, metrics), DeadLetters(settings), metrics, locate),
         exactly_once=exactly_once,
         flight=flight,
     )
@@ -115,7 +116,10 @@ def _router(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics
     return Router(dispatchers, settings.shares, settings.default_version, shadow)
 
 
-def _sinks(settings: Settings, exactly_once: ExactlyOnce | None) -> list[Sink]:
+def _sinks(settings: Settings, exactly_once: ExactlyOnce | None, metrics: ConsumerMetrics) -> list[Sink]:
     """Make them; exactly once takes the place of the sink that it has the name of."""
     sinks: list[Sink] = [load_class(path)(settings) for path in paths(settings.sinks)]
+    for sink in sinks:
+        if isinstance(sink, Measuring):
+            sink.measure(metrics.finish)
     return [exactly_once if exactly_once and sink.name == exactly_once.name else sink for sink in sinks]

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import model_validator
 
 from velox.settings.buckets import BucketSettings
+from velox.settings.cameras import CameraSettings, FreshnessSettings
 from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
 from velox.settings.kafka import GroupSettings, KafkaSettings, SecuritySettings
 from velox.settings.keys import KeysSettings
@@ -14,11 +15,14 @@ from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.readers import (
     ApiSettings,
     DeliverySettings,
+    DownloadSettings,
     FetcherSettings,
     FinishingSettings,
     FleetSettings,
+    ImageBucketSettings,
     LetterSettings,
     ProductionSettings,
+    ReadingSettings,
     RoutingSettings,
     UploadSettings,
     WriterSettings,
@@ -31,11 +35,14 @@ from velox.settings.versions import VersionSettings
 class Settings(
     FetcherSettings,
     ProductionSettings,
+    ReadingSettings,
+    DownloadSettings,
     UploadSettings,
     RoutingSettings,
     LetterSettings,
     FleetSettings,
     WriterSettings,
+    ImageBucketSettings,
     SinkSettings,
     ApiSettings,
     DeliverySettings,
@@ -87,10 +94,12 @@ SECTIONS = (
     BucketSettings,
     ProducerSettings,
     KeysSettings,
+    CameraSettings,
     ShapeSettings,
     TrainingSettings,
     ModelSettings,
     ProcessSettings,
+    FreshnessSettings,
     VersionSettings,
     DeadLetterSettings,
     DetectionSettings,
