@@ -116,7 +116,7 @@ class Inference:
     async def predict(self, frames: Sequence[Frame]) -> Reply:
         """Have a list of frames predicted; a frame that cannot be read costs only itself."""
         try:
-            read = await self._read(frames)
+            read = await self._read(frames, time() - self._stale_after_s)
         except BucketUnavailableError as error:
             return Trouble(Kind.DOWN, str(error))
         good = [each for each in read if isinstance(each, bytes)]
@@ -143,7 +143,7 @@ class Inference:
         if refusal := questions.too_old(question, time(), stale_after_s=self._stale_after_s):
             return refusal
         try:
-            (read,) = await self._read([Frame(pointer=question.pointer)])
+            (read,) = await self._read([Frame(pointer=question.pointer)], -math.inf)
         except BucketUnavailableError as error:
             return questions.refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         if isinstance(read, BadRecordError):
@@ -158,10 +158,9 @@ class Inference:
         ]
         return questions.answer(question, said, time())
 
-    async def _read(self, frames: Sequence[Frame]) -> list[bytes | BadRecordError]:
-        if all(frame.pointer is None for frame in frames):
-            return [frame.payload for frame in frames]
-        return await asyncio.to_thread(self._reader.read, frames)
+    async def _read(self, frames: Sequence[Frame], not_before: float) -> list[bytes | BadRecordError]:
+        """Read those that were taken since then; the others may have waited here for long."""
+        return await asyncio.to_thread(self._reader.read, frames, not_before)
 
     async def _ask(self, name: str, payloads: Sequence[bytes]) -> Column | Trouble:
         try:
