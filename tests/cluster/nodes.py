@@ -3,9 +3,9 @@
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 
@@ -26,6 +26,8 @@ class Nodes:
         self.temporary = Path(tempfile.mkdtemp(prefix="ray-"))
         self.port = free_port()
         self.dashboard = free_port()
+        self.secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid4().hex}
+        """What whoever speaks to the cluster has to know, on all machines."""
         self.processes: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -59,8 +61,8 @@ class Nodes:
         with (self.folder / f"node-{name}.log").open("ab") as log:
             self.processes.append(
                 subprocess.Popen(
-                    [*command, "--disable-usage-stats", "--node-ip-address", HOST, *options],
-                    env=environment(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=1),
+                    [*command, "--disable-usage-stats", "--dashboard-agent-listen-port", f"{free_port()}", *options],
+                    env=environment(**self.secret),
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
@@ -87,14 +89,23 @@ class Nodes:
                 found += psutil.Process(process.pid).children(recursive=True)
         return found
 
-    def job(self, *arguments: str, folder: Path, settings: Mapping[str, str] | None = None) -> str:
+    def job(self, *arguments: str, folder: Path) -> str:
         """Run a command of `ray job` and answer what it says."""
         command = [str(RAY), "job", arguments[0], "--address", f"http://{HOST}:{self.dashboard}", *arguments[1:]]
-        done = subprocess.run(
-            command, cwd=folder, env=environment(**(settings or {})), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}\n{self.output}"
-        return done.stdout + done.stderr
+        said: list[str] = []
+
+        def is_taken() -> bool:
+            done = subprocess.run(
+                command, cwd=folder, env=environment(**self.secret), capture_output=True, text=True, check=False
+            )
+            said.append(done.stdout + done.stderr)
+            if "No available agent" in said[-1]:  # a node's part that takes jobs starts last
+                return False
+            assert done.returncode == 0, f"{command}\n{said[-1]}\n{self.output}"
+            return True
+
+        wait_until(is_taken, what=lambda: f"{command}\n{said[-1]}\n{self.output}", timeout_s=_START_S)
+        return said[-1]
 
     def stop(self) -> None:
         """End both, and what they have started."""
