@@ -3,7 +3,7 @@
 .PHONY: help install ray run test faults compose-test cameras-check manifests deploy-check check types fast-tests format \
 	lock lock-peers train \
 	bench bench-check bench-gateway bench-latency bench-scale bench-peers \
-	bench-kills bench-accepts bench-texts bench-objects picture clean
+	bench-kills bench-accepts bench-texts bench-objects bench-cluster picture clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -167,6 +167,9 @@ bench-texts: install $(PEERS)/.installed ## Measure texts a second, beside FastA
 
 bench-objects: install $(PEERS)/.installed ## Measure downloads from S3, alone and to rows, beside boto3 (6 minutes; ARGS=--quick: 2)
 	@$(BIN)/python -m benchmarks.peers.objects $(ARGS)
+
+bench-cluster: install ray ## Measure a frame on Ray, one by one and in lists, beside own processes (3 minutes)
+	@$(BIN)/python -m benchmarks.cluster $(ARGS)
 
 picture: install ## Run the pipeline for 20 s and draw its view into docs/velox-up.svg
 	@$(BIN)/velox up --for 20s --record docs/velox-up.svg $(ARGS)

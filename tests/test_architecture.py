@@ -80,6 +80,7 @@ NEIGHBOURS = {
     ("velox.tools.up", "velox.cameras"): "an embedded broker begins with a topic for each camera",
     ("velox.tools.verify", "velox.tools.up"): "both run the commands as processes, and ask them how they are",
     ("velox.tools.bench", "velox.consumer"): "a model is measured in processes placed as the consumer's",
+    ("velox.cluster", "velox.cameras"): "an actor reads cameras as a process of theirs does",
     ("velox.cluster", "velox.consumer"): "an actor is a consumer, and a replica predicts as an inference process does",
     ("velox.tools.top", "velox.tools.up"): "both read what consumers serve as metrics",
     ("velox.tools.doctor", "velox.consumer"): "how many inference processes there will be is for the consumer to say",
