@@ -89,7 +89,7 @@ DRIVERS = {
     "sqlite3": {"velox.keys.sqlite", "velox.requests.database", "velox.sinks.sqlite", "velox.tools.up.results"},
     "obstore": {"velox.buckets"},
     "sqlalchemy": {"velox.requests"},
-    "psycopg": {"velox.postgres", "velox.keys.postgres", "velox.sinks.postgres"},
+    "psycopg": {"velox.postgres", "velox.keys.postgres", "velox.keys.pages", "velox.sinks.postgres"},
     "fastapi": {"velox.gateway"},
     "starlette": {"velox.gateway"},
     "uvicorn": {"velox.gateway"},
