@@ -32,6 +32,7 @@ from velox.errors import (
 )
 from velox.kafka.client import Rebalanced
 from velox.kafka.transactions import Transaction
+from velox.probes import Report
 from velox.records import (
     Answered,
     Failure,
@@ -597,6 +598,8 @@ class FakeDispatcher:
         self.given_to_end_s: float | None = None
         """Set once it is closed."""
         self._answered: Callable[[list[Answered]], None] | None = None
+        self.reads_objects = False
+        self.reports: dict[str, Report] = {}
 
     def start(self, answered: Callable[[list[Answered]], None]) -> None:
         self.is_started = True

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 from velox.commands import (
     arguments,
     bench,
+    cameras,
+    cluster,
     consume,
     dlq,
     doctor,
@@ -15,6 +17,7 @@ from velox.commands import (
     key,
     metrics,
     model,
+    prepare,
     produce,
     settings,
     top,
@@ -75,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "`velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    pipeline = (up, upload, produce, consume, gateway, key, webhooks, model, train)
+    pipeline = (up, prepare, upload, cameras, produce, consume, cluster, gateway, key, webhooks, model, train)
     for command in (*pipeline, top, bench, doctor, verify, dlq, settings, metrics):
         command.add(commands)
     return parser

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from confluent_kafka import Consumer
@@ -670,6 +670,21 @@ def test_the_other_topics_of_several_have_names_that_are_not_among_them(
     for name, value in {"KAFKA_TOPIC": "a,b", **given}.items():
         monkeypatch.setenv(name, value)
     assert refusal().startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        ({"delivery": "exactly_once", "sinks": ("kafka",)}, "DELIVERY=exactly_once is about one result a record"),
+        ({"sinks": ("sqlite", "requests")}, "SINKS=sqlite,requests: requests has one answer each"),
+        ({"sinks": ("disk",), "codec": "key", "bucket_url": "file:frames"}, "the consumer never has the images"),
+        ({"model_versions": ("v2=model/v2.pth",), "sinks": ("sqlite",)}, "each is a deployment of config.yaml"),
+    ],
+)
+def test_what_takes_one_result_a_record_is_refused_where_there_are_several(given: dict[str, Any], refusal: str) -> None:
+    with pytest.raises(ValidationError, match=refusal):
+        Settings(predictor="serve", **given)
+    assert Settings(**given).predictor == "local"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_a_source_is_told_none_but_those_of_the_table_of_keys_and_of_s3_and_a_pr
 
 
 def test_a_webhook_worker_is_told_of_no_secret_but_its_own_and_the_databases() -> None:
-    assert secret_fields(DeliverySettings) == {"requests_url", "webhook_secret"}
+    assert secret_fields(DeliverySettings) == {"requests_url", "webhook_proxy", "webhook_secret"}
 
 
 @pytest.mark.parametrize(

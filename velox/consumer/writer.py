@@ -166,8 +166,7 @@ class Writer:
         for record, why in bulk.dropped:
             self._metrics.drop(why.reason.value, record.position.topic)
         failpoints.reach("after_sinks")
-        fine = [result.record for result in bulk.results] + [record for record, _ in bulk.dropped]
-        self._done(fine, [record for record, _ in bulk.bad])
+        self._done(bulk.fine, [record for record, _ in bulk.bad])
 
     def _store(self, results: Sequence[Result]) -> dict[str, str]:
         """Write to every sink that takes results alone; answer what one of them will never take, and why, by id."""
@@ -215,6 +214,7 @@ class Writer:
             predicted_at=answered.at,
             file_path=self._file_path(answered.record, is_detection=is_detection),
             timings=answered.timings,
+            is_of_several=answered.is_of_several,
         )
 
     def _file_path(self, record: Record, *, is_detection: bool) -> str:

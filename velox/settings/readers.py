@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from velox.core.envelope import Codec
 from velox.settings.buckets import BucketSettings
+from velox.settings.cameras import CameraSettings, FreshnessSettings
 from velox.settings.gateway import (
     CatalogueSettings,
     DestinationSettings,
@@ -36,7 +37,7 @@ class StreamSettings(TopicSettings, MemberSettings):
     """What deals with a pipeline's topics and with the group that reads them."""
 
 
-class FetcherSettings(ProcessSettings, StreamSettings):
+class FetcherSettings(ProcessSettings, FreshnessSettings, StreamSettings):
     """What the fetcher gets."""
 
 
@@ -88,12 +89,26 @@ class ObjectSettings(BucketSettings, KafkaSettings):
         return self.is_apart or (self.codec is Codec.FRAMED and bool(self.bucket_url))
 
 
+class ReadingSettings(ShapeSettings, CameraSettings, ObjectSettings, TopicSettings, OperationsSettings):
+    """What a process gets that reads cameras."""
+
+
+class DownloadSettings(FreshnessSettings, BucketSettings):
+    """What reads objects for records."""
+
+
 class UploadSettings(KeysSettings, ObjectSettings, OperationsSettings):
     """What ``velox upload`` gets."""
 
 
 class InferenceSettings(
-    ShapeSettings, TrainingSettings, ModelSettings, ProcessSettings, DetectionSettings, OperationsSettings
+    ShapeSettings,
+    TrainingSettings,
+    ModelSettings,
+    ProcessSettings,
+    FreshnessSettings,
+    DetectionSettings,
+    OperationsSettings,
 ):
     """What an inference process gets, and the model's class in it: no address and no secret is among it."""
 

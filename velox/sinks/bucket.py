@@ -49,7 +49,7 @@ class BucketSink:
             return
         if not self._is_open:
             self.open()
-        payloads = {result.id: result.record.payload for result in batch}
+        payloads = {result.record.id: result.record.payload for result in batch}
         refused: dict[str, str] = {}
         with self._translated(), ThreadPoolExecutor(_THREADS, thread_name_prefix="bucket-sink") as threads:
             puts = {threads.submit(self._bucket.put, self._key(i), payload): i for i, payload in payloads.items()}
@@ -63,7 +63,7 @@ class BucketSink:
             finally:
                 threads.shutdown(cancel_futures=True)
         if refused:
-            raise RefusedResultsError(refused)
+            raise RefusedResultsError({r.id: refused[r.record.id] for r in batch if r.record.id in refused})
 
     def stored(self, prefix: str) -> Iterator[Stored]:
         """Yield the images whose id begins with ``prefix``."""

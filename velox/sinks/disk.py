@@ -87,7 +87,7 @@ class DiskSink:
             return
         if not self._is_open:
             self.open()
-        payloads = {file_name(result.id): result.record.payload for result in batch}
+        payloads = {file_name(result.record.id): result.record.payload for result in batch}
         with self._translated():
             self._folder.mkdir(parents=True, exist_ok=True)
             # Names are looked up in the open folder: as strings in calls of `os`, they cost a third of paths.

@@ -110,6 +110,7 @@ class Pipeline:
             produced=sum(extent.high for extent in extents.values()),
             predicted=self._stored.count() if self._stored and everything_is_stored else total.predicted,
             dead_letters=self._dead_letters(),
+            dropped=total.dropped,
             unread=unread(extents, committed),
             lost=lost(extents, committed),
             detections=total.detections if detections is None else len(detections),
