@@ -188,6 +188,8 @@ class FakeBucket:
         """The keys that were read, also in vain."""
         self.written: list[str] = []
         """The keys that were written, in this order."""
+        self.slow_writes: dict[str, threading.Event] = {}
+        """Keys whose object is written only when this is set."""
         self.slow: dict[str, threading.Event] = {}
         """Keys whose object comes only when this is set."""
         self.problem = ""
@@ -215,6 +217,8 @@ class FakeBucket:
         return self.objects[key]
 
     def put(self, key: str, payload: bytes) -> Pointer:
+        if key in self.slow_writes:
+            assert self.slow_writes[key].wait(60)
         self._check()
         self.objects[key] = payload
         self.written.append(key)

@@ -100,7 +100,7 @@ DRIVERS = {
     "obstore": {"velox.buckets"},
     "ray": {"velox.cluster"},
     "sqlalchemy": {"velox.requests"},
-    "psycopg": {"velox.postgres", "velox.keys.postgres", "velox.sinks.postgres"},
+    "psycopg": {"velox.postgres", "velox.keys.postgres", "velox.keys.pages", "velox.sinks.postgres"},
     "fastapi": {"velox.gateway"},
     "starlette": {"velox.cluster.serving", "velox.gateway"},
     "uvicorn": {"velox.gateway"},
