@@ -49,7 +49,7 @@ ifeq ($(TORCH_INDEX),)
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-verify-hashes --index-strategy unsafe-best-match \
-		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,onnxruntime,text,transformers,imagenet,objects,gateway,client,dev]'
+		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,onnxruntime,text,transformers,imagenet,objects,gateway,otlp,client,dev]'
 endif
 	@touch $@
 
@@ -83,8 +83,8 @@ format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 lock: $(BIN)/uv ## Write the three lock files from pyproject.toml (make lock ARGS=--upgrade for the latest versions)
-	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects gateway,--extra $(extra)) -o requirements.txt $(ARGS)
-	@$(COMPILE) $(foreach extra,openvino text objects gateway,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects gateway otlp,--extra $(extra)) -o requirements.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,openvino text objects gateway otlp,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
 	@$(COMPILE) --all-extras -c requirements.txt -o requirements-dev.txt $(ARGS)
 	@echo 'lock: wrote requirements.txt, requirements-runtime.txt and requirements-dev.txt'
 

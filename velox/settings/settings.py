@@ -24,6 +24,7 @@ from velox.settings.readers import (
     WriterSettings,
 )
 from velox.settings.sinks import DeadLetterSettings, DetectionSettings, SinkSettings
+from velox.settings.tracing import TracingSettings
 from velox.settings.training import TrainingSettings
 from velox.settings.versions import VersionSettings
 
@@ -80,5 +81,6 @@ SECTIONS = (
     GatewaySettings,
     WebhookSettings,
     OperationsSettings,
+    TracingSettings,
 )
 """In the order of the documents."""
