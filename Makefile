@@ -109,7 +109,7 @@ bench-check: install model.pth ## Measure a part of it, and fail where Velox has
 bench-latency: install model.pth ## Measure latency under five loads, for each way to batch (9 minutes; ARGS=--quick: 1)
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
-bench-gateway: install ## Measure what the gateway accepts a second, and how soon there are results (6 minutes; ARGS=--quick: 2)
+bench-gateway: install ## Measure what the gateway accepts a second, and how soon there are results (6 minutes; ARGS=--record keeps it)
 	@$(BIN)/python -m benchmarks.gateway $(ARGS)
 
 bench-scale: install model.pth ## Measure what a record costs as processes, partitions, lag and documents grow (10 minutes)
