@@ -44,6 +44,7 @@ LAYERS = {
     "velox.requests": ADAPTER,
     "velox.sinks": ADAPTER,
     "velox.sources": ADAPTER,
+    "velox.tools.autoscale": PROCESS,
     "velox.tools.bench": PROCESS,
     "velox.consumer": PROCESS,
     "velox.tools.doctor": PROCESS,
@@ -109,6 +110,7 @@ DRIVERS = {
     "pydantic": {"velox.settings", "velox.gateway"},
     "pydantic_settings": {"velox.settings"},
     "structlog": {"velox.logs"},
+    "matplotlib": {"velox.tools.autoscale.picture"},
 }
 """Who may import a library: one adapter each, so that the rest of the code never meets its types."""
 

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from velox.commands import (
     arguments,
+    autoscale,
     bench,
     consume,
     dlq,
@@ -77,6 +78,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     pipeline = (up, prepare, upload, produce, consume, gateway, key, webhooks, model, train)
-    for command in (*pipeline, top, bench, doctor, verify, dlq, settings, metrics):
+    for command in (*pipeline, top, bench, doctor, verify, dlq, autoscale, settings, metrics):
         command.add(commands)
     return parser
