@@ -90,7 +90,7 @@ manifests: install ## Write deploy/kubernetes/ from the chart in deploy/helm
 
 deploy-check: install ## Check all that deploys, and apply it to a real Kubernetes API server (compiles one: 15 minutes the first time)
 	@echo 'deploy-check: preparing programs and schemas' && $(BIN)/python -m tests.deploy
-	@$(BIN)/python -m pytest tests/deploy $(ARGS)
+	@$(BIN)/python -m pytest tests/deploy -rs $(ARGS)
 
 check: install ## Format, lint, types and the fast tests, which need no server
 	@echo 'check: format' && $(BIN)/ruff format -q --check .

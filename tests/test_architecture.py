@@ -46,6 +46,7 @@ LAYERS = {
     "velox.requests": ADAPTER,
     "velox.sinks": ADAPTER,
     "velox.sources": ADAPTER,
+    "velox.tools.autoscale": PROCESS,
     "velox.tools.bench": PROCESS,
     "velox.cameras": PROCESS,
     "velox.cluster": PROCESS,
@@ -126,6 +127,7 @@ DRIVERS = {
     "pydantic_settings": {"velox.settings"},
     "structlog": {"velox.logs"},
     "opentelemetry": {"velox.otlp"},
+    "matplotlib": {"velox.tools.autoscale.picture"},
 }
 """Who may import a library: one adapter each, so that the rest of the code never meets its types."""
 
