@@ -1,7 +1,5 @@
 """What is measured of frames on Ray, and how it is written into the document."""
 
-import pytest
-
 from benchmarks import report
 from benchmarks.cluster.__main__ import NAMES, PAGE, section
 from benchmarks.cluster.window import family_cpu_s, measure
@@ -33,5 +31,5 @@ def test_all_threads_steps_are_counted_and_what_they_compute() -> None:
     window = measure(step, lasts_s=0.2, at_a_time=2)
     assert window.frames > 0
     assert window.frames % 3 == 0
-    assert window.lasted_s == pytest.approx(0.2, abs=0.15)
+    assert window.lasted_s >= 0.2
     assert 0 < window.cpu_s <= family_cpu_s()
