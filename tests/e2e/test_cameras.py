@@ -15,11 +15,15 @@ import numpy as np
 import pytest
 
 from tests.e2e.conftest import PipelineFactory
-from tests.e2e.pipeline import QUICK_SESSION, CommandProgram, Program, wait_until
+from tests.e2e.pipeline import QUICK_SESSION, REPOSITORY, CommandProgram, Program, wait_until
+from tests.e2e.test_dashboards import choices, queries, series_with_data
 from tests.servers.kafka import KafkaServer
+from tests.servers.prometheus import PrometheusServer
 from tests.small_model import install
 from velox.core.cameras import Cause, taken_at
 
+DASHBOARD = REPOSITORY / "deploy/grafana/dashboards/cameras.json"
+RULES = REPOSITORY / "deploy/prometheus/cameras_rules.yml"
 FRAMES = "velox_camera_frames_total"
 MODEL = {"MODEL": "velox.models.image_classifier:ImageClassifier", "MODEL_ARCH": "tiny_cnn"}
 
@@ -232,6 +236,24 @@ def test_thumbs_say_how_a_camera_is_and_top_shows_all_cameras(site: Site) -> Non
     assert "secret" not in site.run("cameras", "list") + cameras.output
 
 
+@pytest.mark.timeout(300)  # the first run fetches Prometheus
+def test_every_panel_of_the_dashboard_shows_data_of_a_real_run(site: Site) -> None:
+    site.describe({"id": site.camera(1), "url": "synthetic:"}, {"id": site.camera(2), "url": "file:nowhere.mp4"})
+    cameras = site.read()
+    consumer = site.pipeline.consume(FRESHNESS="latest", STALE_AFTER_MS="60000")
+    wait_until(lambda: site.rows_of(1) > 0, what=lambda: cameras.output + consumer.output)
+    scrapes = {"cameras": [cameras.port], "consumer": [consumer.port]}
+    with PrometheusServer(scrapes=scrapes, rules=RULES) as prometheus:
+        wait_until(lambda: prometheus.query("velox_cameras_ready == 1"), what="a scrape of the cameras")
+        asked = [query for choice in choices(DASHBOARD, prometheus) for query in queries(DASHBOARD, choice)]
+
+        def without_data() -> list[str]:
+            return [query.expression for query in asked if not series_with_data(prometheus, query)]
+
+        wait_until(lambda: not without_data(), what=lambda: f"data in every panel: {without_data()}")
+        assert prometheus.query('sum(velox_camera_state{state="offline"})')[0]["value"][1] == "1"
+
+
 def test_frames_are_deleted_when_they_take_too_much_room(site: Site) -> None:
     site.describe({"id": site.camera(1), "url": "synthetic:", "fps": 20})
     folder = site.file.parent / "frames-of-all"
@@ -252,14 +274,13 @@ def test_one_command_runs_cameras_with_an_embedded_broker_and_its_counts_add_up(
     tmp_path: Path, small_model: Path
 ) -> None:
     install(small_model, tmp_path)
-    repository = Path(__file__).parents[2]
     env = {
         "PATH": str(Path(sys.executable).parent),
-        "PYTHONPATH": str(repository),
+        "PYTHONPATH": str(REPOSITORY),
         "BUCKET_URL": f"file:{tmp_path}/frames-of-all",
         "CAMERAS_PORT": "0",
         "INFERENCE_PROCESSES": "1",
-        "VELOX_ENV_FILE": str(repository / "pipelines/cameras.env"),
+        "VELOX_ENV_FILE": str(REPOSITORY / "pipelines/cameras.env"),
         **MODEL,
     }
     made = CommandProgram("cameras", "init", "--count", "4", folder=tmp_path, env=env)
