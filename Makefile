@@ -64,8 +64,8 @@ faults: install ## Break every part while records flow, and write what it cost i
 	@echo 'faults: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
 	@$(BIN)/python -m pytest tests/faults --record $(ARGS)
 
-compose-test: install ## Build the image, run docker-compose.yml, break it and count (with an engine of its own)
-	@TORCH_INDEX='$(TORCH_INDEX)' $(BIN)/python -m tests.compose
+compose-test: install ## Build the image, run both stacks, break them and count (ARGS=api: one; with an engine of its own)
+	@TORCH_INDEX='$(TORCH_INDEX)' $(BIN)/python -m tests.compose $(ARGS)
 
 check: install ## Format, lint, types and the fast tests, which need no server
 	@echo 'check: format' && $(BIN)/ruff format -q --check .
