@@ -7,7 +7,10 @@ from typing import Any, NoReturn
 
 from velox.commands import (
     arguments,
+    autoscale,
     bench,
+    cameras,
+    cluster,
     consume,
     dlq,
     doctor,
@@ -15,6 +18,7 @@ from velox.commands import (
     key,
     metrics,
     model,
+    prepare,
     produce,
     settings,
     top,
@@ -75,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "`velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    pipeline = (up, upload, produce, consume, gateway, key, webhooks, model, train)
-    for command in (*pipeline, top, bench, doctor, verify, dlq, settings, metrics):
+    pipeline = (up, prepare, upload, cameras, produce, consume, cluster, gateway, key, webhooks, model, train)
+    for command in (*pipeline, top, bench, doctor, verify, dlq, autoscale, settings, metrics):
         command.add(commands)
     return parser

@@ -2,17 +2,22 @@
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from hashlib import sha256
 from typing import cast
 
 import pytest
 
+from tests.fakes import FakeBucket
 from velox import producer
-from velox.core.envelope import Codec, unframe
+from velox.buckets.claims import Claims
+from velox.core.envelope import CLAIM, PARSERS, Codec, unframe
 from velox.core.json_values import JsonForm
 from velox.core.schedule import Schedule
-from velox.errors import SettingsError
+from velox.errors import BadRecordError, SettingsError
 from velox.kafka.publisher import Publisher
 from velox.progress import Progress
 from velox.records import ID_HEADER, Headers
@@ -38,6 +43,9 @@ class FakePublisher:
     def publish(self, value: bytes, *, key: bytes | None, headers: Headers, is_stopping: Callable[[], bool]) -> bool:
         self.records.append((self.now, value, key, headers))
         return not is_stopping()
+
+    def refuse(self, _error: BadRecordError) -> None:
+        self.failed += 1
 
     def poll(self, timeout_s: float) -> None:
         self.now += timeout_s
@@ -242,3 +250,87 @@ def test_a_source_is_not_told_while_something_failed_or_is_under_way() -> None:
     fake.failed = 1
     one.publish_all(iter([ITEM, NOTHING]), None, Progress(None))
     assert marked == []
+
+
+@pytest.fixture
+def bucket() -> FakeBucket:
+    return FakeBucket()
+
+
+@pytest.fixture
+def with_claims(bucket: FakeBucket) -> Iterator[Callable[[FakePublisher], producer.Production]]:
+    told = Settings(bucket_url="memory:///", claim_over_bytes=10, max_object_bytes=1024, downloads=2)
+    claims = Claims(told, bucket)
+
+    def make(fake: FakePublisher) -> producer.Production:
+        one = production(fake)
+        one.claims = claims
+        return one
+
+    yield make
+    claims.close()
+
+
+Claiming = Callable[[FakePublisher], producer.Production]
+
+
+def large(number: int = 0) -> Item:
+    return replace(ITEM, payload=b"a large jpeg %d" % number, id=f"large {number}")
+
+
+def test_a_large_payload_goes_into_the_bucket_and_its_record_says_where(
+    with_claims: Claiming, bucket: FakeBucket
+) -> None:
+    fake = FakePublisher()
+    assert with_claims(fake).publish_all(iter([ITEM, large()]), None, Progress(None)) == 2
+    (_, small, *_), (_, value, key, _) = fake.records
+    assert (unframe(small)[1], CLAIM in unframe(small)[0]) == (b"jpeg", False)
+    taken = PARSERS[Codec.FRAMED](value)
+    assert taken.pointer is not None
+    assert bucket.objects == {taken.pointer.key: large().payload}
+    assert (key, taken.metadata["lens"], taken.payload) == (b"camera 7", 3, b"")
+    assert taken.pointer.size_bytes == 14
+
+
+def test_records_keep_their_order_whichever_payload_is_in_the_bucket_first(
+    with_claims: Claiming, bucket: FakeBucket
+) -> None:
+    items = [large(0), replace(ITEM, id="small"), *map(large, range(1, 20))]
+    first = f"claims/{sha256(large(0).payload).hexdigest()[:2]}/{sha256(large(0).payload).hexdigest()}"
+    bucket.slow_writes[first] = gate = threading.Event()
+    fake = FakePublisher()
+    fake.on_poll = lambda: gate.set() if len(bucket.written) > 0 else None
+    assert with_claims(fake).publish_all(iter(items), None, Progress(None)) == 21
+    assert bucket.written[0] != first
+    assert [dict(headers)[ID_HEADER] for *_, headers in fake.records] == [item.id.encode() for item in items]
+
+
+def test_while_the_bucket_is_down_few_items_are_taken_and_a_stop_ends_that(
+    with_claims: Claiming, bucket: FakeBucket
+) -> None:
+    bucket.problem = "gone"
+    fake, taken, marks = FakePublisher(), list[Item](), list[int]()
+    one = with_claims(fake)
+    one.mark = lambda: marks.append(1)
+
+    def items() -> Iterator[Item]:
+        for number in range(100):
+            taken.append(large(number))
+            yield taken[-1]
+
+    def stop_after_a_minute() -> None:
+        one.stop.count = int(fake.now >= 60)
+
+    fake.on_poll = stop_after_a_minute
+    assert one.publish_all(items(), None, Progress(None)) == 0
+    assert not fake.records
+    assert fake.now >= 60
+    assert len(taken) == one.unpublished == 3, "two are under way, and one waits"
+    assert not marks, "none of them is delivered"
+
+
+def test_a_payload_that_no_consumer_would_read_counts_as_failed_and_costs_no_other(with_claims: Claiming) -> None:
+    fake = FakePublisher()
+    items = [replace(ITEM, payload=b"x" * 1025), ITEM]
+    assert with_claims(fake).publish_all(iter(items), None, Progress(None)) == 2
+    assert (fake.failed, len(fake.records)) == (1, 1)

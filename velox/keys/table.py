@@ -12,6 +12,13 @@ class Place(NamedTuple):
     added: int
     """In which transaction the row came, or 0."""
     id: int
+    by: tuple[str, ...] = ()
+    """Where the table has no such columns: its primary key, as text."""
+
+    @property
+    def name(self) -> str:
+        """Name the row; the same for the same row, and for no other of the table."""
+        return "\0".join(self.by) if self.by else str(self.id)
 
 
 START = Place(0, 0)
@@ -24,6 +31,17 @@ class Row(NamedTuple):
     key: str
     size_bytes: int | None = None
     sha256: str = ""
+
+
+class Holder(NamedTuple):
+    """A transaction that keeps rows from being final."""
+
+    who: str
+    """For people: process, application, user and state."""
+    age_s: float | None = None
+    """For how long it has been open; None when nobody says."""
+    end: str = ""
+    """The statement that ends it."""
 
 
 class KeyTable(Protocol):
@@ -61,6 +79,9 @@ class KeyTable(Protocol):
 
     def probe(self) -> str:
         """Say what is there, and change nothing."""
+
+    def held_up_by(self) -> Holder | None:
+        """Name what may keep rows from being answered: the oldest transaction that has written and is still open."""
 
     def close(self) -> None:
         """Disconnect. Safe twice."""

@@ -47,9 +47,10 @@ class ConsumerMetrics(Metrics):
     dropped = counter(
         "velox_dropped_records_total",
         "Records that need no prediction, by cause: null_value (a key that Kafka is told to delete), deadline_passed "
-        "(nobody waits for it any more), no_object (a bucket's notification of something else than a new object).",
+        "(nobody waits for it any more), no_object (a bucket's notification of something else); with FRESHNESS=latest "
+        "superseded (by a newer one of its topic), stale (STALE_AFTER_MS), object_gone (its frame was deleted).",
         "null_value on a topic that is not compacted: see what its producers send. deadline_passed: consumers are too "
-        "far behind for those who ask; add some.",
+        "far behind for those who ask; add some. superseded: add consumers to see more frames.",
         labels=("cause", "topic"),
     )
     decode_warnings = counter(
