@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from tests import tools
-from tests.compose.images import OFFICIAL
+from tests.compose.api import SERVICES as API_RUN
+from tests.compose.images import OFFICIAL, OPTIONAL
 from tests.unit.test_env_syntax import READ
 from velox.settings import Settings
 from velox.settings.env_file import read
@@ -128,9 +129,13 @@ def test_the_dockerfile_builds_on_bases_that_are_pinned_to_the_patch() -> None:
     assert {base for base in bases if not re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+(-[a-z-]+)?", base)} == set()
 
 
-def test_the_stand_ins_of_compose_test_have_the_names_of_the_real_images(services: dict[str, Any]) -> None:
+def test_the_stand_ins_of_compose_test_have_the_names_of_the_real_images(
+    services: dict[str, Any], api: dict[str, Any]
+) -> None:
     (base,) = re.findall(r"^FROM (\S+:\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert set(OFFICIAL) == {base, *(services[name]["image"] for name in SERVICES - set(OURS))}
+    others = [each["image"] for each in (*services.values(), *api.values()) if "build" not in each]
+    assert set(OFFICIAL) == {base, *others}
+    assert set(API_RUN) | set(OPTIONAL) == set(API_SERVICES)
 
 
 @pytest.mark.parametrize("name", OURS)
