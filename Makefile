@@ -1,6 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install run test faults compose-test manifests deploy-check check types fast-tests format lock lock-peers train \
+.PHONY: help install ray run test faults compose-test cameras-check manifests deploy-check check types fast-tests format \
+	lock lock-peers train \
 	bench bench-check bench-gateway bench-latency bench-scale bench-peers \
 	bench-kills bench-accepts bench-texts bench-objects picture clean
 .DELETE_ON_ERROR:
@@ -12,6 +13,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 # What Velox is compared with has an environment of its own, so that nothing of it is ever installed beside Velox.
 PEERS := .venv-peers
+# So does Ray, with what Velox needs where it runs: its versions are not to decide those of everything else.
+RAY := .venv-ray
 COMPILE := $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock'
 
@@ -49,16 +52,27 @@ ifeq ($(TORCH_INDEX),)
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-verify-hashes --index-strategy unsafe-best-match \
-		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,onnxruntime,text,transformers,imagenet,objects,gateway,client,dev]'
+		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,onnxruntime,text,transformers,imagenet,objects,cameras,gateway,client,dev]'
 endif
 	@touch $@
+
+$(RAY)/.installed: requirements-ray.txt pyproject.toml | $(STAMP)
+	@echo 'ray: installing requirements-ray.txt into $(RAY)'
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(RAY)
+	@$(BIN)/uv pip sync -q --python $(RAY)/bin/python --require-hashes requirements-ray.txt
+	@$(BIN)/uv pip install -q --python $(RAY)/bin/python --no-deps -c requirements-dev.txt setuptools
+	@$(BIN)/uv pip install -q --python $(RAY)/bin/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+ray: $(RAY)/.installed ## Create .venv-ray, where `velox cluster` runs: see docs/cluster.md
+	@echo 'ray: $(RAY) is ready'
 
 run: install ## Show the whole pipeline in one terminal; trains a model first if there is none
 	@$(BIN)/velox up $(ARGS)
 
 test: install ## Run every test, against real servers started for the purpose
 	@echo 'test: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m '(not faults or representative) and not cluster' $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m '(not faults or representative) and not cluster and not kubernetes' $(ARGS)
 
 faults: install ## Break every part while records flow, and write what it cost into docs/delivery.md
 	@echo 'faults: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
@@ -66,6 +80,10 @@ faults: install ## Break every part while records flow, and write what it cost i
 
 compose-test: install ## Build the image, run docker-compose.yml, break it and count (with an engine of its own)
 	@TORCH_INDEX='$(TORCH_INDEX)' $(BIN)/python -m tests.compose
+
+cameras-check: install ray ## Run models, consumers and producers on a real Ray, and kill them (3 minutes)
+	@echo 'cameras-check: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
+	@$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 manifests: install ## Write deploy/kubernetes/ from the chart in deploy/helm
 	@$(BIN)/python -m tests.deploy.plain
@@ -89,11 +107,13 @@ format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: $(BIN)/uv ## Write the three lock files from pyproject.toml (make lock ARGS=--upgrade for the latest versions)
-	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects gateway,--extra $(extra)) -o requirements.txt $(ARGS)
-	@$(COMPILE) $(foreach extra,openvino text objects gateway,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
-	@$(COMPILE) --all-extras -c requirements.txt -o requirements-dev.txt $(ARGS)
-	@echo 'lock: wrote requirements.txt, requirements-runtime.txt and requirements-dev.txt'
+lock: $(BIN)/uv ## Write the four lock files from pyproject.toml (make lock ARGS=--upgrade for the latest versions)
+	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway,--extra $(extra)) -o requirements.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,openvino text objects cameras gateway,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway client dev,--extra $(extra)) \
+		-c requirements.txt -o requirements-dev.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,ray openvino objects cameras,--extra $(extra)) -c requirements.txt -o requirements-ray.txt $(ARGS)
+	@echo 'lock: wrote requirements.txt, requirements-runtime.txt, requirements-dev.txt and requirements-ray.txt'
 
 lock-peers: $(BIN)/uv ## Write benchmarks/peers/requirements.txt (ARGS=--upgrade for the latest versions)
 	@$(BIN)/uv pip compile -q benchmarks/peers/requirements.in --universal --python-version 3.11 --generate-hashes \
@@ -152,5 +172,5 @@ picture: install ## Run the pipeline for 20 s and draw its view into docs/velox-
 	@$(BIN)/velox up --for 20s --record docs/velox-up.svg $(ARGS)
 
 clean: ## Remove the environment and every cache in this folder
-	@rm -rf .venv .venv-peers build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-peers .venv-ray build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

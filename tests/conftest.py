@@ -23,7 +23,8 @@ from velox.core.seldom import Seldom
 from velox.kafka import reachability
 
 TESTS = Path(__file__).parent
-TIERS = {"unit", "contract", "integration", "e2e", "faults", "gpu", "deploy"}
+RAY = TESTS.parent / ".venv-ray" / "bin" / "ray"
+TIERS = {"unit", "contract", "integration", "e2e", "faults", "gpu", "cluster", "deploy"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(tier if tier in TIERS else "unit")
         if tier == "gpu" and not has_cuda():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+        if tier == "cluster" and not RAY.exists():
+            item.add_marker(pytest.mark.skip(reason="needs Ray, in an environment of its own: make ray"))
 
 
 @cache

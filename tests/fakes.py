@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ from velox.errors import (
 )
 from velox.kafka.client import Rebalanced
 from velox.kafka.transactions import Transaction
+from velox.probes import Report
 from velox.records import (
     Answered,
     Failure,
@@ -184,6 +186,8 @@ class FakeBucket:
         self.objects = dict(objects)
         self.asked: list[str] = []
         """The keys that were read, also in vain."""
+        self.written: list[str] = []
+        """The keys that were written, in this order."""
         self.slow: dict[str, threading.Event] = {}
         """Keys whose object comes only when this is set."""
         self.problem = ""
@@ -211,8 +215,10 @@ class FakeBucket:
         return self.objects[key]
 
     def put(self, key: str, payload: bytes) -> Pointer:
+        self._check()
         self.objects[key] = payload
-        return Pointer(key=key, bucket=self.name)
+        self.written.append(key)
+        return Pointer(key=key, bucket=self.name, size_bytes=len(payload), sha256=sha256(payload).hexdigest())
 
     def list(self, prefix: str = "") -> Iterator[Pointer]:
         yield from (Pointer(key=key) for key in self.objects if key.startswith(prefix))
@@ -592,6 +598,8 @@ class FakeDispatcher:
         self.given_to_end_s: float | None = None
         """Set once it is closed."""
         self._answered: Callable[[list[Answered]], None] | None = None
+        self.reads_objects = False
+        self.reports: dict[str, Report] = {}
 
     def start(self, answered: Callable[[list[Answered]], None]) -> None:
         self.is_started = True

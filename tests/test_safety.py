@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from velox.records import ID_HEADER, Position, record_id
-from velox.sinks.disk import image_path
+from velox.sinks.images import image_path
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [*ROOT.glob("*.py"), *(path for folder in ("velox", "examples") for path in (ROOT / folder).rglob("*.py"))]

@@ -9,6 +9,8 @@ from velox.commands import (
     arguments,
     autoscale,
     bench,
+    cameras,
+    cluster,
     consume,
     dlq,
     doctor,
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "`velox settings` lists them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    pipeline = (up, prepare, upload, produce, consume, gateway, key, webhooks, model, train)
+    pipeline = (up, prepare, upload, cameras, produce, consume, cluster, gateway, key, webhooks, model, train)
     for command in (*pipeline, top, bench, doctor, verify, dlq, autoscale, settings, metrics):
         command.add(commands)
     return parser

@@ -19,6 +19,7 @@ VeloxError
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 
 class VeloxError(Exception):
@@ -51,11 +52,22 @@ class Reason(StrEnum):
     """No dead letter: nothing is wrong with the record, but nobody waits for it any more."""
     NO_OBJECT = "no_object"
     """No dead letter either: a notification of a bucket that tells of no new object."""
+    SUPERSEDED = "superseded"
+    """No dead letter: a newer record of its topic took its place (FRESHNESS)."""
+    STALE = "stale"
+    """No dead letter: nobody needs a prediction of what is so old (STALE_AFTER_MS)."""
+    OBJECT_GONE = "object_gone"
+    """No dead letter: its object was deleted before there was time for it, which FRESHNESS allows."""
 
     @property
     def leaves_letter(self) -> bool:
         """Say whether the record becomes a dead letter."""
-        return self not in {Reason.DEADLINE_PASSED, Reason.NO_OBJECT}
+        return self not in _NO_LETTER
+
+
+_NO_LETTER: Final = frozenset(
+    {Reason.DEADLINE_PASSED, Reason.NO_OBJECT, Reason.SUPERSEDED, Reason.STALE, Reason.OBJECT_GONE}
+)
 
 
 class BadRecordError(VeloxError):

@@ -3,18 +3,20 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from velox import logs
+from velox.buckets.claims import Claims, claims
 from velox.core.backlog import Backlog, LagLimit
 from velox.core.deadline import Deadline
-from velox.core.envelope import CHECKSUM_HEADER, Codec, checksum, wrap
+from velox.core.envelope import CHECKSUM_HEADER, CLAIM, Codec, checksum, wrap
 from velox.core.ids import time_ordered_uuid
 from velox.core.json_values import PLAIN_FORM, JsonForm
+from velox.core.pointers import claim_of
 from velox.core.schedule import Schedule
-from velox.errors import SettingsError
+from velox.errors import BadRecordError, SettingsError
 from velox.heartbeat import Heartbeat
 from velox.kafka.lag import Observer
 from velox.kafka.publisher import Publisher
@@ -82,9 +84,12 @@ def run(
             form=settings.json_form,
             heartbeat=beating,
             mark=origin.mark if isinstance(origin, Resumable) else None,
+            claims=claims(settings),
         )
         with Progress(count) as progress:
             published = production.publish_all(iter(origin), count, progress)
+        if production.claims:
+            production.claims.close()
         failed = _finish(publisher, published, settings, stop)
         if production.mark and not failed:
             production.mark()
@@ -112,6 +117,8 @@ class Production:
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     mark: Callable[[], None] | None = None
     """Told now and then that all that was published is delivered, so that the next run begins behind it."""
+    claims: Claims | None = None
+    """Takes payloads that are too large for the topic."""
 
     def publish_all(self, items: Iterator[Item], count: int | None, progress: Progress) -> int:
         """Publish each item when it is due; return how many were handed to the client."""
@@ -155,7 +162,24 @@ class Production:
             self.publisher.poll(min(wait_s, _SLICE_S))
         return False
 
+    def _wait(self, wait_s: float) -> bool:
+        """Let time pass, and answers of the broker arrive; false when it is time to stop."""
+        until = Deadline(wait_s)
+        while not self.stop.is_made() and not until.has_passed():
+            self.heartbeat.beat(self.publisher)
+            self.publisher.poll(min(until.left_s(), _SLICE_S))
+        return not self.stop.is_made()
+
     def _publish(self, item: Item) -> bool:
+        if self.claims and self.claims.takes(item.payload):
+            try:
+                pointer = self.claims.deposit(item.payload, wait=self._wait)
+            except BadRecordError as error:
+                self.publisher.refuse(error)
+                return True
+            if pointer is None:
+                return False
+            item = replace(item, metadata={**item.metadata, CLAIM: claim_of(pointer)}, payload=b"")
         identity = item.id or str(time_ordered_uuid())
         value = encode(item, self.codec, self.form, identity)
         headers = [(ID_HEADER, identity.encode()), (CHECKSUM_HEADER, checksum(value)), *item.headers]

@@ -60,6 +60,10 @@ class Pointer:
     """As who wrote it says; None when nobody says."""
     sha256: str = ""
     """The same, in hexadecimal digits; empty when nobody says."""
+    taken_at: float | None = None
+    """Unix seconds at which a camera took it; None where it is no camera's frame."""
+    camera: str = ""
+    """The id of that camera, where the record says it; else it is the topic's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +160,10 @@ class Answered(NamedTuple):
     """Unix seconds at which the answer came."""
     timings: Timings | None = None
     """Of its batch, when it was in one."""
+    beside: tuple["Answered", ...] = ()
+    """What further models say of the same record, where several look at each; then each has a result of its own."""
+    is_of_several: bool = False
+    """One of several models answers, or might."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +180,13 @@ class Result:
     """Where the disk sink keeps the payload; empty when it does not."""
     timings: Timings | None = None
     """How long its batch took; None when nobody says."""
+    is_of_several: bool = False
+    """Other models may have results for the same record."""
 
     @property
     def id(self) -> str:
-        """The key in every sink."""
-        return self.record.id
+        """The key in every sink: the record's id, with the model's name where several models look at each record."""
+        return f"{self.record.id}/{self.model.name}" if self.is_of_several else self.record.id
 
     @property
     def timestamp(self) -> float:

@@ -20,6 +20,7 @@ from velox.keys import key_table
 from velox.keys.table import START, KeyTable, Row
 from velox.records import Pointer
 from velox.settings import Settings
+from velox.tools.doctor import keys as doctor
 
 
 class InFile:
@@ -182,6 +183,41 @@ def test_a_row_that_is_committed_later_with_a_lower_number_is_not_passed_over(in
         assert read(table) == [], "none is final while the first is open"
         slow.commit()
         assert [row.key for row in read(table)] == ["lower", "higher"]
+
+
+def test_what_holds_keys_up_is_named_and_what_only_reads_does_not(
+    in_postgres: InPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_LONG_S", 0.0)
+    told: dict[str, Any] = {"codec": "key", "bucket_url": "memory:///", "source": "keys"}
+    user = Settings(**told, keys_url=SecretStr(in_postgres.url))
+    with closing(table_of(in_postgres.url)) as table, closing(in_postgres.connect()) as other:
+        table.open()
+        other.execute("SELECT count(*) FROM image_info")
+        assert table.held_up_by() is None
+        other.execute("SET application_name = 'nightly'")
+        other.execute("INSERT INTO image_info (image_key) VALUES ('theirs')")
+        table.add([Pointer(key="ours")])
+        assert read(table) == []
+        holder = table.held_up_by()
+        assert holder is not None and holder.age_s is not None
+        assert holder.who == f"pid {other.info.backend_pid}, nightly of postgres, idle in transaction"
+        _, found = doctor.find(user)
+        assert (found.what, found.level) == ("oldest transaction", "warning")
+        assert f"SELECT pg_terminate_backend({other.info.backend_pid})" in found.fix
+        role = f"reader_{uuid.uuid4().hex[:8]}"
+        in_postgres.execute(f"CREATE ROLE {role} LOGIN", f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+        unseen = table_of(in_postgres.url.replace("postgres@", f"{role}@")).held_up_by()
+        assert unseen is not None and unseen.age_s is None and "GRANT pg_read_all_stats" in unseen.who
+        in_postgres.execute(holder.end)
+        assert [row.key for row in read(table)] == ["ours"]
+        assert table.held_up_by() is None
+
+
+def test_in_a_file_nothing_holds_keys_up(table: KeyTable, database: InFile | InPostgres) -> None:
+    table.add([Pointer(key="a")])
+    if isinstance(database, InFile):
+        assert table.held_up_by() is None
 
 
 def test_who_may_only_read_the_keys_and_note_how_far_it_is_needs_no_more(in_postgres: InPostgres) -> None:

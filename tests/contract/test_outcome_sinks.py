@@ -13,10 +13,11 @@ from examples.outcomes_table import PATH, OutcomesTable
 from tests.fakes import FakeOutcomeSink, make_record
 from tests.results import make_results
 from velox.errors import Reason, SinkUnavailableError
+from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Failure, Outcome
 from velox.settings import Settings
 from velox.sinks.requests import RequestsSink
-from velox.sinks.sink import OutcomeSink, Sink
+from velox.sinks.sink import Measuring, OutcomeSink, Sink
 
 
 class Rig(Protocol):
@@ -124,6 +125,21 @@ def test_it_may_be_closed_twice_and_opened_again(rig: Rig) -> None:
     rig.sink.open()
     rig.sink.write(batch())
     assert rig.heard() == expected(batch())
+
+
+def test_the_sink_of_requests_tells_how_long_each_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(requests_url=SecretStr("sqlite:///requests.db"), pipeline="sentiment")
+    metrics = ConsumerMetrics()
+    sink = RequestsSink(settings)
+    assert isinstance(sink, Measuring)
+    sink.measure(metrics.finish)
+    sink.open()
+    sink.write(batch(6))
+    sink.close()
+    for outcome in ("completed", "failed"):
+        assert metrics.total("velox_request_seconds_count", model="sentiment", outcome=outcome) == 3
+    assert metrics.total("velox_request_seconds_sum") > 0
 
 
 def test_the_example_says_when_it_cannot_write_and_goes_on_when_it_can(

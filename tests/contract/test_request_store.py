@@ -20,7 +20,7 @@ from velox.core.states import State, WebhookState
 from velox.errors import Reason, SettingsError, StoreUnavailableError
 from velox.records import Failure, Prediction, Result, Timings
 from velox.requests.database import apart
-from velox.requests.rows import Due, Key, NewRequest, Postponed, Request, Tried
+from velox.requests.rows import NOBODY, Due, Finished, Key, NewRequest, Postponed, Request, Secret, Tried
 from velox.requests.store import RequestStore
 
 NOW = 1_700_000_000.25
@@ -87,7 +87,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RequestSto
     """A store without requests."""
     if request.param == "postgresql":
         shared, rig = request.getfixturevalue("postgres_store")
-        rig.execute("TRUNCATE requests, deliveries, keys")
+        rig.execute("TRUNCATE requests, deliveries, keys, secrets")
         yield shared
         return
     made = RequestStore(SqliteRig(tmp_path).url)
@@ -137,6 +137,25 @@ def at_once(work: Callable[[int], object], threads: int = 4) -> list[object]:
 
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(begin, range(threads)))
+
+
+def test_it_says_what_was_stored_of_requests_and_nothing_of_cancelled_ones(store: RequestStore) -> None:
+    store.enter([new("asked"), new("bad"), new("late"), new("cancelled")])
+    store.cancel("cancelled", NOBODY, NOW)
+    outcomes: list[Result | Failure] = [
+        result("asked"),
+        failure("bad"),
+        failure("late", Reason.DEADLINE_PASSED),
+        result("cancelled"),
+        result("elsewhere"),
+    ]
+    stored = store.finish(outcomes, model="from_elsewhere", ttl_s=TTL_S)
+    assert sorted(stored) == [
+        Finished("from_elsewhere", "completed", NOW),
+        Finished("sentiment", "completed", NOW),
+        Finished("sentiment", "deadline_passed", NOW),
+        Finished("sentiment", "failed", NOW),
+    ]
 
 
 def test_it_may_be_opened_and_closed_again_and_keeps_what_it_has(rig: Rig) -> None:
@@ -826,3 +845,58 @@ def test_a_database_from_before_there_were_keys_gets_their_table(rig: Rig) -> No
         store.keys.add(key())
         assert store.keys.are_there()
         assert look(store).id == "one"
+
+
+def signing(store: RequestStore, identity: str, *, url: str = URL, owner: str = NOBODY, now: float = NOW + 2) -> str:
+    """Answer what signs the webhook of a new request of this owner to this URL."""
+    store.enter([replace(hooked(identity), webhook_url=url, owner=owner)])
+    finish(store, result(identity))
+    (claim,) = store.claim(10, lease_s=TTL_S, now=now)
+    assert claim.request.id == identity
+    return claim.secret
+
+
+def secret(store: RequestStore, text: str, *, owner: str = NOBODY, at: float = NOW, keep_s: float = 0.0) -> Secret:
+    return store.secrets.replace(owner, "https://example.com", text, at=at, keep_s=keep_s)
+
+
+def test_a_destination_without_a_secret_of_its_own_is_signed_as_all_others(store: RequestStore) -> None:
+    secret(store, "one")
+    assert signing(store, "port", url="https://example.com:8443/hook") == ""
+    assert signing(store, "scheme", url="http://example.com/hook") == ""
+    assert signing(store, "none", url="not a URL") == ""
+    assert signing(store, "same", url="https://EXAMPLE.com:443/other?x=1") == "one"
+
+
+def test_while_a_secret_changes_the_one_before_signs_too_for_as_long_as_was_said(store: RequestStore) -> None:
+    assert secret(store, "one").before == ""
+    assert secret(store, "two", keep_s=60).before == "one"
+    assert signing(store, "then", now=NOW + 59) == "two,one"
+    assert signing(store, "later", now=NOW + 61) == "two"
+    assert secret(store, "two", at=NOW + 1, keep_s=600) == secret(store, "two"), "the same again changes nothing"
+    assert secret(store, "three", at=NOW + 10).before_until == NOW + 10
+    assert signing(store, "at once", now=NOW + 11) == "three"
+
+
+def test_an_owners_own_secret_goes_before_the_one_for_all_and_signs_for_nobody_else(store: RequestStore) -> None:
+    secret(store, "mine", owner="key-1")
+    assert signing(store, "a", owner="key-2") == ""
+    secret(store, "all")
+    assert signing(store, "b", owner="key-1") == "mine"
+    assert signing(store, "c", owner="key-2") == "all"
+    assert [each.owner for each in store.secrets.all()] == ["-", "key-1"]
+    assert [each.secret for each in store.secrets.all("key-1")] == ["mine"]
+    assert not store.secrets.remove("key-2", "https://example.com")
+    assert store.secrets.remove("key-1", "https://example.com")
+    assert signing(store, "d", owner="key-1") == "all"
+
+
+def test_the_first_secrets_of_a_destination_may_come_at_once(store: RequestStore) -> None:
+    at_once(lambda number: secret(store, f"number {number}", keep_s=60))
+    (kept,) = store.secrets.all()
+    assert kept.secret.startswith("number") and kept.before.startswith("number")
+
+
+def test_a_secret_is_not_shown_by_accident(store: RequestStore) -> None:
+    secret(store, "hidden-1")
+    assert "hidden" not in repr(secret(store, "hidden-2"))

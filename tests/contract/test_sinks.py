@@ -4,7 +4,7 @@ import json
 import math
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -24,6 +24,7 @@ from tests.servers.mongo import MongoServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import HOST, PATIENCE
 from tests.servers.proxy import TcpProxy
+from tests.servers.s3 import S3Server
 from velox.errors import SinkUnavailableError
 from velox.loading import load_class
 from velox.records import Box, Prediction, Timings
@@ -188,6 +189,33 @@ class KafkaRig:
         self._proxy.unblock()
 
 
+class BucketRig:
+    """A part of an S3 bucket behind a proxy."""
+
+    def __init__(self, server: S3Server, proxy: TcpProxy) -> None:
+        self._proxy = proxy
+        bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+        self._folder = server.make_bucket(bucket) / "deep/images"
+        told = {**server.settings(bucket, port=self._proxy.port), "storage_path": f"s3://{bucket}/deep/images"}
+        self.settings = Settings.model_validate({**told, "sink_timeout_s": REMOTE_TIMEOUT_S})
+
+    def stored_ids(self) -> list[str]:
+        names = [path.name for path in self._folder.iterdir()] if self._folder.exists() else []
+        return sorted(name.removeprefix("hit_").removesuffix(".jpg") for name in names)
+
+    def take_down(self) -> None:
+        self._proxy.block()
+
+    def bring_back(self) -> None:
+        self._proxy.unblock()
+
+
+@pytest.fixture
+def proxied_s3(s3: S3Server) -> Iterator[TcpProxy]:
+    with TcpProxy(s3.port) as proxy:
+        yield proxy
+
+
 @pytest.fixture(scope="session")
 def broker_behind_a_proxy() -> Iterator[tuple[KafkaServer, TcpProxy]]:
     server = KafkaServer()
@@ -210,30 +238,38 @@ def proxy(mongo: MongoServer) -> Iterator[TcpProxy]:
 
 
 @pytest.fixture
-def proxied_postgres(postgres: PostgresServer) -> Iterator[tuple[PostgresServer, TcpProxy]]:
+def proxied_postgres(postgres: PostgresServer) -> Iterator[TcpProxy]:
     with TcpProxy(postgres.port) as proxy:
-        yield postgres, proxy
+        yield proxy
 
 
-@pytest.fixture(params=sorted(PATHS))
-def name(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=[*sorted(PATHS), "bucket"])
+def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def rig(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Rig:
-    if name == "disk":
-        return DiskRig(tmp_path)
-    if name == "sqlite":
-        return SqliteRig(tmp_path)
-    if name == "requests":
-        return RequestsRig(tmp_path)
-    if name == "postgres":
-        return PostgresRig(*request.getfixturevalue("proxied_postgres"))
-    if name == "kafka":
-        return KafkaRig(request.getfixturevalue("proxied"))
-    # Asked for by name, so that the other sinks' tests start no server.
-    return MongoRig(*(request.getfixturevalue(fixture) for fixture in ("mongo", "database", "proxy")))
+def name(kind: str) -> str:
+    """As the settings give it: the sink ``disk`` stores into a bucket, too."""
+    return "disk" if kind == "bucket" else kind
+
+
+FILES: dict[str, Callable[[Path], Rig]] = {"disk": DiskRig, "sqlite": SqliteRig, "requests": RequestsRig}
+SERVERS: dict[str, tuple[Callable[..., Rig], tuple[str, ...]]] = {
+    "bucket": (BucketRig, ("s3", "proxied_s3")),
+    "kafka": (KafkaRig, ("proxied",)),
+    "mongo": (MongoRig, ("mongo", "database", "proxy")),
+    "postgres": (PostgresRig, ("postgres", "proxied_postgres")),
+}
+"""Fixtures are asked for by name, so that the other sinks' tests start no server."""
+
+
+@pytest.fixture
+def rig(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Rig:
+    if kind in FILES:
+        return FILES[kind](tmp_path)
+    make, fixtures = SERVERS[kind]
+    return make(*(request.getfixturevalue(fixture) for fixture in fixtures))
 
 
 @pytest.fixture
@@ -465,9 +501,9 @@ def test_a_sink_that_is_down_never_looks_empty(readable: Readable, rig: Rig) -> 
     assert found == ids(20)
 
 
-def test_reading_a_sink_that_was_never_there_says_so_and_makes_nothing(sink: Sink, name: str, tmp_path: Path) -> None:
+def test_reading_a_sink_that_was_never_there_says_so_and_makes_nothing(sink: Sink, kind: str, tmp_path: Path) -> None:
     assert isinstance(sink, Readable)
-    if name == "mongo":  # where a collection is there as soon as it is named
+    if kind in {"mongo", "bucket"}:  # where a collection, or a prefix, is there as soon as it is named
         assert list(sink.stored("")) == []
         return
     with pytest.raises(SinkUnavailableError):

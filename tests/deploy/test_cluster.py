@@ -23,7 +23,7 @@ EVERYTHING = ["--values", str(Path(__file__).with_name("everything.yaml"))]
 INSIDE = [f"{part}.service.type=ClusterIP" for part in ("gateway", "prometheus", "grafana")]
 """Ports of nodes are the whole cluster's: two releases cannot have the same."""
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.servers.jars import cache_root, locked, run
 
 CHECKOV = "checkov==3.3.30"
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
 
 
 @cache

@@ -46,7 +46,7 @@ def test_it_is_formatted(terraform: Terraform) -> None:
     assert terraform.run("fmt", "-check", "-recursive").stdout == ""
 
 
-@pytest.mark.cluster  # the provider alone takes half a minute to start, again and again
+@pytest.mark.kubernetes  # the provider alone takes half a minute to start, again and again
 def test_it_is_valid_and_plans_what_is_documented(terraform: Terraform) -> None:
     begun = terraform.run("init", "-backend=false", "-input=false", "-no-color")
     assert begun.returncode == 0, begun.stderr

@@ -10,12 +10,14 @@ import pytest
 
 from tests.e2e.gateway import GatewayProgram, finish
 from tests.e2e.pipeline import PATIENCE_S, CommandProgram, wait_until
+from tests.servers.connect_proxy import ConnectProxy
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.receiver import Receiver
 
 PASSWORD = "s3cret-of-postgres"  # noqa: S105 - what is searched for
 SIGNING = base64.b64encode(b"s3cret-of-webhooks-24-bytes").decode()
+PROXY_PASSWORD = "s3cret-of-a-proxy"  # noqa: S105 - what is searched for
 WRONG_KEY = f"vx_{'0' * 12}_{'s3cret-that-is-none'.ljust(43, '-')}"
 
 
@@ -29,9 +31,10 @@ def velox(gateway: GatewayProgram, *command: str) -> str:
 
 @pytest.mark.timeout(240)
 def test_no_process_of_the_api_shows_a_secret_of_its_own_or_of_its_clients(kafka: KafkaServer, tmp_path: Path) -> None:
-    with PostgresServer() as database, Receiver() as receiver:
+    with PostgresServer() as database, Receiver() as receiver, ConnectProxy() as proxy:
         url = database.url().replace("@", f":{PASSWORD}@", 1)
         told = {"REQUESTS_URL": url, "WEBHOOK_SECRET": f"whsec_{SIGNING}", "WEBHOOK_ALLOW": "127.0.0.0/8"}
+        told["WEBHOOK_PROXY"] = proxy.url.replace("//", f"//velox:{PROXY_PASSWORD}@")
         gateway = GatewayProgram(tmp_path, kafka.bootstrap, AUTH="on", LOG_LEVEL="DEBUG", **told)
         webhooks = CommandProgram("webhooks", folder=tmp_path, env={**gateway.env, "METRICS_PORT": "0"})
         try:
@@ -57,5 +60,6 @@ def test_no_process_of_the_api_shows_a_secret_of_its_own_or_of_its_clients(kafka
         shown = "\n".join([*pages, *said, refused.text, away.text, gateway.output, webhooks.output])
         assert "DEBUG" in gateway.output and "DEBUG" in webhooks.output
         assert "REQUESTS_URL" in shown
-        for secret in (PASSWORD, SIGNING, key, key.rpartition("_")[2], WRONG_KEY, "s3cret"):
+        assert proxy.asked
+        for secret in (PASSWORD, PROXY_PASSWORD, SIGNING, key, key.rpartition("_")[2], WRONG_KEY, "s3cret"):
             assert secret not in shown

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.e2e.pipeline import PATIENCE_S, QUICK_SESSION, REPOSITORY, Pipeline, 
 from tests.servers.kafka import KafkaServer
 from tests.servers.mongo import MongoServer
 from tests.servers.process import PATIENCE
+from tests.servers.s3 import S3Server
 
 IMPATIENT = """
 import importlib, sys
@@ -130,6 +132,23 @@ def test_under_kills_and_poison_every_record_is_accounted_for_and_nothing_is_lef
     assert program.says("none lost, none doubled")
     assert bench.what_is_left() == [], program.output
     wait_until(lambda: not bench.processes(), what="no process is left")
+
+
+def test_keys_of_objects_in_s3_are_accounted_for_and_nothing_is_left_there(bench: Bench, s3: S3Server) -> None:
+    """Images of detections go into the same bucket."""
+    photos = s3.make_bucket(f"photos-{uuid.uuid4().hex[:8]}")
+    (photos / "mine.jpg").write_bytes(b"mine")
+    told: dict[str, Any] = {**s3.environment(photos.name), "CODEC": "key", "SINKS": "mongo,disk", "SOURCE": "keys"}
+    program = bench.verify(
+        *("--count", "600", "--poison", "5%", "--kill-consumer", "1"), **told, STORAGE_PATH=f"s3://{photos.name}/hits"
+    )
+    assert program.wait() == 0, program.output
+    found = program.figures
+    assert found["stored"]["mongo"] == 600 - found["poisoned"]
+    assert found["stored"]["disk"] == found["detections"] > 100
+    assert {"object_missing", "checksum_mismatch", "forbidden_pointer"} <= set(found["dead_lettered"])
+    assert [path.name for path in photos.rglob("*") if path.is_file()] == ["mine.jpg"]
+    assert bench.what_is_left() == [], program.output
 
 
 def test_sinks_that_break_their_promise_are_found_out_each_for_what_it_does(bench: Bench) -> None:

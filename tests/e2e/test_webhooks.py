@@ -221,6 +221,7 @@ def test_while_the_store_is_down_it_is_alive_and_says_so_and_then_goes_on(tmp_pa
     [
         ({"WEBHOOK_ALLOW": "10.0.0.1/8"}, "WEBHOOK_ALLOW"),
         ({"WEBHOOK_SECRET": "secret"}, "WEBHOOK_SECRET"),
+        ({"WEBHOOK_PROXY": "proxy:3128"}, "WEBHOOK_PROXY"),
         ({"WEBHOOK_LADDER_S": "5,10"}, "WEBHOOK_LADDER_S"),
         ({"REQUESTS_URL": "mysql://x/y"}, "REQUESTS_URL"),
     ],

@@ -28,7 +28,7 @@ from velox.kafka.topics import remove_topics
 from velox.models import numbered
 from velox.records import ModelInfo, Partition, Prediction, Record, Result
 from velox.settings import Settings
-from velox.sinks.disk import image_path
+from velox.sinks.images import image_path
 from velox.sources.source import Item
 from velox.tools.verify.evidence import inspect
 from velox.tools.verify.ledger import Ledger, reconcile

@@ -5,19 +5,22 @@ import json
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 import httpcore2
 import pytest
-from standardwebhooks.webhooks import Webhook
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tests.requests import answered
 from tests.servers.certificates import Authority
+from tests.servers.connect_proxy import ConnectProxy
 from tests.servers.process import PATIENCE
 from tests.servers.receiver import Receiver, Reply
 from velox.core.addresses import Allowed
 from velox.core.deadline import Deadline
 from velox.core.destinations import FAILURES
+from velox.core.proxies import Proxy
+from velox.core.signing_keys import make_signing_key
 from velox.core.states import WebhookState
 from velox.metrics.webhooks import WebhookMetrics
 from velox.requests import Request, Tried
@@ -26,6 +29,7 @@ from velox.webhooks.claims import Claims, Terms
 from velox.webhooks.delivery import Delivery
 from velox.webhooks.pinning import Pinned
 from velox.webhooks.signing import Signer
+from velox.webhooks.tunnel import Tunnel
 
 PATIENCE_S = 60 * PATIENCE
 KEY = bytes(range(32))
@@ -48,6 +52,7 @@ class House:
         self.timeout_s = 10.0
         self.allow: Sequence[str] = LOOPBACK
         self.tls: ssl.SSLContext | None = None
+        self.proxy = ""
 
     def request(self, identity: str) -> Request:
         return self.store.look([identity])[identity]
@@ -64,7 +69,8 @@ class House:
         self.deliver(lambda: all(self.request(each).webhook_state is not WebhookState.DUE for each in ids))
 
     async def _deliver(self, is_over: Callable[[], bool]) -> None:
-        pinned = Pinned(Allowed.of(self.allow))
+        proxy = Proxy.parse(self.proxy)
+        pinned = Pinned(Allowed.of(self.allow), dial=Tunnel(proxy) if proxy else None)
         delivery = Delivery(pinned, Signer([KEY]), timeout_s=self.timeout_s, connections=16, tls=self.tls)
         terms = Terms(ladder_s=self.ladder_s, concurrency=16, lease_s=60)
         claims, stop = Claims(self.store, delivery.post, terms, self.metrics), asyncio.Event()
@@ -98,6 +104,38 @@ def test_a_result_is_delivered_once_signed_and_logged(house: House, receiver: Re
     assert (event["type"], event["data"]["id"], event["data"]["label"]) == ("request.completed", "r1", "red_circle")
     (tried,) = house.log("r1")
     assert (tried.attempt, tried.state, tried.status, tried.error) == (1, WebhookState.DELIVERED, 204, "")
+
+
+def test_a_destination_with_a_secret_of_its_own_is_signed_with_that_and_others_are_not(house: House) -> None:
+    first, second = make_signing_key(), make_signing_key()
+    with Receiver() as own, Receiver() as other:
+        for secret in (first, second):
+            house.store.secrets.replace("-", own.url(""), secret, at=time(), keep_s=60)
+        answered(house.store, ("r1", own.url("/hook")), ("r2", other.url("/hook")))
+        house.deliver_all("r1", "r2")
+    for secret in (first, second):
+        Webhook(secret).verify(own.got[0].body, dict(own.got[0].headers))
+    Webhook(KEY).verify(other.got[0].body, dict(other.got[0].headers))
+    with pytest.raises(WebhookVerificationError):
+        Webhook(KEY).verify(own.got[0].body, dict(own.got[0].headers))
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_through_a_proxy_a_webhook_is_the_same(house: House, tmp_path: Path, is_tls: bool) -> None:
+    server = None
+    if is_tls:
+        authority = Authority.create(tmp_path)
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(*authority.sign(tmp_path, "receiver", host="localhost"))
+        house.tls = ssl.create_default_context(cafile=str(authority.certificate))
+    with Receiver(server) as receiver, ConnectProxy() as proxy:
+        house.proxy = proxy.url
+        answered(house.store, ("r1", receiver.url("/hook", host="localhost")))
+        house.deliver_all("r1")
+    (got,) = receiver.got
+    assert Webhook(KEY).verify(got.body, dict(got.headers))["data"]["id"] == "r1"
+    assert got.headers["host"] == f"localhost:{receiver.port}"
+    assert {head.split()[1] for head in proxy.asked} <= {f"127.0.0.1:{receiver.port}", f"[::1]:{receiver.port}"}
 
 
 def test_the_old_api_is_told_in_its_own_words(house: House, receiver: Receiver) -> None:

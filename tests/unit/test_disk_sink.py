@@ -11,7 +11,8 @@ from tests.results import make_result, make_results
 from velox.errors import SinkUnavailableError
 from velox.settings import Settings
 from velox.sinks import disk
-from velox.sinks.disk import DiskSink, image_path
+from velox.sinks.disk import DiskSink
+from velox.sinks.images import image_path
 
 
 @pytest.fixture

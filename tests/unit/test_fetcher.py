@@ -100,7 +100,7 @@ def test_a_bad_record_goes_to_the_writer_with_its_reason_and_its_neighbours_go_o
     bench.kafka.ready = [message(0), message(1, value=b"\x00"), message(2)]
     bench.fetcher.step()
     assert [record.position.offset for record in bench.dispatcher.records] == [0, 2]
-    ((record, error, model, _, _),) = bench.writer.answered
+    ((record, error, model, *_),) = bench.writer.answered
     assert (record.position.offset, cast("Any", error).reason, model) == (1, Reason.BAD_ENVELOPE, None)
     assert bench.flight.records == 3, "a dead letter is in flight until the broker has it"
 

@@ -15,6 +15,8 @@ from velox.metrics.webhooks import WebhookMetrics
 
 CATALOGUE = ConsumerMetrics.catalogue()
 GATEWAY_CATALOGUE = (*GatewayMetrics.catalogue(), *WebhookMetrics.catalogue())
+REQUESTS = tuple(metric for metric in CATALOGUE if metric.name == "velox_request_seconds")
+"""What workers measure of the gateway's requests: shown with those."""
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
@@ -62,7 +64,7 @@ def queries(dashboard: Path) -> list[str]:
 def test_every_panel_asks_for_metrics_that_exist(dashboard: Path) -> None:
     asked = {query: metrics_in(query) for query in queries(dashboard)}
     assert all(asked.values())
-    catalogue = GATEWAY_CATALOGUE if dashboard == GATEWAY else CATALOGUE
+    catalogue = (*GATEWAY_CATALOGUE, *REQUESTS) if dashboard == GATEWAY else CATALOGUE
     assert set().union(*asked.values()) <= exported(catalogue) | RECORDED
 
 
@@ -79,8 +81,8 @@ def test_every_panel_has_a_description_and_the_provisioned_data_source(dashboard
 def test_every_query_follows_the_choice_of_consumers_or_of_gateways(dashboard: Path) -> None:
     (variable,) = json.loads(dashboard.read_text())["templating"]["list"]
     assert variable["name"] == "instance"
-    # Webhook workers are no gateways, and are few.
-    others = exported(WebhookMetrics.catalogue())
+    # Webhook workers, and the workers that predict, are no gateways.
+    others = exported(WebhookMetrics.catalogue()) | (exported(REQUESTS) if dashboard == GATEWAY else set())
     for query in queries(dashboard):
         assert len(metrics_in(query) - others) <= query.count('{instance=~"$instance"'), query
 
@@ -121,8 +123,9 @@ def hidden(dashboards: list[Path], catalogue: tuple[Metric[Any], ...]) -> set[st
 
 def test_the_dashboards_show_every_metric_but_the_build() -> None:
     # The first system's name for it is shown instead of target_shapes_found_total.
-    assert hidden(CONSUMER, CATALOGUE) == {"velox_build_info", "target_shapes_found_total"}
-    assert hidden([GATEWAY], GATEWAY_CATALOGUE) == set()
+    elsewhere = {metric.name for metric in REQUESTS}
+    assert hidden(CONSUMER, CATALOGUE) == {"velox_build_info", "target_shapes_found_total"} | elsewhere
+    assert hidden([GATEWAY], (*GATEWAY_CATALOGUE, *REQUESTS)) == set()
 
 
 def rules(name: str) -> list[dict[str, Any]]:

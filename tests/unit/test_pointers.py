@@ -193,6 +193,15 @@ def test_a_notification_that_says_it_otherwise_is_bad(value: bytes) -> None:
         read_pointer(value)
 
 
+def test_a_notification_of_several_objects_is_bad_and_says_what_to_do() -> None:
+    one = json.loads(notification("ObjectCreated:Put", "a"))["Records"]
+    with pytest.raises(
+        BadRecordError, match="names 2 objects, and a record has one result: publish one for each"
+    ) as bad:
+        read_pointer(json.dumps({"Records": one * 2}).encode())
+    assert bad.value.reason is Reason.BAD_METADATA
+
+
 def test_a_notification_leads_nowhere_else_either() -> None:
     with pytest.raises(BadRecordError, match="forbidden_pointer"):
         read_pointer(notification("ObjectCreated:Put", "red%2F..%2F..%2Fsecret"))

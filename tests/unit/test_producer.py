@@ -4,15 +4,18 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
+from tests.fakes import FakeBucket
 from velox import producer
-from velox.core.envelope import Codec, unframe
+from velox.buckets.claims import Claims
+from velox.core.envelope import CLAIM, PARSERS, Codec, unframe
 from velox.core.json_values import JsonForm
 from velox.core.schedule import Schedule
-from velox.errors import SettingsError
+from velox.errors import BadRecordError, SettingsError
 from velox.kafka.publisher import Publisher
 from velox.progress import Progress
 from velox.records import ID_HEADER, Headers
@@ -38,6 +41,9 @@ class FakePublisher:
     def publish(self, value: bytes, *, key: bytes | None, headers: Headers, is_stopping: Callable[[], bool]) -> bool:
         self.records.append((self.now, value, key, headers))
         return not is_stopping()
+
+    def refuse(self, _error: BadRecordError) -> None:
+        self.failed += 1
 
     def poll(self, timeout_s: float) -> None:
         self.now += timeout_s
@@ -242,3 +248,44 @@ def test_a_source_is_not_told_while_something_failed_or_is_under_way() -> None:
     fake.failed = 1
     one.publish_all(iter([ITEM, NOTHING]), None, Progress(None))
     assert marked == []
+
+
+def with_claims(fake: FakePublisher, bucket: FakeBucket) -> producer.Production:
+    one = production(fake)
+    told = Settings(bucket_url="memory:///", claim_over_bytes=10, max_object_bytes=1024)
+    one.claims = Claims(told, bucket)
+    return one
+
+
+def test_a_large_payload_goes_into_the_bucket_and_its_record_says_where() -> None:
+    fake, bucket = FakePublisher(), FakeBucket()
+    large = replace(ITEM, payload=b"a large jpeg")
+    assert with_claims(fake, bucket).publish_all(iter([ITEM, large]), None, Progress(None)) == 2
+    (_, small, *_), (_, value, key, _) = fake.records
+    assert (unframe(small)[1], CLAIM in unframe(small)[0]) == (b"jpeg", False)
+    taken = PARSERS[Codec.FRAMED](value)
+    assert taken.pointer is not None
+    assert bucket.objects == {taken.pointer.key: b"a large jpeg"}
+    assert (key, taken.metadata["lens"], taken.payload) == (b"camera 7", 3, b"")
+    assert taken.pointer.size_bytes == 12
+
+
+def test_while_the_bucket_is_down_nothing_is_published_and_a_stop_ends_that() -> None:
+    fake, bucket = FakePublisher(), FakeBucket()
+    bucket.problem = "gone"
+    one = with_claims(fake, bucket)
+
+    def stop_after_a_minute() -> None:
+        one.stop.count = int(fake.now >= 60)
+
+    fake.on_poll = stop_after_a_minute
+    assert one.publish_all(iter([replace(ITEM, payload=b"a large jpeg"), ITEM]), None, Progress(None)) == 0
+    assert not fake.records
+    assert fake.now >= 60
+
+
+def test_a_payload_that_no_consumer_would_read_counts_as_failed_and_costs_no_other() -> None:
+    fake = FakePublisher()
+    items = [replace(ITEM, payload=b"x" * 1025), ITEM]
+    assert with_claims(fake, FakeBucket()).publish_all(iter(items), None, Progress(None)) == 2
+    assert (fake.failed, len(fake.records)) == (1, 1)

@@ -36,7 +36,10 @@ def refusal() -> str:
     return str(caught.value)
 
 
-WITH_A_FORM = {"webhook_secret": f"whsec_{b64encode(bytes(24)).decode()}"}
+WITH_A_FORM = {
+    "webhook_proxy": "http://user:word@proxy:3128",
+    "webhook_secret": f"whsec_{b64encode(bytes(24)).decode()}",
+}
 """Where not any text will do."""
 
 
@@ -67,6 +70,7 @@ def test_the_settings_that_are_secrets() -> None:
         "keys_url",
         "postgres_dsn",
         "requests_url",
+        "webhook_proxy",
         "webhook_secret",
     }
 

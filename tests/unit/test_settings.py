@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from confluent_kafka import Consumer
@@ -423,6 +423,35 @@ def test_keys_need_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({}, "where to? Set BUCKET_URL, as in file:///data/photos"),
+        ({"BUCKET_URL": "s3://photos", "CODEC": "raw"}, "only with CODEC=framed can a record say where its payload is"),
+        ({"BUCKET_URL": "s3://photos", "MAX_MESSAGE_BYTES": "2000"}, "larger ones do not fit into a record"),
+        (
+            {"BUCKET_URL": "s3://photos/a", "BUCKETS_ALLOWED": "photos/a/red"},
+            "consumers may not read them; add photos/a/claims to BUCKETS_ALLOWED",
+        ),
+    ],
+)
+def test_large_payloads_can_only_go_where_consumers_find_them(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], why: str
+) -> None:
+    for name, value in {"CLAIM_OVER_BYTES": "3000", **told}.items():
+        monkeypatch.setenv(name, value)
+    assert refusal().startswith(f"CLAIM_OVER_BYTES=3000: {why}")
+
+
+def test_large_payloads_are_in_a_part_of_the_bucket_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAIM_OVER_BYTES", "3000")
+    monkeypatch.setenv("BUCKET_URL", "s3://photos/a/")
+    assert settings.load().claims_prefix == "a/claims"
+    assert settings.load().payload_limit[0] == "MAX_OBJECT_BYTES"
+    monkeypatch.setenv("BUCKET_URL", "s3://photos")
+    assert settings.load().claims_prefix == "claims"
+
+
+@pytest.mark.parametrize(
     ("allowed", "is_right"),
     [("photos", True), ("photos/red,photos/green/", True), ("red", False), ("photos/../x", False), ("other/a", False)],
 )
@@ -641,3 +670,58 @@ def test_the_other_topics_of_several_have_names_that_are_not_among_them(
     for name, value in {"KAFKA_TOPIC": "a,b", **given}.items():
         monkeypatch.setenv(name, value)
     assert refusal().startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        ({"delivery": "exactly_once", "sinks": ("kafka",)}, "DELIVERY=exactly_once is about one result a record"),
+        ({"sinks": ("sqlite", "requests")}, "SINKS=sqlite,requests: requests has one answer each"),
+        ({"sinks": ("disk",), "codec": "key", "bucket_url": "file:frames"}, "the consumer never has the images"),
+        ({"model_versions": ("v2=model/v2.pth",), "sinks": ("sqlite",)}, "each is a deployment of config.yaml"),
+    ],
+)
+def test_what_takes_one_result_a_record_is_refused_where_there_are_several(given: dict[str, Any], refusal: str) -> None:
+    with pytest.raises(ValidationError, match=refusal):
+        Settings(predictor="serve", **given)
+    assert Settings(**given).predictor == "local"
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "folder"),
+    [
+        ("./discoveries", "discoveries", "discoveries"),
+        ("file:///data/hits", "/data/hits", "/data/hits"),
+        ("s3://hits", "s3://hits", "s3:/hits"),
+        ("s3://hits/a/b/", "s3://hits/a/b", "s3:/hits/a/b"),
+        ("s3:/hits/a", "s3://hits/a", "s3:/hits/a"),
+    ],
+)
+def test_images_go_into_a_folder_or_a_bucket(
+    monkeypatch: pytest.MonkeyPatch, given: str, place: str, folder: str
+) -> None:
+    """The last is what a process that Velox starts is told: a path has one slash less."""
+    monkeypatch.setenv("STORAGE_PATH", given)
+    loaded = settings.load()
+    assert (loaded.storage_place, loaded.storage_path) == (place, Path(folder))
+    assert loaded.storage_url == (place if given.startswith("s3") else "")
+    below = loaded.model_copy(update={"storage_path": loaded.storage_path / "verify-1"})
+    assert below.storage_place == f"{place}/verify-1"
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"STORAGE_PATH": "s3://x/../y"}, "is no bucket: write s3://name, or s3://name/prefix"),
+        (
+            {"STORAGE_PATH": "s3://hits", "MAX_STORED_FILES": "5"},
+            "let a lifecycle rule of the bucket remove old images",
+        ),
+    ],
+)
+def test_a_bucket_for_images_is_one_and_looks_after_its_age(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], why: str
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert why in refusal()

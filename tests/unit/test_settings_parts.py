@@ -55,13 +55,14 @@ def test_what_reads_objects_is_told_none_but_those_of_s3() -> None:
     assert secret_fields(ObjectSettings) == {"aws_secret_access_key", "aws_session_token"}
 
 
-def test_a_source_is_told_none_but_that_of_the_table_of_keys_and_a_producer_those_of_kafka_too() -> None:
-    assert secret_fields(SourceSettings) == {"keys_url"}
-    assert secret_fields(ProductionSettings) == {"keys_url", "kafka_sasl_password", "kafka_ssl_key_password"}
+def test_a_source_is_told_none_but_those_of_the_table_of_keys_and_of_s3_and_a_producer_those_of_kafka_too() -> None:
+    of_source = {"keys_url", "aws_secret_access_key", "aws_session_token"}
+    assert secret_fields(SourceSettings) == of_source
+    assert secret_fields(ProductionSettings) == of_source | {"kafka_sasl_password", "kafka_ssl_key_password"}
 
 
 def test_a_webhook_worker_is_told_of_no_secret_but_its_own_and_the_databases() -> None:
-    assert secret_fields(DeliverySettings) == {"requests_url", "webhook_secret"}
+    assert secret_fields(DeliverySettings) == {"requests_url", "webhook_proxy", "webhook_secret"}
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
 """Which records a dead process may have died of, and in which order they are tried alone."""
 
-from collections import deque
-
 import pytest
 
 from tests.fakes import make_record
+from velox.core.freshness import Freshness, Line
 from velox.core.suspicion import Suspicion
 from velox.records import Record
 
@@ -16,7 +15,13 @@ def suspicion() -> Suspicion:
     return Suspicion()
 
 
-def tried(suspicion: Suspicion, waiting: deque[Record]) -> list[int]:
+def line(records: list[Record]) -> Line:
+    waiting = Line(Freshness())
+    waiting.add(records)
+    return waiting
+
+
+def tried(suspicion: Suspicion, waiting: Line) -> list[int]:
     """The offsets of those that are tried alone, one after the other."""
     return [record.position.offset for record in iter(lambda: suspicion.next_alone(waiting), None)]
 
@@ -31,7 +36,7 @@ def test_suspects_are_tried_in_the_order_in_which_it_had_them(suspicion: Suspici
     suspicion.predicted([RECORDS[7]])
     suspicion.died_with(RECORDS[:2], most=8)
     suspicion.died_with(RECORDS[2:4], most=8)
-    waiting = deque(RECORDS[4:6])
+    waiting = line(RECORDS[4:6])
     assert tried(suspicion, waiting) == [0, 1, 2, 3]
     assert len(waiting) == 2, "there is a witness already"
     assert len(suspicion) == 0
@@ -39,21 +44,21 @@ def test_suspects_are_tried_in_the_order_in_which_it_had_them(suspicion: Suspici
 
 def test_without_a_witness_those_that_wait_come_first_the_last_of_them_before_the_others(suspicion: Suspicion) -> None:
     suspicion.died_with(RECORDS[:2], most=8)
-    waiting = deque(RECORDS[4:7])
+    waiting = line(RECORDS[4:7])
     first = suspicion.next_alone(waiting)
     assert first == RECORDS[6], "far from the suspects"
     suspicion.predicted([first])
     assert tried(suspicion, waiting) == [0, 1]
-    assert list(waiting) == RECORDS[4:6]
+    assert waiting.take(8, 0.0) == (RECORDS[4:6], [])
 
 
 def test_where_none_waits_a_suspect_is_tried_without_a_witness(suspicion: Suspicion) -> None:
     suspicion.died_with(RECORDS[:2], most=8)
-    assert tried(suspicion, deque()) == [0, 1]
+    assert tried(suspicion, line([])) == [0, 1]
 
 
 def test_without_suspects_none_is_tried_alone(suspicion: Suspicion) -> None:
-    waiting = deque(RECORDS)
+    waiting = line(RECORDS)
     assert suspicion.next_alone(waiting) is None
     assert len(waiting) == 8
 

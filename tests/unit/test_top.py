@@ -38,6 +38,7 @@ class Consumer:
         self.metrics.ready.set(1)
         self.metrics.processes.labels("cpu").set(1)
         self.metrics.in_flight_limit_records.set(200)
+        self.metrics.bucket_up.set(1)
 
     def idles(self, seconds: float, cause: Cause) -> None:
         self.metrics.idle.labels(cause.value).inc(seconds)
@@ -140,6 +141,33 @@ def test_a_stage_is_as_busy_as_the_share_of_the_time_of_those_who_do_it() -> Non
     stages = {stage.name: stage for stage in figures([consumer.history]).stages}
     assert (stages["sink"].busy, stages["sink"].mean_s) == (0.25, 0.25)
     assert (stages["queue"].busy, stages["queue"].mean_s) == (None, 5), "waiting is no work"
+
+
+def test_downloads_are_a_stage_where_payloads_are_objects() -> None:
+    consumer = Consumer()
+    consumer.seen()
+    assert "download" not in {stage.name for stage in figures([consumer.history]).stages}
+    consumer.metrics.stage.labels("download", "").observe(0.5)
+    consumer.metrics.stage.labels("download", "").observe(1.5)
+    consumer.metrics.objects_in_progress.set(16)
+    consumer.seen()
+    now = figures([consumer.history])
+    (stage,) = (stage for stage in now.stages if stage.name == "download")
+    assert (stage.mean_s, stage.batches_per_s, stage.busy, now.objects_in_progress) == (1, 2, None, 16)
+    assert "16 objects under way" in shown(now)
+    assert "bucket" not in view.headline(now)
+
+
+def test_a_bucket_that_is_down_is_told_of_before_anything_was_read() -> None:
+    consumers = [Consumer(), Consumer()]
+    consumers[0].metrics.bucket_up.set(0)
+    for consumer in consumers:
+        consumer.seen()
+    now = figures([consumer.history for consumer in consumers])
+    assert now.buckets_down == 1
+    assert view.headline(now).endswith(" · bucket down for 1 of them")
+    assert view.headline(figures([consumers[0].history])).endswith(" · bucket down")
+    assert "0 objects under way · bucket down" in shown(now)
 
 
 @pytest.mark.parametrize("cause", Cause)

@@ -89,7 +89,7 @@ def test_lost_is_what_was_dropped_before_it_was_committed() -> None:
     assert lost({LEFT: Extent(4, 10)}, {}) == 4
 
 
-GOOD = Balance(produced=10, predicted=8, dead_letters=2, unread=0, lost=0, detections=3, images=3)
+GOOD = Balance(produced=10, predicted=8, dead_letters=1, dropped=1, unread=0, lost=0, detections=3, images=3)
 
 
 def balance(**changed: int | None) -> Balance:
@@ -107,7 +107,8 @@ def test_counts_that_add_up_are_no_problem() -> None:
     [
         ({"predicted": 7}, "produced 10 is not predicted 7"),
         ({"predicted": 9}, "produced 10 is not predicted 9"),
-        ({"dead_letters": 1}, "dead letters 1"),
+        ({"dead_letters": 3}, "dead letters 3"),
+        ({"dropped": 0}, "dead letters 1"),
         ({"unread": 4}, "4 records not read"),
         ({"lost": 1}, "1 records LOST"),
         ({"images": 2}, "3 detections, but 2"),

@@ -382,12 +382,6 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         report([]).save(tmp_path / "nowhere" / "figures.json")
 
 
-def test_keys_are_refused_as_verify_makes_no_objects() -> None:
-    keys = Settings(store="all", codec="key", bucket_url="memory:///")
-    with pytest.raises(SettingsError, match="CODEC=key: velox verify makes payloads"):
-        Plan(consumers=0).check(keys)
-
-
 @pytest.mark.parametrize(
     ("topic", "plan", "written", "count"),
     [

@@ -29,7 +29,7 @@ class Receiver:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def __call__(self, request: Request) -> Answer:
+    async def __call__(self, request: Request, _secret: str) -> Answer:
         self.posted.append(request.id)
         await self.open.wait()
         host = (request.webhook_url or "").split("/")[2].partition(".")[0]
@@ -210,7 +210,7 @@ def test_it_says_that_the_store_is_down_and_goes_on_when_it_is_back() -> None:
 
 def test_a_bug_in_one_attempt_ends_no_other() -> None:
     async def scenario() -> None:
-        async def post(request: Request) -> Answer:
+        async def post(request: Request, _secret: str) -> Answer:
             if request.id == "r1":
                 raise RuntimeError("a bug")
             return Answer(200)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from velox.core.signing_keys import check_signing_key, make_signing_key, signing_keys
 from velox.webhooks.signing import Signer
 
 NEW, OLD = bytes(range(32)), bytes(range(100, 124))
@@ -75,3 +76,18 @@ def test_without_a_secret_there_is_no_signature() -> None:
 def test_what_is_signed_is_not_the_base64_of_the_secret() -> None:
     signature = Signer([NEW]).headers("r1", BODY, 0.0)["webhook-signature"]
     assert b64decode(signature.removeprefix("v1,")) != NEW
+
+
+def test_a_secret_that_is_made_is_one() -> None:
+    made = make_signing_key()
+    check_signing_key(made)
+    assert made != make_signing_key()
+    (key,) = signing_keys(made)
+    assert len(key) == 32
+
+
+@pytest.mark.parametrize("text", ["", ",", "whsec_", "secret", f"{make_signing_key()},{make_signing_key()}"])
+def test_what_is_not_one_secret_is_refused_without_being_shown(text: str) -> None:
+    with pytest.raises(ValueError, match="has to be whsec_ and 24 to 64 bytes") as refused:
+        check_signing_key(text)
+    assert not text or text == "whsec_" or text not in str(refused.value).replace(", ", "")

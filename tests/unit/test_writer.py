@@ -16,7 +16,7 @@ from velox.core.deadline import Deadline
 from velox.errors import BadRecordError, Reason, RefusedResultsError
 from velox.kafka.dead_letters import DeadLetters
 from velox.metrics.consumer import ConsumerMetrics
-from velox.records import Answered, ModelInfo, Prediction, Record, Timings
+from velox.records import Answered, ModelInfo, Pointer, Prediction, Record, Timings
 from velox.settings import Settings
 
 MODEL = ModelInfo("fake", "1", ("red_circle", "green_square"), "cpu")
@@ -55,6 +55,7 @@ class Desk:
         self.before_try: Callable[[], None] = lambda: None
         self.metrics = ConsumerMetrics()
         self.sinks = sinks
+        self.settings = settings
         self.dead_letters = dead_letters or FakeDeadLetters()
         for sink in sinks:
             sink.journal = self.journal
@@ -222,6 +223,18 @@ def test_without_the_disk_sink_there_is_no_path(desk: Build) -> None:
     at = desk(FakeSink(), settings=Settings(sinks=("sqlite",)))
     at.write(detection(0))
     assert at.sinks[0].batches[0][0].file_path == ""
+
+
+@pytest.mark.parametrize(("sinks", "path"), [(("sqlite",), "s3://photos/red/1.jpg"), (("sqlite", "disk"), "")])
+def test_without_a_copy_a_result_names_the_object_that_its_payload_was(
+    desk: Build, sinks: tuple[str, ...], path: str
+) -> None:
+    at = desk(FakeSink("sqlite"), settings=SETTINGS.model_copy(update={"sinks": sinks}))
+    told = Settings(bucket_url="s3://photos/red")
+    at.writer = Writer(at.settings, at.sinks, cast("DeadLetters", at.dead_letters), at.metrics, told.object_url)
+    keyed = other(0)._replace(record=replace(make_record(0), pointer=Pointer(key="red/1.jpg")))
+    at.write(keyed, other(1))
+    assert [result.file_path for result in at.sinks[0].batches[0]] == [path, ""]
 
 
 def test_answers_that_wait_are_written_together_in_bulks_of_bounded_size(desk: Build) -> None:

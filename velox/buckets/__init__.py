@@ -6,6 +6,7 @@ from typing import cast
 from velox.buckets.bucket import Bucket
 from velox.errors import SettingsError
 from velox.settings import ObjectSettings
+from velox.settings.buckets import BucketSettings
 
 
 def bucket(settings: ObjectSettings) -> Bucket | None:
@@ -14,11 +15,22 @@ def bucket(settings: ObjectSettings) -> Bucket | None:
     Raises:
         SettingsError: what reads buckets is not installed.
     """
-    if not settings.has_objects:
-        return None
+    return _made(settings, f"BUCKET_URL={settings.bucket_url}") if settings.has_objects else None
+
+
+def bucket_at(url: str, settings: BucketSettings) -> Bucket:
+    """Make another bucket with the same credentials, not opened yet; all of it may be read.
+
+    Raises:
+        SettingsError: what reads buckets is not installed.
+    """
+    return _made(settings.model_copy(update={"bucket_url": url, "buckets_allowed": ()}), url)
+
+
+def _made(settings: BucketSettings, said: str) -> Bucket:
     try:
         store = import_module("velox.buckets.store")  # with the bucket: not everybody has its library
     except ModuleNotFoundError as error:
-        msg = f"BUCKET_URL={settings.bucket_url}: {error.name} is not installed; run: pip install 'velox[objects]'"
+        msg = f"{said}: {error.name} is not installed; run: pip install 'velox[objects]'"
         raise SettingsError(msg) from error
     return cast("Bucket", store.Store(settings))

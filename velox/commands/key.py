@@ -21,8 +21,9 @@ unless AUTH=off.
   velox key list                                     all keys, without their secrets
   velox key revoke 0f3a5c7e9b1d                      by its id; gateways notice within 30 seconds
 
-Scopes: `submit` (ask, cancel, remove), `read` (look, list, wait), `admin` (have a webhook delivered again). A client
-sends its key as `Authorization: Bearer KEY` or `X-API-Key: KEY`, and finds its own requests only.
+Scopes: `submit` (ask, cancel, remove), `read` (look, list, wait), `admin` (have a webhook delivered again, say what
+signs webhooks). A client sends its key as `Authorization: Bearer KEY` or `X-API-Key: KEY`, and finds its own requests
+only.
 """
 
 

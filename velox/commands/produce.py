@@ -17,8 +17,8 @@ def add(commands: Commands) -> None:
     produce.add_argument(
         "--source",
         metavar="SOURCE",
-        help="shapes, folder:PATH, video:PATH, reviews, lines:FILE, or keys: those in the table image_info of KEYS_URL "
-        "(default: the setting SOURCE)",
+        help="shapes, folder:PATH, video:PATH, reviews, lines:FILE, keys (those in the table image_info of KEYS_URL), "
+        "or cameras (those of CAMERAS_FILE, a topic each) (default: the setting SOURCE)",
     )
     produce.add_argument("--count", type=int, metavar="N", help="stop after N records")
     produce.add_argument("--rate", type=float, metavar="R", help="records a second, instead of PRODUCER_INTERVAL")
@@ -36,10 +36,19 @@ def add(commands: Commands) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from velox import producer, settings
+    from velox.cameras import main as cameras
+    from velox.core.cameras import CAMERAS
+    from velox.errors import SettingsError
 
     told = settings.load()
     if args.follow:
         told = told.model_copy(update={"keys_follow": True})
     if args.where is not None:
         told = told.model_copy(update={"keys_where": args.where})
+    if (args.source or told.source) == CAMERAS:
+        for option in ("count", "rate", "heartbeat"):
+            if getattr(args, option) is not None:
+                msg = f"--{option}: cameras have a pace of their own, and /livez on CAMERAS_PORT; leave it out"
+                raise SettingsError(msg)
+        return cameras.run(told)
     return producer.run(told, source=args.source, count=args.count, rate=args.rate, heartbeat=args.heartbeat)

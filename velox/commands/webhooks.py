@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from velox.commands import Commands
+from velox.commands import Commands, webhook_secrets
 
 if TYPE_CHECKING:
     from velox.requests.rows import Request, Tried
@@ -15,6 +15,7 @@ these beside the gateways, or several: each delivery is claimed by one of them, 
   velox webhooks                   deliver until told to stop; metrics and health on METRICS_PORT
   velox webhooks log ID            every attempt to deliver the result of a request, and what came back
   velox webhooks redeliver ID      deliver it again, from the first rung of WEBHOOK_LADDER_S
+  velox webhooks secret            give a destination a secret of its own
 
 A receiver has to answer 2xx within WEBHOOK_TIMEOUT_S, better at once. It may get the same webhook twice, always with
 the same webhook-id. Redirects are not followed. 410 ends the delivery; any other answer is tried again by
@@ -40,6 +41,7 @@ def add(commands: Commands) -> None:
         action = actions.add_parser(name, help=what, description=f"Webhooks: {what}.")
         action.add_argument("id", metavar="ID", help="of the request, as the gateway has given it out")
         action.set_defaults(run=run)
+    webhook_secrets.add(actions)
 
 
 def _run(_args: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 import logging
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic, time
@@ -13,10 +12,12 @@ from velox.consumer.messages import Answers, Ready, Refused, Reply
 from velox.consumer.oddities import Oddities
 from velox.consumer.process import Heard, InferenceProcess
 from velox.core.deadline import Deadline
+from velox.core.freshness import Dropped, Freshness, Line
 from velox.core.idleness import Cause, Idleness, Lack
 from velox.core.suspicion import Suspicion
 from velox.errors import BadRecordError, InferenceFailedError, ModelError, Reason, VeloxError
 from velox.metrics.consumer import ConsumerMetrics
+from velox.probes import Report
 from velox.records import Answered, ModelInfo, Prediction, Record, Timings
 from velox.settings import InferenceSettings
 
@@ -49,11 +50,14 @@ class Dispatcher:
         self._settings = settings
         self._devices = devices
         self._metrics = metrics
-        self._low = 2 * settings.batch_size
-        self._high = 4 * settings.batch_size
+        # Where only the newest counts, what a process has in hand is what grows old.
+        self._low = settings.batch_size // 2 if settings.is_newest_only else 2 * settings.batch_size
+        self._high = settings.batch_size if settings.is_newest_only else 4 * settings.batch_size
         self._oddities = Oddities(metrics)
         self._lock = threading.Lock()
-        self._waiting: deque[Record] = deque()
+        self._waiting = Line(
+            Freshness.of(is_newest_only=settings.is_newest_only, stale_after_ms=settings.stale_after_ms)
+        )
         self._suspicion = Suspicion()
         self._lack = Lack(Cause.FETCH, since=monotonic())
         self._closing = threading.Event()
@@ -61,6 +65,16 @@ class Dispatcher:
         self._heard: Heard = SimpleQueue()
         self._processes: list[InferenceProcess] = []
         self._watcher = threading.Thread(target=self._watch, name="dispatch", daemon=True)
+
+    @property
+    def reads_objects(self) -> bool:
+        """Payloads are downloaded before they come here."""
+        return False
+
+    @property
+    def reports(self) -> dict[str, Report]:
+        """Nothing but metrics."""
+        return {}
 
     def start(self, answered: Callable[[list[Answered]], None]) -> None:
         """Start the processes; ``answered`` takes what they answer, and is called by the watching thread.
@@ -99,12 +113,13 @@ class Dispatcher:
     def submit(self, records: Sequence[Record]) -> None:
         """Take records in; never blocks. How many may be in flight, the caller decides."""
         with self._lock:
-            self._waiting.extend(records)
-            self._hand_over()
+            dropped = self._waiting.add(records)
+            dropped += self._hand_over()
+        self._drop(dropped)
 
     def is_behind(self) -> bool:
         """Say whether records wait that no process has room for: all will have work for a while."""
-        return bool(self._waiting)
+        return len(self._waiting) > 0
 
     @property
     def in_hand(self) -> int:
@@ -125,23 +140,32 @@ class Dispatcher:
         ended = [process.close(deadline.left_s()) for process in self._processes]
         return all(ended) and not self._watcher.is_alive()
 
-    def _hand_over(self) -> None:
+    def _hand_over(self) -> Dropped:
+        """Give processes what waits; answer what was found to be stale by that."""
+        dropped: Dropped = []
         for process in self._processes:
             if process.for_suspects and process.model and not process.in_flight:
                 if (record := self._alone(process)) is not None:
                     process.give([record], alone=True)
                 else:
                     process.for_suspects = False
-        while self._waiting:
+        while len(self._waiting):
             open_to_all = [p for p in self._processes if p.model and not p.for_suspects]
             idlest = min(open_to_all, key=lambda p: len(p.in_flight), default=None)
             if idlest is None or len(idlest.in_flight) > self._low:
-                return
+                break
             # As many as the others that want some will have: none is to be idle while another has several.
             hungry = [len(p.in_flight) for p in open_to_all if len(p.in_flight) <= self._low]
             level = min(self._high, math.ceil((sum(hungry) + len(self._waiting)) / len(hungry)))
-            share = min(level - len(idlest.in_flight), len(self._waiting))
-            idlest.give([self._waiting.popleft() for _ in range(share)])
+            taken, stale = self._waiting.take(level - len(idlest.in_flight), time())
+            dropped += stale
+            if taken:
+                idlest.give(taken)
+        return dropped
+
+    def _drop(self, dropped: Dropped) -> None:
+        if dropped:
+            self._answered([Answered(record, why) for record, why in dropped])
 
     def _alone(self, process: InferenceProcess) -> Record | None:
         return self._suspicion.witness if process.accused else self._suspicion.next_alone(self._waiting)
@@ -184,7 +208,8 @@ class Dispatcher:
                 matched, process.accused, remarked = [process.accused], None, []
             else:
                 self._suspicion.predicted(record for record, answer in matched if isinstance(answer, Prediction))
-            self._hand_over()
+            dropped = self._hand_over()
+        self._drop(dropped)
         now = time()
         timings = Timings(answers.queue_s, answers.decode_s, answers.inference_s, len(answers.answers))
         self._answered([Answered(record, answer, process.model, now, timings) for record, answer in matched])
@@ -208,7 +233,8 @@ class Dispatcher:
         with self._lock:
             process.model = model
             process.idleness = Idleness(self._lack, self._idle, since=monotonic())
-            self._hand_over()
+            dropped = self._hand_over()
+        self._drop(dropped)
         observing.count_ready(self._metrics, self._processes)
 
     def _replace(self, process: InferenceProcess) -> None:
@@ -247,7 +273,7 @@ class Dispatcher:
         if process.for_suspects and in_flight and self._suspicion.witness:
             return in_flight[0], BadRecordError(Reason.KILLED_INFERENCE, f"exit code {code}")
         size = len(in_flight) if self._settings.decode_threads > 1 else self._settings.batch_size  # it decodes ahead
-        self._waiting.extendleft(reversed(self._suspicion.died_with(in_flight, most=size)))
+        self._waiting.put_back(self._suspicion.died_with(in_flight, most=size))
         return None
 
     def _kill_the_hung(self) -> None:

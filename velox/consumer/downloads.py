@@ -18,7 +18,7 @@ from velox.core.retries import backoff_s
 from velox.errors import BadRecordError, BucketUnavailableError, ObjectDeniedError, Reason
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Answered, Record
-from velox.settings.buckets import BucketSettings
+from velox.settings.readers import DownloadSettings
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +44,13 @@ class Downloads:
     ``submit`` may be called by any thread once this is started.
     """
 
-    def __init__(self, settings: BucketSettings, bucket: Bucket, flight: Flight, metrics: ConsumerMetrics) -> None:
+    def __init__(self, settings: DownloadSettings, bucket: Bucket, flight: Flight, metrics: ConsumerMetrics) -> None:
         self._onward: Callable[[Sequence[Record]], None]
         self._failed: Callable[[list[Answered]], None]
         self.failure: Exception | None = None
         """Why no more can be read, once that is so: a defect, not an outage."""
         self._settings = settings
+        self._is_newest_only = settings.is_newest_only
         self._bucket = bucket
         self._health = BucketHealth(bucket, metrics, most=settings.downloads, late_after_s=settings.object_timeout_s)
         self._flight = flight
@@ -207,5 +208,7 @@ class Downloads:
         self._onward([whole])
 
     def _lose(self, record: Record, error: BadRecordError) -> None:
+        if error.reason is Reason.OBJECT_MISSING and self._is_newest_only:
+            error = BadRecordError(Reason.OBJECT_GONE, error.detail)
         self._queue.let_go()
         self._failed([Answered(record, error)])

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from time import monotonic
+from time import monotonic, time
 
 from velox import failpoints
 from velox.consumer.exactly_once import ExactlyOnce
 from velox.consumer.stages import Stages
 from velox.core.admission import Decision, Situation, decide
 from velox.core.deadline import Deadline
+from velox.core.freshness import Freshness
 from velox.core.idleness import Cause
 from velox.errors import BadRecordError, Reason
 from velox.kafka.client import KafkaClient
@@ -44,6 +45,7 @@ class Fetcher:
         self._metrics = metrics
         self._stages = stages
         self._flight = stages.flight
+        self._freshness = Freshness.of(is_newest_only=settings.is_newest_only, stale_after_ms=settings.stale_after_ms)
         self._joined = False
         self._was_warm = False
         self._draining = False
@@ -164,14 +166,16 @@ class Fetcher:
                 continue
             record, error = found
             self._flight.add(record)
-            if record.pointer is not None and self._stages.downloads is None:
+            if record.pointer is not None and not self._stages.finds_objects:
                 error = error or BadRecordError(Reason.FORBIDDEN_POINTER, _NO_BUCKET)
             if error is None:
                 good.append(record)
             else:
                 bad.append(Answered(record, error))
-        if good:
-            self._onward(good)
+        fresh, dropped = self._freshness.sift(good, time())
+        bad += [Answered(record, why) for record, why in dropped]
+        if fresh:
+            self._onward(fresh)
         if bad:
             self._failed(bad)
 

@@ -31,7 +31,16 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> int:
-    """Consume until a signal comes.
+    """Consume until a signal comes; for a process's main thread.
+
+    Returns and raises what ``consume`` does.
+    """
+    with StopRequest() as stop:
+        return consume(settings, stop)
+
+
+def consume(settings: Settings, stop: StopRequest) -> int:
+    """Consume until told to stop.
 
     Returns:
         0 when all that was fetched is finished and committed, 1 when not: the deadline or a second signal cut it short,
@@ -46,18 +55,18 @@ def run(settings: Settings) -> int:
     devices = placements(settings)
     settings = settings.model_copy(update={"decode_threads": decode_threads(settings, devices)})
     log.info(
-        "Velox %s: %s from %s, %d inference processes",
+        "Velox %s: %s from %s, %s",
         __version__,
         settings.kafka_topic,
         settings.kafka_bootstrap_server,
-        len(devices),
+        f"{len(devices)} inference processes" if settings.predictor == "local" else "Ray Serve predicts",
     )
     prepare_environment(len(devices) * (1 + len(settings.versions)))
     return_large_blocks()
     metrics = ConsumerMetrics()
     _describe(settings, metrics)
     # First: a port that is taken ends the start before there are processes to end with it.
-    with StopRequest() as stop, closing(ProbeServer(settings.metrics_port, metrics.registry)) as probes:
+    with closing(ProbeServer(settings.metrics_port, metrics.registry)) as probes:
         started, ending = _consume(settings, devices, metrics, probes, stop)
     _summarise(metrics, monotonic() - started, ending)
     if ending.hangs:
@@ -98,7 +107,10 @@ def _describe(settings: WriterSettings, metrics: ConsumerMetrics) -> None:
     metrics.in_flight_limit_bytes.set(settings.queue_bytes)
     metrics.batch_limit.set(settings.batch_size)
     metrics.bucket_up.set(1)
-    metrics.storage_free.set_function(partial(_free_bytes, settings.storage_path))
+    if settings.storage_url:
+        metrics.storage_free.set(nan)
+    else:
+        metrics.storage_free.set_function(partial(_free_bytes, settings.storage_path))
 
 
 def _free_bytes(folder: Path) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from velox.buckets import bucket
 from velox.consumer.comparison import Shadow
@@ -11,6 +12,7 @@ from velox.consumer.downloads import Downloads
 from velox.consumer.exactly_once import ExactlyOnce
 from velox.consumer.fetcher import Fetcher
 from velox.consumer.flight import Flight
+from velox.consumer.predictor import Predictor
 from velox.consumer.router import Router
 from velox.consumer.stages import Stages
 from velox.consumer.writer import Writer
@@ -22,7 +24,10 @@ from velox.metrics.consumer import ConsumerMetrics
 from velox.settings import InferenceSettings, Settings
 from velox.settings.versions import MAIN
 from velox.sinks import paths
-from velox.sinks.sink import Sink
+from velox.sinks.sink import Measuring, Sink
+
+_ELSEWHERE: Final = {"serve": "velox.cluster.predictor:ServePredictor"}
+"""By PREDICTOR, what predicts elsewhere than in inference processes; loaded with whatever it needs, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +71,29 @@ def build(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) 
         ),
     )
     kafka = KafkaClient(settings)
-    objects = bucket(settings)
+    predictor = _predictor(settings, devices, metrics)
+    objects = None if predictor.reads_objects else bucket(settings)
+    locate = settings.object_url if settings.has_objects else None
     exactly_once = (
         ExactlyOnce(settings, metrics, flight.offsets, kafka) if settings.delivery == "exactly_once" else None
     )
     stages = Stages(
         downloads=Downloads(settings, objects, flight, metrics) if objects else None,
-        dispatcher=_router(settings, devices, metrics)
-        if settings.has_versions
-        else Dispatcher(settings, devices, metrics),
-        writer=Writer(settings, _sinks(settings, exactly_once), DeadLetters(settings), metrics),
+        dispatcher=predictor,
+        writer=Writer(settings, _sinks(settings, exactly_once, metrics), DeadLetters(settings), metrics, locate),
         exactly_once=exactly_once,
         flight=flight,
     )
     return Pipeline(kafka, Fetcher(settings, metrics, kafka, stages), stages)
+
+
+def _predictor(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) -> Predictor:
+    if settings.predictor in _ELSEWHERE:
+        elsewhere: Predictor = load_class(_ELSEWHERE[settings.predictor])(settings, metrics)
+        return elsewhere
+    if settings.has_versions:
+        return _router(settings, devices, metrics)
+    return Dispatcher(settings, devices, metrics)
 
 
 def _router(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) -> Router:
@@ -102,7 +116,10 @@ def _router(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics
     return Router(dispatchers, settings.shares, settings.default_version, shadow)
 
 
-def _sinks(settings: Settings, exactly_once: ExactlyOnce | None) -> list[Sink]:
+def _sinks(settings: Settings, exactly_once: ExactlyOnce | None, metrics: ConsumerMetrics) -> list[Sink]:
     """Make them; exactly once takes the place of the sink that it has the name of."""
     sinks: list[Sink] = [load_class(path)(settings) for path in paths(settings.sinks)]
+    for sink in sinks:
+        if isinstance(sink, Measuring):
+            sink.measure(metrics.finish)
     return [exactly_once if exactly_once and sink.name == exactly_once.name else sink for sink in sinks]

@@ -11,6 +11,7 @@ from velox.core.deadline import Deadline
 from velox.core.idleness import Cause
 from velox.core.shares import Shares
 from velox.errors import BadRecordError, Reason, VeloxError
+from velox.probes import Report
 from velox.records import Answered, ModelInfo, Record, asked_version
 
 Answer = Callable[[list[Answered]], None]
@@ -37,6 +38,16 @@ class Router:
         self._default = default
         self.shadow = shadow
         self._named: dict[str, ModelInfo] = {}
+
+    @property
+    def reads_objects(self) -> bool:
+        """Payloads are downloaded before they come here."""
+        return False
+
+    @property
+    def reports(self) -> dict[str, Report]:
+        """What the shadow's answers were like."""
+        return {"/comparison": self.shadow.report} if self.shadow else {}
 
     def start(self, answered: Answer) -> None:
         """Start all versions; ``answered`` takes what they answer, and is called by a thread of each."""

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from velox.consumer.dispatch import Dispatcher
 from velox.consumer.downloads import Downloads
 from velox.consumer.exactly_once import ExactlyOnce
 from velox.consumer.flight import Flight
-from velox.consumer.router import Router
+from velox.consumer.predictor import Predictor
 from velox.consumer.writer import Writer
 from velox.core.admission import Hold, hold
 from velox.errors import VeloxError
@@ -22,7 +21,7 @@ class Stages:
 
     downloads: Downloads | None = None
     """What reads payloads from a bucket, where there is one."""
-    dispatcher: Dispatcher | Router
+    dispatcher: Predictor
     writer: Writer
     exactly_once: ExactlyOnce | None = None
     """What takes the place of the sink ``kafka`` and of the commits, if asked for."""
@@ -52,8 +51,12 @@ class Stages:
     @property
     def reports(self) -> dict[str, Report]:
         """What is told over HTTP beside the metrics, by path."""
-        shadow = self.dispatcher.shadow if isinstance(self.dispatcher, Router) else None
-        return {"/comparison": shadow.report} if shadow else {}
+        return self.dispatcher.reports
+
+    @property
+    def finds_objects(self) -> bool:
+        """Say whether a record may have a pointer in the place of its payload."""
+        return self.downloads is not None or self.dispatcher.reads_objects
 
     def check(self) -> None:
         """Notice a part that cannot go on.

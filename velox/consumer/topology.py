@@ -12,8 +12,11 @@ _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 def placements(settings: InferenceSettings) -> list[str]:
     """Name the device of each inference process: ``cpu``, or ``cuda:0``, ``cuda:1``, … in turn.
 
+    None where others predict.
     Asks the operating system, not torch: the fetcher never imports it.
     """
+    if settings.predictor == "serve":
+        return []
     gpus = 0 if settings.device == "cpu" or settings.backend in {"openvino", "onnxruntime"} else gpu_count()
     count = settings.inference_processes or (gpus or core_count())
     if gpus:
@@ -59,6 +62,6 @@ def prepare_environment(processes: int) -> None:
     One thread each when there is a process per core: that is faster than threads that share cores, and does not
     collapse when a neighbour takes one.
     """
-    threads = str(max(1, core_count() // processes))
+    threads = str(max(1, core_count() // max(1, processes)))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, threads)

@@ -20,7 +20,7 @@ from velox.kafka.dead_letters import DeadLetters
 from velox.metrics.consumer import ConsumerMetrics
 from velox.records import Answered, Failure, ModelInfo, Outcome, Prediction, Record, Result
 from velox.settings import WriterSettings
-from velox.sinks.disk import image_path
+from velox.sinks.images import image_path
 from velox.sinks.sink import Sink
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,9 @@ class Writer:
         sinks: Sequence[Sink],
         dead_letters: DeadLetters,
         metrics: ConsumerMetrics,
+        locate: Callable[[str], str] | None = None,
     ) -> None:
+        self._locate = locate
         self._done: Callable[[Sequence[Record], Sequence[Record]], None]
         self.failure: Exception | None = None
         """Why nothing more can be written, once that is so: a defect, not an outage."""
@@ -65,7 +67,7 @@ class Writer:
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._rule = TargetRule(settings.target_labels, settings.confidence_threshold)
-        self._image_folder = settings.storage_path if "disk" in settings.sinks else None
+        self._images_in = settings.storage_place if "disk" in settings.sinks else None
         self._has_database = any(sink.name not in {"disk", "kafka"} for sink in sinks)
         self._answered: SimpleQueue[list[Answered] | None] = SimpleQueue()
         self._is_behind: Callable[[], bool]
@@ -164,8 +166,7 @@ class Writer:
         for record, why in bulk.dropped:
             self._metrics.drop(why.reason.value, record.position.topic)
         failpoints.reach("after_sinks")
-        fine = [result.record for result in bulk.results] + [record for record, _ in bulk.dropped]
-        self._done(fine, [record for record, _ in bulk.bad])
+        self._done(bulk.fine, [record for record, _ in bulk.bad])
 
     def _store(self, results: Sequence[Result]) -> dict[str, str]:
         """Write to every sink that takes results alone; answer what one of them will never take, and why, by id."""
@@ -205,16 +206,22 @@ class Writer:
 
     def _result(self, answered: Answered, prediction: Prediction, model: ModelInfo) -> Result:
         is_detection = self._rule.is_detection(prediction)
-        identity = answered.record.id
         return Result(
             record=answered.record,
             prediction=prediction,
             model=model,
             is_detection=is_detection,
             predicted_at=answered.at,
-            file_path=image_path(self._image_folder, identity) if is_detection and self._image_folder else "",
+            file_path=self._file_path(answered.record, is_detection=is_detection),
             timings=answered.timings,
+            is_of_several=answered.is_of_several,
         )
+
+    def _file_path(self, record: Record, *, is_detection: bool) -> str:
+        """Say where the payload can be found: the copy that is made of a detection, else the object that it came as."""
+        if self._images_in:
+            return image_path(self._images_in, record.id) if is_detection else ""
+        return self._locate(record.pointer.key) if record.pointer and self._locate else ""
 
     def _until_it_works(self, name: str, step: Callable[[], Answer]) -> Answer:
         """Run a step that may find its system down; leave only when it succeeded.

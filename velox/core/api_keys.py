@@ -6,7 +6,8 @@ import secrets
 from typing import Final, NamedTuple
 
 SCOPES: Final = ("submit", "read", "admin")
-"""What a key may be for: asking and cancelling; looking at its own requests; having a webhook delivered again."""
+"""What a key may be for: asking and cancelling; looking at its own requests; having a webhook delivered
+again, and saying what signs them."""
 
 _KEY: Final = re.compile(r"vx_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 _ID_BYTES: Final = 6

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from velox.core import json_values
 from velox.core.json_values import MAX_METADATA_BYTES, PLAIN_FORM, JsonForm
-from velox.core.pointers import read_claim, read_pointer
+from velox.core.pointers import read_claim, read_described
 from velox.core.text import readable
 from velox.errors import BadRecordError, Reason, SettingsError
 from velox.records import Headers, Metadata, Pointer
@@ -148,7 +148,8 @@ def _json(value: bytes, form: JsonForm = PLAIN_FORM, /) -> Taken:
 
 
 def _key(value: bytes, _json: JsonForm = PLAIN_FORM, /) -> Taken:
-    return Taken({}, b"", is_apart=True, pointer=read_pointer(value))
+    pointer, metadata = read_described(value)
+    return Taken(metadata, b"", is_apart=True, pointer=pointer)
 
 
 PARSERS: Final[Mapping[Codec, Parser]] = {

@@ -1,11 +1,27 @@
 """The secrets that sign webhooks, as WEBHOOK_SECRET has them."""
 
-from base64 import b64decode
+import secrets
+from base64 import b64decode, b64encode
 from typing import Final
 
 PREFIX: Final = "whsec_"
 LEAST_BYTES, MOST_BYTES = 24, 64
 MOST_KEYS: Final = 2
+_MADE_BYTES: Final = 32
+
+
+def make_signing_key() -> str:
+    """Make a secret, at random."""
+    return PREFIX + b64encode(secrets.token_bytes(_MADE_BYTES)).decode()
+
+
+def check_signing_key(text: str) -> None:
+    """Look whether this is one secret.
+
+    Raises:
+        ValueError: it is not. The message does not show it.
+    """
+    _key(text)
 
 
 def signing_keys(text: str) -> tuple[bytes, ...]:

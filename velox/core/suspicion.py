@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from velox.core.freshness import Line
 from velox.records import Record
 
 
@@ -33,11 +34,11 @@ class Suspicion:
         for record in records:
             self.witness = record
 
-    def next_alone(self, waiting: deque[Record]) -> Record | None:
+    def next_alone(self, waiting: Line) -> Record | None:
         """Return the next record to be tried alone; None when no suspect is left.
 
         Without a witness, first one that waits and is far from the suspects: it may well become one.
         """
         if self._suspects and waiting and self.witness is None:
-            return waiting.pop()
+            return waiting.take_last()
         return self._suspects.popleft() if self._suspects else None

@@ -124,7 +124,7 @@ Submitter = Annotated[str, Depends(_may("submit"))]
 Reader = Annotated[str, Depends(_may("read"))]
 """The owner, who may look."""
 Admin = Annotated[str, Depends(_may("admin"))]
-"""The owner, who may have webhooks delivered again."""
+"""The owner, who may have webhooks delivered again, and say what signs them."""
 
 
 def caller_of(request: Request) -> Caller:

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from velox import __version__
-from velox.gateway import batches, deliveries, inference, operations, predict, problems, v1
+from velox.gateway import batches, deliveries, inference, operations, predict, problems, secrets, v1
 from velox.gateway.access import Access, describe
 from velox.gateway.keychain import Keychain
 from velox.gateway.models import Catalogue
@@ -68,7 +68,7 @@ def build(gateway: Gateway) -> ASGIApp:
     app.state.gateway = gateway
     for each in (predict, inference):
         app.include_router(each.router, responses=_REFUSALS)
-    for each in (v1, batches, deliveries):
+    for each in (v1, batches, deliveries, secrets):
         app.include_router(each.router, responses=v1.problems(401, 403, 429))
     app.include_router(operations.router)
     problems.handle(app)

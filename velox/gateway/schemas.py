@@ -174,6 +174,38 @@ class WebhookBody(BaseModel):
     attempts: list[Attempt]
 
 
+class NewSecret(BaseModel):
+    """A destination of webhooks that is to have a secret of its own."""
+
+    destination: Url = Field(description="Its scheme, host and port count, as in https://hooks.example.com.")
+    secret: StrictStr | None = Field(
+        None, max_length=200, description="`whsec_` and 24 to 64 bytes in base64; null = one is made."
+    )
+    keep_s: float = Field(
+        86_400.0, ge=0, le=30 * 86_400, description="The secret before it signs too, for so many seconds."
+    )
+
+
+class SecretKept(BaseModel):
+    """A destination that has a secret of its own."""
+
+    destination: str
+    changed_at: str
+    before_until: str | None = Field(description="Until when the secret before it signs too; null when it does not.")
+
+
+class SecretBody(SecretKept):
+    """The same, with the secret."""
+
+    secret: str
+
+
+class SecretList(BaseModel):
+    """The destinations that have secrets of their own."""
+
+    secrets: list[SecretKept]
+
+
 class Model(BaseModel):
     """A model that is served."""
 

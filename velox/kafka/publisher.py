@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from velox.core.backlog import Backlog
 from velox.core.deadline import Deadline
-from velox.errors import BrokerUnavailableError
+from velox.errors import BadRecordError, BrokerUnavailableError, Reason
 from velox.kafka.connection import connection
 from velox.kafka.reachability import Reachability
 from velox.records import Headers, Partition
@@ -27,6 +27,8 @@ _SLICE_S: Final = 0.1
 
 Acknowledged = Callable[[Partition, int], None]
 """Called with the place that a record has got."""
+Refused = Callable[[str], None]
+"""Called with the topic of a record that the broker has not taken."""
 
 
 class Publisher:
@@ -39,14 +41,26 @@ class Publisher:
     record that is too large for it but the whole batch around it.
     """
 
-    def __init__(self, settings: ClientSettings, topics: Sequence[str], *, backlog: Backlog | None = None) -> None:
-        """Make the client; it connects in the background. ``backlog`` is told of every record."""
+    def __init__(
+        self,
+        settings: ClientSettings,
+        topics: Sequence[str],
+        *,
+        backlog: Backlog | None = None,
+        refused: Refused | None = None,
+    ) -> None:
+        """Make the client; it connects in the background.
+
+        ``backlog`` is told of every record, ``refused`` of those that fail, within later calls of this object.
+        """
         self.delivered = 0
         self.failed = 0
         self._topics = topics
         self._turn = 0
         self._backlog = backlog
+        self._refused = refused
         self._reported: set[int] = set()
+        self._reported_reasons: set[Reason] = set()
         self._reachability = Reachability(settings, meanwhile=self._meanwhile)
         self._producer = Producer(_config(settings, self._on_client_error))
 
@@ -91,13 +105,20 @@ class Publisher:
                 if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
                     msg = f"Kafka: {error.str()}; restart the producer"
                     raise BrokerUnavailableError(msg) from exception
-                self._fail(error, f"{len(value)} bytes: larger than MAX_MESSAGE_BYTES allows")
+                self._fail(error, f"{len(value)} bytes: larger than MAX_MESSAGE_BYTES allows", chosen)
                 return True
             else:
                 if self._backlog:
                     self._backlog.published(len(value))
                 self._producer.poll(0)
                 return True
+
+    def refuse(self, error: BadRecordError) -> None:
+        """Count a record as failed that cannot be published; the first for a reason is logged."""
+        self.failed += 1
+        if error.reason not in self._reported_reasons:
+            self._reported_reasons.add(error.reason)
+            log.error("Not published: %s; more of these are only counted", error)
 
     def poll(self, timeout_s: float) -> None:
         """Handle delivery reports, for at most ``timeout_s`` (whole milliseconds) or until one came."""
@@ -118,7 +139,7 @@ class Publisher:
     def _on_delivery(self, acknowledged: Acknowledged | None, error: KafkaError | None, message: Message) -> None:
         size, partition, offset = len(message), message.partition(), message.offset()
         if error is not None or partition is None or offset is None:
-            self._fail(error or KafkaError(KafkaError.UNKNOWN), f"{size} bytes")
+            self._fail(error or KafkaError(KafkaError.UNKNOWN), f"{size} bytes", message.topic() or "")
             if self._backlog:
                 self._backlog.failed(size)
             return
@@ -129,9 +150,11 @@ class Publisher:
         if acknowledged:
             acknowledged(place, offset)
 
-    def _fail(self, error: KafkaError, which: str) -> None:
+    def _fail(self, error: KafkaError, which: str, topic: str) -> None:
         """Count a failed record; the first of a kind is logged, the others are in the sum."""
         self.failed += 1
+        if self._refused:
+            self._refused(topic)
         if error.code() not in self._reported:
             self._reported.add(error.code())
             log.error("Delivery failed (%s): %s; more of these are only counted", which, _explain(error))

@@ -79,7 +79,7 @@ def ensure_topic(
     while not is_stopping():
         try:
             if topic not in admin.client.list_topics(timeout=try_s).topics:
-                _create(admin.client, topic, settings, headroom_bytes, config)
+                _create(admin.client, [topic], settings, headroom_bytes, config)
         except KafkaException as exception:
             error: KafkaError = exception.args[0]
             bootstrap, why = settings.kafka_bootstrap_server, admin.explain(error)
@@ -101,6 +101,33 @@ def ensure_topic(
             admin.client.poll(next(waits_s))  # a broker may refuse at once
         else:
             return
+
+
+def ensure_topics(
+    settings: TopicSettings,
+    topics: Sequence[str],
+    *,
+    is_stopping: Callable[[], bool] = lambda: False,
+    config: Mapping[str, str] = KEYLESS,
+) -> None:
+    """Create those that are missing, all with one request, as ``ensure_topic`` does with one.
+
+    Raises:
+        BrokerUnavailableError: no broker answered in a minute, or it refuses.
+        SettingsError: with these settings no broker will ever let us in.
+    """
+    if not topics:
+        return
+    ensure_topic(settings, topics[0], is_stopping=is_stopping, config=config)
+    if is_stopping():
+        return
+    admin = Admin(settings)
+    try:
+        there = admin.client.list_topics(timeout=_ONLY_TRY_S).topics
+        _create(admin.client, [topic for topic in topics if topic not in there], settings, 0, config)
+    except KafkaException as exception:
+        msg = f"Kafka does not create {len(topics)} topics: {admin.explain(exception.args[0])}"
+        raise BrokerUnavailableError(msg) from exception
 
 
 def topics_now(settings: ClientSettings) -> tuple[str, ...]:
@@ -179,19 +206,26 @@ def _see_removed(name: str, request: "Future[Any]", *, may_be_in_use: bool = Fal
 
 
 def _create(
-    admin: AdminClient, topic: str, settings: TopicSettings, headroom_bytes: int, config: Mapping[str, str]
+    admin: AdminClient, topics: Sequence[str], settings: TopicSettings, headroom_bytes: int, config: Mapping[str, str]
 ) -> None:
+    if not topics:
+        return
     largest = settings.max_message_bytes + headroom_bytes
     limit, partitions = largest + FRAME_BYTES, settings.kafka_partitions
-    new = NewTopic(topic, num_partitions=partitions, config={**config, "max.message.bytes": str(limit)})
-    (created,) = admin.create_topics([new], operation_timeout=10.0, request_timeout=10.0).values()
-    try:
-        created.result()
-    except KafkaException as exception:
-        if exception.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise
-    else:
-        log.info("Created topic %s: %d partitions, records up to %d bytes", topic, partitions, largest)
+    told = {**config, "max.message.bytes": str(limit)}
+    new = [NewTopic(topic, num_partitions=partitions, config=told) for topic in topics]
+    made = []
+    for topic, created in admin.create_topics(new, operation_timeout=10.0, request_timeout=10.0).items():
+        try:
+            created.result()
+        except KafkaException as exception:
+            if exception.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+        else:
+            made.append(topic)
+    if made:
+        which = f"topic {made[0]}" if len(made) == 1 else f"{len(made)} topics, {made[0]} to {made[-1]}"
+        log.info("Created %s: %d partitions, records up to %d bytes", which, partitions, largest)
 
 
 def _may_pass(error: KafkaError) -> bool:

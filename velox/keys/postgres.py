@@ -7,7 +7,7 @@ from typing import Final
 import psycopg
 
 from velox.errors import StoreUnavailableError
-from velox.keys.table import START, Place, Row
+from velox.keys.table import START, Holder, Place, Row
 from velox.postgres.connection import Connection, check_dsn, connect, explain
 from velox.postgres.migrations import migrate
 from velox.records import Pointer
@@ -38,6 +38,17 @@ _PROBE: Final = (
     "SELECT count(*), count(*) FILTER (WHERE p.name IS NULL OR (i.added_by, i.id) > (p.added_by, p.id))"
     " FROM image_info i LEFT JOIN velox_progress p ON p.name = %s"
 )
+_OLDEST: Final = (
+    "SELECT 'pid ' || pid || ', ' || coalesce(nullif(application_name, ''), backend_type) || ' of ' || usename || ', '"
+    " || state, extract(epoch FROM now() - xact_start)::float8, format('SELECT pg_terminate_backend(%s)', pid)"
+    " FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"
+    " UNION ALL SELECT 'prepared as ' || gid || ' by ' || owner, extract(epoch FROM now() - prepared)::float8,"
+    " format('ROLLBACK PREPARED %L', gid) FROM pg_prepared_xacts ORDER BY 2 DESC LIMIT 1"
+)
+"""Only what has written something has a number, and holds up what came later; what reads does not."""
+_HELD_UP: Final = "SELECT EXISTS (SELECT FROM image_info WHERE added_by >= pg_snapshot_xmin(pg_current_snapshot()))"
+_OLDEST_NUMBER: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+_A_WHILE: Final = "SELECT pg_sleep(1)"
 _KNOWN: Final = (
     "SELECT DISTINCT ON (image_key) added_by::text::bigint, id, image_key, size, sha256 FROM image_info"
     " WHERE image_key = ANY(%s) ORDER BY image_key, id DESC"
@@ -126,6 +137,23 @@ class PostgresKeys:
                 return f"{rows} rows in {where}, whose columns the first start completes"
             rows, waiting = connection.execute(_PROBE, (self._name,)).fetchone() or (0, 0)
         return f"{rows} rows in {where}, {waiting} not published yet"
+
+    def held_up_by(self) -> Holder | None:
+        """Name the oldest transaction that is open anywhere on the server and has written something.
+
+        Who is not the server's monitor sees no other user's; then rows that go on waiting tell that there is one.
+        """
+        with self._translated(), connect(self._dsn, self._timeout_s) as connection:
+            if found := connection.execute(_OLDEST).fetchone():
+                return Holder(*found)
+            _, is_complete = connection.execute(_THERE).fetchone() or (False, False)
+            if not is_complete or connection.execute(_HELD_UP).fetchone() != (True,):
+                return None
+            before = connection.execute(_OLDEST_NUMBER).fetchone()
+            connection.execute(_A_WHILE)
+            if connection.execute(_OLDEST_NUMBER).fetchone() != before:
+                return None
+        return Holder("one that this user may not see: GRANT pg_read_all_stats to it to see which")
 
     def close(self) -> None:
         """Disconnect."""

@@ -26,6 +26,17 @@ class Row(NamedTuple):
     sha256: str = ""
 
 
+class Holder(NamedTuple):
+    """A transaction that keeps rows from being final."""
+
+    who: str
+    """For people: process, application, user and state."""
+    age_s: float | None = None
+    """For how long it has been open; None when nobody says."""
+    end: str = ""
+    """The statement that ends it."""
+
+
 class KeyTable(Protocol):
     """A table of keys in a database. One thread uses it; every call may be tried again after it failed.
 
@@ -61,6 +72,9 @@ class KeyTable(Protocol):
 
     def probe(self) -> str:
         """Say what is there, and change nothing."""
+
+    def held_up_by(self) -> Holder | None:
+        """Name what may keep rows from being answered: the oldest transaction that has written and is still open."""
 
     def close(self) -> None:
         """Disconnect. Safe twice."""

@@ -47,9 +47,12 @@ class ConsumerMetrics(Metrics):
     dropped = counter(
         "velox_dropped_records_total",
         "Records that need no prediction, by cause: null_value (a key that Kafka is told to delete), deadline_passed "
-        "(nobody waits for it any more), no_object (a bucket's notification of something else than a new object).",
+        "(nobody waits for it any more), no_object (a bucket's notification of something else than a new object); and "
+        "with FRESHNESS=latest superseded (a newer one of its topic came), stale (older than STALE_AFTER_MS), "
+        "object_gone (its frame was deleted).",
         "null_value on a topic that is not compacted: see what its producers send. deadline_passed: consumers are too "
-        "far behind for those who ask; add some.",
+        "far behind for those who ask; add some. superseded: consumers see as many frames as they can, add some to see "
+        "more. stale with little superseded: a stage is slow, see velox_stage_seconds.",
         labels=("cause", "topic"),
     )
     decode_warnings = counter(
@@ -82,6 +85,14 @@ class ConsumerMetrics(Metrics):
         "Seconds from the producer's timestamp until the result is stored.",
         "Rising with lag: add inference processes or consumers.",
         labels=("topic", "model"),
+        buckets=_LONG_S,
+    )
+    request = histogram(
+        "velox_request_seconds",
+        "Seconds from a request's arrival at the gateway until what became of it is in the store, by model and outcome "
+        "(completed, failed, deadline_passed); `_count` counts them. Only with the sink `requests`.",
+        "Rising with velox_requests_pending: add workers. failed: see velox_dead_letters_total for the reasons.",
+        labels=("model", "outcome"),
         buckets=_LONG_S,
     )
     batch_size = histogram(
@@ -243,6 +254,7 @@ class ConsumerMetrics(Metrics):
         """Create them all, at zero; those with known labels show them from the beginning."""
         super().__init__()
         self.stages = Series(self.stage)
+        self._requests = Series(self.request)
         self._topics: set[str] = set()
         self._ready: dict[object, Counter[str]] = {}
         self._models: set[str] = set()
@@ -278,6 +290,10 @@ class ConsumerMetrics(Metrics):
         """Count a record that needs no prediction."""
         self.records.labels("dropped", topic, "").inc()
         self.dropped.labels(cause, topic).inc()
+
+    def finish(self, model: str, outcome: str, seconds: float) -> None:
+        """Count a request that has its outcome."""
+        self._requests[model, outcome].observe(seconds)
 
     def _show(self, topics: Iterable[str], models: Iterable[str]) -> None:
         # Two threads may come here at once. Each has added its own before it looks at the other's: none is left out.

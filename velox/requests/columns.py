@@ -6,8 +6,9 @@ from functools import lru_cache
 from typing import Any
 
 from velox.core.states import State, WebhookState
+from velox.errors import Reason
 from velox.records import Failure, Outcome, Prediction, Result
-from velox.requests.rows import NOBODY, NewRequest, Request, Tried
+from velox.requests.rows import NOBODY, Finished, NewRequest, Request, Tried
 
 Row = dict[str, Any]
 """The columns of a row by their names."""
@@ -112,6 +113,12 @@ def request(row: Mapping[Any, Any]) -> Request:
             "webhook_state": WebhookState(row["webhook_state"]),
         }
     )
+
+
+def finished(row: Mapping[Any, Any]) -> Finished:
+    """Read what is told of a row whose outcome was stored."""
+    is_late = row["error_reason"] == Reason.DEADLINE_PASSED.value
+    return Finished(row["model"], Reason.DEADLINE_PASSED.value if is_late else row["state"], row["created_at"])
 
 
 def of_tried(tried: Tried) -> Row:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
 from velox.core.states import State, WebhookState
-from velox.requests import columns
+from velox.requests import columns, secrets
 from velox.requests.database import Insert
 from velox.requests.rows import Claim, Due, Postponed, Tried
 from velox.requests.tables import IS_DUE, deliveries, requests
@@ -31,7 +31,11 @@ def claim(transaction: Connection, most: int, *, lease_s: float, now: float) -> 
     found = [columns.request(row) for row in transaction.execute(chosen).mappings()]
     leased = update(requests).where(requests.c.id.in_([each.id for each in found]))
     transaction.execute(leased.values(webhook_due_at=until))
-    return [Claim(replace(each, webhook_due_at=until), each.webhook_attempts + 1, until) for each in found]
+    signing = secrets.told(transaction, found, now)
+    return [
+        Claim(replace(each, webhook_due_at=until), each.webhook_attempts + 1, until, signing.get(each.id, ""))
+        for each in found
+    ]
 
 
 def tried(transaction: Connection, insert: Insert, attempts: Sequence[Tried]) -> None:

@@ -1,7 +1,7 @@
 """The rows of the store as values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from velox.core.states import State, WebhookState
@@ -90,6 +90,26 @@ class Key:
     revoked_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """What signs the webhooks of one owner, or of all, to one destination."""
+
+    owner: str
+    """``NOBODY`` stands for all who have none there."""
+    destination: str
+    """Scheme, host and port, as ``velox.core.addresses`` writes an origin."""
+    secret: str = field(repr=False)
+    """As WEBHOOK_SECRET has one."""
+    before: str = field(repr=False)
+    """The one before it; empty when there was none."""
+    before_until: float
+    changed_at: float
+
+    def signing(self, now: float) -> str:
+        """Write what signs now: one, or two with a comma between."""
+        return f"{self.secret},{self.before}" if self.before and now < self.before_until else self.secret
+
+
 class Entered(NamedTuple):
     """What became of entering one request."""
 
@@ -99,6 +119,15 @@ class Entered(NamedTuple):
     """As it is in the store now."""
 
 
+class Finished(NamedTuple):
+    """A request whose outcome has just been stored."""
+
+    model: str
+    outcome: str
+    """``completed``, ``failed`` or ``deadline_passed``."""
+    created_at: float
+
+
 class Claim(NamedTuple):
     """A delivery leased to one webhook worker."""
 
@@ -106,6 +135,8 @@ class Claim(NamedTuple):
     attempt: int
     """The number of this one, from 1."""
     leased_until: float
+    secret: str = ""
+    """What signs it, as WEBHOOK_SECRET has it; empty = as all others."""
 
 
 class Tried(NamedTuple):

@@ -10,7 +10,8 @@ from velox.records import Outcome
 from velox.requests import columns, delivering, entering
 from velox.requests.database import Database, Insert
 from velox.requests.keys import Keys
-from velox.requests.rows import Claim, Due, Entered, NewRequest, Postponed, Request, Tried
+from velox.requests.rows import Claim, Due, Entered, Finished, NewRequest, Postponed, Request, Tried
+from velox.requests.secrets import Secrets
 from velox.requests.tables import IS_PENDING, deliveries, requests
 
 _TOGETHER: Final = 5000
@@ -45,6 +46,7 @@ class RequestStore:
         """
         self._database = Database(url, timeout_s)
         self.keys = Keys(self._database)
+        self.secrets = Secrets(self._database)
         self._finish = _finishing(self._database.insert(requests))
 
     @property
@@ -101,18 +103,19 @@ class RequestStore:
                 found |= {row["id"]: columns.request(row) for row in rows}
         return found
 
-    def finish(self, outcomes: Sequence[Outcome], *, model: str, ttl_s: float) -> None:
+    def finish(self, outcomes: Sequence[Outcome], *, model: str, ttl_s: float) -> list[Finished]:
         """Store outcomes; the same twice is stored once, the last of an id counts, a cancelled request stays cancelled.
 
         An id that nobody entered is entered by this, completed or failed (a record from elsewhere can be asked for,
         too), as one of ``model``. Where a webhook waits for the outcome, the same statement makes it due; one that is
-        due or done already stays as it is. The row is kept for ``ttl_s`` from the outcome on, or longer.
+        due or done already stays as it is. The row is kept for ``ttl_s`` from the outcome on, or longer. Answers what
+        was stored; an outcome that comes again is among it again.
         """
         if not outcomes:
-            return
+            return []
         with self._database.writing() as transaction:
             rows = columns.of_outcomes(outcomes, model=model, ttl_s=ttl_s)
-            transaction.execute(self._finish, rows)
+            return [columns.finished(row) for row in transaction.execute(self._finish, rows).mappings()]
 
     def cancel(self, request_id: str, owner: str, at: float) -> Request | None:
         """Cancel a pending request, remove a final one; answer it as it was before, None when there is none.
@@ -261,7 +264,7 @@ def _finishing(insert: Insert) -> Executable:
         index_elements=["id"], set_=changes, where=requests.c.state != literal_column("'cancelled'")
     )
     # RETURNING makes one statement of many rows, where SQLAlchemy would send them one by one.
-    return statement.returning(requests.c.id)
+    return statement.returning(requests.c.model, requests.c.state, requests.c.error_reason, requests.c.created_at)
 
 
 def _begins_with(prefix: str) -> ColumnElement[bool]:

@@ -78,3 +78,15 @@ keys: Final = Table(
     Column("revoked_at", Double),
 )
 """API keys, without the keys. A revoked one stays, so that nobody gets its id, which owns requests."""
+
+secrets: Final = Table(
+    "secrets",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("destination", Text, primary_key=True),
+    Column("secret", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("before_until", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
+)
+"""What signs webhooks to destinations that have secrets of their own. Who signs needs them as they are."""

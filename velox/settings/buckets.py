@@ -10,7 +10,21 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from velox.settings.group import MIB, Group
 from velox.settings.literals import Names
 
+_CLAIMS: Final = "claims"
 _S3_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+def check_s3(url: str) -> None:
+    """See that this names a bucket of S3, or a part of one.
+
+    Raises:
+        ValueError: it does not.
+    """
+    parts = urlsplit(url)
+    clean = not {"", ".", ".."} & set(parts.path.strip("/").split("/")) or not parts.path.strip("/")
+    if not (_S3_NAME.fullmatch(parts.netloc) and clean) or parts.query or parts.fragment:
+        msg = "is no bucket: write s3://name, or s3://name/prefix; credentials are in AWS_ACCESS_KEY_ID"
+        raise ValueError(msg)
 
 
 class BucketSettings(Group):
@@ -65,6 +79,14 @@ class BucketSettings(Group):
         "may have come before it.",
     )
 
+    claim_over_bytes: int = Field(
+        0,
+        ge=0,
+        le=1024 * MIB,
+        description="With CODEC=`framed`, the producer puts larger payloads into the bucket, and the record says where "
+        "they are; 0 = all travel in their records.",
+    )
+
     @field_validator("bucket_url")
     @classmethod
     def _is_a_bucket(cls, url: str) -> str:
@@ -72,11 +94,8 @@ class BucketSettings(Group):
             return url
         parts = urlsplit(url)
         if parts.scheme == "s3":
-            clean = not {"", ".", ".."} & set(parts.path.strip("/").split("/")) or not parts.path.strip("/")
-            if _S3_NAME.fullmatch(parts.netloc) and clean and not (parts.query or parts.fragment):
-                return url
-            msg = "is no bucket: write s3://name, or s3://name/prefix; credentials are in AWS_ACCESS_KEY_ID"
-            raise ValueError(msg)
+            check_s3(url)
+            return url
         is_folder = parts.scheme == "file" and not parts.netloc and unquote(parts.path).strip("/.")
         is_memory = parts.scheme == "memory" and not parts.netloc and not parts.path.strip("/")
         if parts.query or parts.fragment or not (is_folder or is_memory):
@@ -105,6 +124,11 @@ class BucketSettings(Group):
         return urlsplit(self.bucket_url).path.strip("/") if self.is_s3 else ""
 
     @property
+    def claims_prefix(self) -> str:
+        """Answer how the keys of payloads begin that the producer puts into the bucket; no ``/`` at the end."""
+        return f"{self.bucket_prefix}/{_CLAIMS}".lstrip("/")
+
+    @property
     def places_allowed(self) -> tuple[str, ...]:
         """What may be read, as ``bucket/prefix``; nothing named = everything."""
         if self.buckets_allowed or not self.bucket_prefix:
@@ -118,6 +142,12 @@ class BucketSettings(Group):
         if self.is_s3:
             return parts.netloc
         return unquote(parts.path).rstrip("/").rpartition("/")[2] or parts.scheme
+
+    def object_url(self, key: str) -> str:
+        """Say where an object is, for whoever reads a result: `s3://bucket/key`, or the path of a file."""
+        if self.is_s3:
+            return f"s3://{self.bucket_name}/{key}"
+        return f"{self.bucket_folder}/{key}" if self.bucket_folder else f"memory:///{key}"
 
     @property
     def bucket_folder(self) -> str:

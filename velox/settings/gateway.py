@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from velox.core.addresses import Allowed
+from velox.core.proxies import Proxy
 from velox.core.rates import Rate
 from velox.core.signing_keys import signing_keys
 from velox.settings.group import MIB, Group
@@ -111,7 +112,12 @@ class WebhookSettings(DestinationSettings):
     webhook_secret: SecretStr = Field(
         SecretStr(""),
         description="Signs webhooks: `whsec_` and 24 to 64 bytes in base64; after a comma the secret before it, while "
-        "receivers change over; empty = unsigned.",
+        "receivers change over; empty = unsigned. A destination may have a secret of its own.",
+    )
+    webhook_proxy: SecretStr = Field(
+        SecretStr(""),
+        description="HTTP proxy that webhooks go through, by `CONNECT`: `http://HOST:PORT`, or "
+        "`http://USER:PASSWORD@HOST:PORT`; empty = none.",
     )
 
     @field_validator("webhook_ladder_s")
@@ -127,3 +133,9 @@ class WebhookSettings(DestinationSettings):
     def _can_sign(cls, secret: SecretStr) -> SecretStr:
         signing_keys(secret.get_secret_value())
         return secret
+
+    @field_validator("webhook_proxy")
+    @classmethod
+    def _is_a_proxy(cls, url: SecretStr) -> SecretStr:
+        Proxy.parse(url.get_secret_value())
+        return url

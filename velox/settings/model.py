@@ -98,6 +98,11 @@ class ProcessSettings(Group):
 
     title: ClassVar = "Inference"
 
+    predictor: Literal["local", "serve"] = Field(
+        "local",
+        description="What predicts: `local` = inference processes of the consumer's own; `serve` = the deployments of "
+        "`config.yaml` on Ray, which read the objects themselves and each give a result for every record.",
+    )
     inference_processes: AutoCount = Field(
         0, ge=0, le=1024, description="Inference processes; `auto` (0) = one per GPU, else one per core."
     )

@@ -15,7 +15,8 @@ class ProducerSettings(Group):
 
     source: str = Field(
         "shapes",
-        description="What is produced: `shapes`, `folder:PATH`, `video:PATH`, `reviews`, `lines:FILE` or `keys`.",
+        description="What is produced: `shapes`, `folder:PATH`, `video:PATH`, `reviews`, `lines:FILE`, `keys` or "
+        "`cameras`.",
     )
     source_loop: bool = Field(
         False, description="Start `folder`, `video`, `lines` and `keys` sources again at their end."

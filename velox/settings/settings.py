@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import model_validator
 
 from velox.settings.buckets import BucketSettings
+from velox.settings.cameras import CameraSettings, FreshnessSettings
 from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
 from velox.settings.kafka import GroupSettings, KafkaSettings, SecuritySettings
 from velox.settings.keys import KeysSettings
@@ -14,11 +15,14 @@ from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.readers import (
     ApiSettings,
     DeliverySettings,
+    DownloadSettings,
     FetcherSettings,
     FinishingSettings,
     FleetSettings,
+    ImageBucketSettings,
     LetterSettings,
     ProductionSettings,
+    ReadingSettings,
     RoutingSettings,
     UploadSettings,
     WriterSettings,
@@ -31,11 +35,14 @@ from velox.settings.versions import VersionSettings
 class Settings(
     FetcherSettings,
     ProductionSettings,
+    ReadingSettings,
+    DownloadSettings,
     UploadSettings,
     RoutingSettings,
     LetterSettings,
     FleetSettings,
     WriterSettings,
+    ImageBucketSettings,
     SinkSettings,
     ApiSettings,
     DeliverySettings,
@@ -59,6 +66,26 @@ class Settings(
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _several_results_a_record_are_taken(self) -> Self:
+        """Each deployment gives one: what keeps one a record, or the payload with it, cannot be used."""
+        if self.predictor == "local":
+            return self
+        given = f"PREDICTOR={self.predictor}"
+        if self.delivery == "exactly_once":
+            msg = f"DELIVERY=exactly_once is about one result a record, and {given} gives several: set at_least_once"
+            raise ValueError(msg)
+        if "requests" in self.sinks:
+            msg = f"SINKS={','.join(self.sinks)}: requests has one answer each, and {given} gives several"
+            raise ValueError(f"{msg}; leave requests out")
+        if "disk" in self.sinks and self.is_apart:
+            msg = f"SINKS={','.join(self.sinks)}: with {given} and CODEC=key the consumer never has the images"
+            raise ValueError(f"{msg}, which are in the bucket already; leave disk out")
+        if self.has_versions:
+            msg = f"MODEL_VERSIONS={','.join(self.model_versions)}: with {given} each is a deployment of config.yaml"
+            raise ValueError(f"{msg}; leave MODEL_VERSIONS out")
+        return self
+
 
 SECTIONS = (
     KafkaSettings,
@@ -67,10 +94,12 @@ SECTIONS = (
     BucketSettings,
     ProducerSettings,
     KeysSettings,
+    CameraSettings,
     ShapeSettings,
     TrainingSettings,
     ModelSettings,
     ProcessSettings,
+    FreshnessSettings,
     VersionSettings,
     DeadLetterSettings,
     DetectionSettings,

@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, Self
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from velox.settings.buckets import check_s3
 from velox.settings.group import Group
 from velox.settings.literals import Names, Topic
 
@@ -107,8 +109,47 @@ class ResultsTopicSettings(StoreSettings):
 class DiskSettings(StoreSettings):
     """What the sink ``disk`` gets."""
 
-    storage_path: Path = Field(Path("./discoveries"), description="Folder of the detections' images.")
-    max_stored_files: int = Field(0, ge=0, description="Images kept, oldest deleted first; 0 = keep all.")
+    storage_path: Path = Field(
+        Path("./discoveries"),
+        description="Folder of the detections' images, or a bucket, `s3://NAME/PREFIX`, asked as `S3_ENDPOINT` and "
+        "the credentials say.",
+    )
+    max_stored_files: int = Field(0, ge=0, description="Images kept in the folder, oldest deleted first; 0 = keep all.")
+
+    @field_validator("storage_path", mode="before")
+    @classmethod
+    def _is_a_folder_or_a_bucket(cls, place: object) -> object:
+        url = _as_url(place) if isinstance(place, str | Path) else ""
+        if url:
+            check_s3(url)
+        elif isinstance(place, str) and place.startswith("file:"):
+            return unquote(urlsplit(place).path)
+        return url or place
+
+    @model_validator(mode="after")
+    def _a_bucket_looks_after_its_age(self) -> Self:
+        if self.storage_url and self.max_stored_files:
+            msg = f"MAX_STORED_FILES={self.max_stored_files} is about a folder, and STORAGE_PATH={self.storage_url} is"
+            raise ValueError(f"{msg} a bucket: set it to 0, and let a lifecycle rule of the bucket remove old images")
+        return self
+
+    @property
+    def storage_url(self) -> str:
+        """Answer the URL of the bucket where images go; empty when they go into a folder.
+
+        As a path it has one slash less; so what is appended to the path is in the URL, too.
+        """
+        return _as_url(self.storage_path)
+
+    @property
+    def storage_place(self) -> str:
+        """Say where images go, for documents and people: a path or a URL, with no ``/`` at the end."""
+        return self.storage_url or str(self.storage_path)
+
+
+def _as_url(place: str | Path) -> str:
+    begin, _, rest = str(place).partition(":/")
+    return f"s3://{rest.strip('/')}" if begin == "s3" else ""
 
 
 class SinkSettings(DiskSettings, ResultsTopicSettings, PostgresSettings, SqliteSettings, MongoSettings):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 PATHS: Final = {
-    "disk": "velox.sinks.disk:DiskSink",
+    "disk": "velox.sinks.images:image_sink",
     "mongo": "velox.sinks.mongo:MongoSink",
     "postgres": "velox.sinks.postgres:PostgresSink",
     "sqlite": "velox.sinks.sqlite:SqliteSink",

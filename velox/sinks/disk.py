@@ -23,8 +23,8 @@ from velox.sinks.sink import Proof, Stored
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-_PREFIX: Final = "hit_"
-_SUFFIX: Final = ".jpg"
+PREFIX: Final = "hit_"
+SUFFIX: Final = ".jpg"
 _TEMPORARY_PREFIX: Final = ".velox-"
 _MAX_NAME_BYTES: Final = 255
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -41,14 +41,6 @@ _REMEDIES: Final = {
     errno.EACCES: "let this user write there, or point STORAGE_PATH elsewhere",
     errno.EPERM: "let this user write there, or point STORAGE_PATH elsewhere",
 }
-
-
-def image_path(storage_path: Path, record_id: str) -> str:
-    """Say where the disk sink keeps the payload of a record.
-
-    An id too long for a file name (a position in a topic with a very long name) is replaced by its SHA-256.
-    """
-    return f"{storage_path}/{_file_name(record_id)}"
 
 
 class DiskSink:
@@ -95,7 +87,7 @@ class DiskSink:
             return
         if not self._is_open:
             self.open()
-        payloads = {_file_name(result.id): result.record.payload for result in batch}
+        payloads = {file_name(result.record.id): result.record.payload for result in batch}
         with self._translated():
             self._folder.mkdir(parents=True, exist_ok=True)
             # Names are looked up in the open folder: as strings in calls of `os`, they cost a third of paths.
@@ -112,13 +104,22 @@ class DiskSink:
         """Yield the whole files whose id begins with ``prefix``."""
         with self._translated():
             for path in self._folder.iterdir():  # unlike glob, it says when there is no such folder
-                if path.name.startswith(f"{_PREFIX}{prefix}") and path.suffix == _SUFFIX:
-                    yield Stored(path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
+                if path.name.startswith(f"{PREFIX}{prefix}") and path.suffix == SUFFIX:
+                    yield Stored(path.name.removeprefix(PREFIX).removesuffix(SUFFIX))
+
+    def image(self, record_id: str) -> bytes:
+        """Answer what is stored of a record.
+
+        Raises:
+            SinkUnavailableError: nothing is, or it cannot be read now.
+        """
+        with self._translated():
+            return (self._folder / file_name(record_id)).read_bytes()
 
     def remove(self, prefix: str) -> None:
         """Delete the files whose id begins with ``prefix``; the folder too when that is empty and nothing is left."""
         with self._translated():
-            for path in self._folder.glob(f"{_PREFIX}{prefix}*{_SUFFIX}"):
+            for path in self._folder.glob(f"{PREFIX}{prefix}*{SUFFIX}"):
                 path.unlink(missing_ok=True)
             if prefix:
                 return
@@ -166,7 +167,7 @@ class DiskSink:
 
     def _stored_files(self) -> list[str]:
         aged: list[tuple[int, str]] = []
-        for path in self._folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        for path in self._folder.glob(f"{PREFIX}*{SUFFIX}"):
             with suppress(FileNotFoundError):
                 aged.append((path.stat().st_mtime_ns, path.name))
         return [name for _, name in sorted(aged)]
@@ -187,10 +188,11 @@ class DiskSink:
             raise SinkUnavailableError(msg) from error
 
 
-def _file_name(record_id: str) -> str:
-    name = f"{_PREFIX}{record_id}{_SUFFIX}"
+def file_name(record_id: str) -> str:
+    """Name the file of a record's image; an id too long for that is replaced by its SHA-256."""
+    name = f"{PREFIX}{record_id}{SUFFIX}"
     if len(name.encode()) > _MAX_NAME_BYTES:
-        return f"{_PREFIX}{hashlib.sha256(record_id.encode()).hexdigest()}{_SUFFIX}"
+        return f"{PREFIX}{hashlib.sha256(record_id.encode()).hexdigest()}{SUFFIX}"
     return name
 
 

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
-from velox.records import Box, Result
+from velox.records import Box, Pointer, Result
 from velox.settings.sinks import StoreSettings
 from velox.sinks.sink import Stored
 
@@ -37,7 +37,8 @@ def document(result: Result, extras: Extras = NO_EXTRAS) -> Document:
 
     Whatever the producer wrote, the document is one that every database takes: metadata never becomes a name,
     text is bounded and valid Unicode, numbers are plain Python numbers. ``scores`` and ``boxes`` are lists, and there
-    only when the model gives them; ``object_key`` and ``hostname`` only where the payload is an object in a bucket.
+    only when the model gives them; ``object_key`` and ``hostname`` only where the payload is an object in a bucket;
+    ``camera_id``, ``img_path``, ``frame_timestamp`` and ``age_ms`` only where that is a camera's frame.
     """
     record, model = result.record, result.model
     fields: Document = {
@@ -57,6 +58,7 @@ def document(result: Result, extras: Extras = NO_EXTRAS) -> Document:
     }
     if record.pointer is not None:
         fields |= {"object_key": clean(record.pointer.key), "hostname": _HOSTNAME}
+        fields |= _frame(record.pointer, record.position.topic, result.predicted_at)
     if result.prediction.scores:
         fields["scores"] = [{"label": _text(label), "score": score} for label, score in result.prediction.scores]
     if result.prediction.boxes:
@@ -71,6 +73,18 @@ def document(result: Result, extras: Extras = NO_EXTRAS) -> Document:
     if extras.text:
         fields["text"] = excerpt(record.payload, extras.text)
     return fields
+
+
+def _frame(pointer: Pointer, topic: str, now: float) -> Document:
+    """Say of a camera's frame what its readers look for; nothing of other objects."""
+    if pointer.taken_at is None:
+        return {}
+    return {
+        "camera_id": pointer.camera or topic,
+        "img_path": clean(pointer.key),
+        "frame_timestamp": pointer.taken_at,
+        "age_ms": _milliseconds(max(0.0, now - pointer.taken_at)),
+    }
 
 
 def documents(batch: Sequence[Result], extras: Extras = NO_EXTRAS) -> list[Document]:

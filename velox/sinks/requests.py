@@ -1,7 +1,8 @@
 """Puts what became of records into the rows of their requests, where the gateway's clients ask for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import time
 from typing import Literal
 
 from velox.errors import SinkUnavailableError, StoreUnavailableError
@@ -30,6 +31,11 @@ class RequestsSink:
         self._model = settings.pipeline or settings.model
         self._ttl_s = settings.result_ttl_s
         self._store = RequestStore(settings.requests_url.get_secret_value(), timeout_s=settings.sink_timeout_s)
+        self._observe: Callable[[str, str, float], None] = lambda _model, _outcome, _seconds: None
+
+    def measure(self, observe: Callable[[str, str, float], None]) -> None:
+        """Tell ``observe`` of each outcome how long after its request came it was stored."""
+        self._observe = observe
 
     def open(self) -> None:
         """Create tables where missing, and prove that they can be written.
@@ -45,7 +51,10 @@ class RequestsSink:
         if not self._pipeline:
             self._model = next((each.model.name for each in batch if isinstance(each, Result)), self._model)
         with _translated():
-            self._store.finish(batch, model=self._model, ttl_s=self._ttl_s)
+            stored = self._store.finish(batch, model=self._model, ttl_s=self._ttl_s)
+        now = time()
+        for each in stored:
+            self._observe(each.model, each.outcome, max(0.0, now - each.created_at))
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,6 +1,6 @@
 """The Sink contract: where results are stored."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -89,6 +89,18 @@ class Stored(NamedTuple):
     position: tuple[str, int, int] | None = None
     """Topic, partition and offset of its record."""
     predicted_at: float | None = None
+
+
+@runtime_checkable
+class Measuring(Sink, Protocol):
+    """A sink that knows how long somebody has waited for a result. Not part of the contract."""
+
+    def measure(self, observe: Callable[[str, str, float], None]) -> None:
+        """Be told, before ``open``, what counts: from then on each outcome stored is told to it.
+
+        Args:
+            observe: takes the model, the outcome (completed, failed, deadline_passed) and the seconds.
+        """
 
 
 @runtime_checkable

@@ -41,6 +41,10 @@ _COLUMNS: Final = (
 _EXTRA_COLUMNS: Final = {
     "object_key": "TEXT",
     "hostname": "TEXT",
+    "camera_id": "TEXT",
+    "img_path": "TEXT",
+    "frame_timestamp": "REAL",
+    "age_ms": "REAL",
     "scores": "TEXT",
     "boxes": "TEXT",
     "queue_ms": "REAL",

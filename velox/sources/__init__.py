@@ -38,7 +38,7 @@ def open_source(settings: SourceSettings, name: str) -> Source:
     """
     kind, _, path = name.partition(":")
     if kind not in PATHS:
-        msg = f"SOURCE={name}: no such source; there are {', '.join(PATHS)}"
+        msg = f"SOURCE={name}: no such source; there are cameras, {', '.join(PATHS)}"
         raise SettingsError(msg)
     source: Source = load_class(PATHS[kind])(settings, path)
     return source

@@ -49,7 +49,7 @@ class FolderSource:
         self._loops = settings.source_loop
         self._limits = Limits(settings.max_image_pixels, settings.max_image_side)
         self._orientation = settings.image_orientation
-        self._max_message_bytes = settings.max_message_bytes
+        self._limit, self._most_bytes = settings.payload_limit
         self._has_shrunk = False
         self.unreadable: set[Path] = set()
         """Files that were skipped."""
@@ -96,7 +96,7 @@ class FolderSource:
             return None
 
     def _jpeg(self, content: bytes, path: Path) -> bytes:
-        most = int(_PAYLOAD_SHARE * self._max_message_bytes)
+        most = int(_PAYLOAD_SHARE * self._most_bytes)
         if recognise(content) is JPEG and len(content) <= most:
             return content
         image = cv2.cvtColor(decode(content, self._limits, orientation=self._orientation).pixels, cv2.COLOR_RGB2BGR)
@@ -114,8 +114,8 @@ class FolderSource:
         if not self._has_shrunk:
             self._has_shrunk = True
             log.warning(
-                "%s is too large for MAX_MESSAGE_BYTES=%d and is sent as %d bytes with %.0f %% of its width; others "
+                "%s is too large for %s=%d and is sent as %d bytes with %.0f %% of its width; others "
                 "that are too large are made smaller too",
-                path, self._max_message_bytes, len(encoded), 100 * scale,
+                path, self._limit, self._most_bytes, len(encoded), 100 * scale,
             )  # fmt: skip
         return encoded

@@ -39,7 +39,8 @@ _LOOK_S: Final = 0.2
 _TOGETHER_S: Final = 0.01
 """Outcomes that come within so long of each other are noted together."""
 Answered = TypeVar("Answered")
-Post = Callable[[Request], Awaitable[Answer]]
+Post = Callable[[Request, str], Awaitable[Answer]]
+"""Attempts to deliver a request's result, signed with a secret; an empty one means as all others."""
 
 
 class Outbox(Protocol):
@@ -183,7 +184,7 @@ class Claims:
         started, at = monotonic(), time()
         answer: Answer | None = None
         try:
-            answer = await self._post(claim.request)
+            answer = await self._post(claim.request, claim.secret)
         except asyncio.CancelledError:
             self._postponed.append(_postponed(claim, 0.0))
             raise

@@ -10,6 +10,7 @@ from typing import Final
 from velox import __version__, failpoints, logs
 from velox.core.addresses import Allowed
 from velox.core.deadline import Deadline
+from velox.core.proxies import Proxy
 from velox.core.retries import backoff_s
 from velox.core.signing_keys import signing_keys
 from velox.errors import StoreUnavailableError
@@ -22,6 +23,7 @@ from velox.webhooks.claims import Claims, Terms
 from velox.webhooks.delivery import Delivery
 from velox.webhooks.pinning import Pinned
 from velox.webhooks.signing import Signer
+from velox.webhooks.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +62,9 @@ async def _serve(
     concurrency = settings.webhook_concurrency
     # On these, names are asked for: the loop's own are too few for resolvers that hang.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(concurrency, thread_name_prefix="names"))
+    proxy = Proxy.parse(settings.webhook_proxy.get_secret_value())
     delivery = Delivery(
-        Pinned(Allowed.of(settings.webhook_allow)),
+        Pinned(Allowed.of(settings.webhook_allow), dial=Tunnel(proxy) if proxy else None),
         Signer(signing_keys(settings.webhook_secret.get_secret_value())),
         timeout_s=settings.webhook_timeout_s,
         connections=concurrency,

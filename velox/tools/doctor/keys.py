@@ -5,10 +5,13 @@ from contextlib import closing
 
 from velox.errors import VeloxError
 from velox.keys import key_table
+from velox.keys.table import Holder
 from velox.settings import SourceSettings
-from velox.tools.doctor.findings import Finding, ok, refusal
+from velox.tools.doctor.findings import Finding, ok, refusal, warning
 
 _ANSWER_S = 5.0
+_LONG_S = 10.0
+"""A transaction that is open for longer holds keys up noticeably."""
 
 
 def find(settings: SourceSettings) -> Iterator[Finding]:
@@ -20,5 +23,15 @@ def find(settings: SourceSettings) -> Iterator[Finding]:
     try:
         with closing(key_table(hasty)) as table:
             yield ok(what, table.probe())
+            if (holder := table.held_up_by()) and (holder.age_s is None or holder.age_s > _LONG_S):
+                yield _held_up(holder)
     except VeloxError as problem:
         yield refusal(what, problem)
+
+
+def _held_up(holder: Holder) -> Finding:
+    since = "" if holder.age_s is None else f"open for {holder.age_s:.0f} s: "
+    value = f"{since}{holder.who}; keys of rows that were added since it began wait for its end"
+    end = f", or {holder.end}" if holder.end else ""
+    fix = f"commit it or roll it back there{end}; idle_in_transaction_session_timeout ends idle ones by itself"
+    return warning("oldest transaction", value, fix)

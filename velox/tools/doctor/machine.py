@@ -33,7 +33,7 @@ def find(settings: Settings) -> Iterator[Finding]:
     processes = len(devices)
     backend, _ = choose(settings, devices[0])
     yield memory(settings, available_bytes(), processes=processes, each_bytes=_INFERENCE_BYTES[backend])
-    if "disk" in settings.sinks or "sqlite" in settings.sinks:
+    if has_images(settings) or "sqlite" in settings.sinks:
         yield disk(settings)
     yield open_files(processes, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     yield port(settings.metrics_port)
@@ -66,9 +66,14 @@ def available_bytes(*, root: Path = Path("/")) -> int:
     return min(free, max(0, limit - used))
 
 
+def has_images(settings: SinkSettings) -> bool:
+    """Say whether images of detections are kept on this machine."""
+    return "disk" in settings.sinks and not settings.storage_url
+
+
 def disk(settings: SinkSettings) -> Finding:
     """Judge the space where images and rows go."""
-    folder = settings.storage_path if "disk" in settings.sinks else settings.sqlite_path.parent
+    folder = settings.storage_path if has_images(settings) else settings.sqlite_path.parent
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     value = f"{free // MIB} MiB free at {existing}"

@@ -45,6 +45,10 @@ class Figures:
     stages: list[Stage]
     topics: list[Topic]
     """Those that are behind first, then the busiest."""
+    objects_in_progress: int = 0
+    """Payloads that are being read from a bucket."""
+    buckets_down: int = 0
+    """Consumers that cannot read from theirs."""
 
     @property
     def is_measured(self) -> bool:
@@ -65,7 +69,10 @@ def figures(histories: Sequence[History]) -> Figures:
     done_per_s = _per_s(known, ConsumerMetrics.records.name)
     lag = sum(history.now(ConsumerMetrics.lag.name) for history in known)
     batches = sum(_grown(known, f"{ConsumerMetrics.batch_size.name}_count", "").values())
+    in_progress = int(sum(history.now(ConsumerMetrics.objects_in_progress.name) for history in known))
+    down = sum(0 in history.now_by(ConsumerMetrics.bucket_up.name, "").values() for history in known)
     times = {
+        **({"download": None} if in_progress or down or _have_objects(known) else {}),
         "queue": None,
         "decode": processes_s,
         "inference": processes_s,
@@ -98,7 +105,15 @@ def figures(histories: Sequence[History]) -> Figures:
             for name, time_s in times.items()
         ],
         topics=topics(known),
+        objects_in_progress=in_progress,
+        buckets_down=down,
     )
+
+
+def _have_objects(histories: Sequence[History]) -> bool:
+    """Say whether any payload has ever been an object."""
+    counts = (history.now_by(f"{ConsumerMetrics.stage.name}_count", "stage") for history in histories)
+    return any(count.get("download") for count in counts)
 
 
 def _grown(histories: Sequence[History], name: str, label: str) -> Mapping[str, float]:

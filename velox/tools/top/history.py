@@ -1,6 +1,6 @@
 """What one consumer counted in the last seconds."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from time import monotonic
 
@@ -52,6 +52,23 @@ class History:
         first, last = (by(label, page.get(name, {})) for _, page in (self._pages[0], self._pages[-1]))
         return {of: value - first.get(of, 0.0) for of, value in last.items()}
 
+    def growths(self, name: str, *labels: str) -> Mapping[tuple[str, ...], float]:
+        """Answer by how much a counter grew between the first and the last page, by the values of several labels."""
+        if not self._pages:
+            return {}
+        sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        for page, sign in ((self._pages[0][1], -1), (self._pages[-1][1], 1)):
+            for of, value in page.get(name, {}).items():
+                said = dict(of)
+                sums[tuple(said.get(label, "") for label in labels)] += sign * value
+        return sums
+
+    def latest(self, name: str, *labels: str) -> Mapping[tuple[str, ...], float]:
+        """Answer what a gauge says now, by the values of several labels."""
+        samples = self._pages[-1][1].get(name, {}) if self._pages else {}
+        return {tuple(dict(of).get(label, "") for label in labels): value for of, value in samples.items()}
+
 
 def _start(page: Page) -> float:
+    """Answer when a consumer was started; 0 of other processes."""
     return sum(page.get(ConsumerMetrics.started.name, {}).values())

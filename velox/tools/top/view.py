@@ -15,6 +15,7 @@ from velox.tools.top.topics import Topic
 from velox.tools.top.verdict import Verdict
 
 _DOES: Final = {
+    "download": "an object, from the bucket",
     "queue": "waits for a process",
     "decode": "bytes to inputs",
     "inference": "predicts",
@@ -56,6 +57,7 @@ def table(figures: Figures, verdict: Verdict, absent: Mapping[str, str]) -> Rend
     for title in ("busy", "mean time", "batches/s", "now"):
         stages.add_column(title, justify="right")
     now = {
+        "download": _downloads(figures),
         "queue": f"{figures.in_flight_records} of {figures.in_flight_limit_records} in flight",
         "inference": f"{_number(figures.batch_records)} records a batch",
     }
@@ -91,8 +93,20 @@ def headline(figures: Figures) -> str:
         lag += f", {_duration(figures.drain_s)} at this pace"
     return (
         f"{_count(figures.consumers, 'consumer')}, {_count(figures.inference_processes, 'inference process')} · "
-        f"{figures.records_per_s:.1f} records/s · {lag}"
+        f"{figures.records_per_s:.1f} records/s · {lag}{_bucket(figures)}"
     )
+
+
+def _downloads(figures: Figures) -> str:
+    return f"{_count(figures.objects_in_progress, 'object')} under way{_bucket(figures)}"
+
+
+def _bucket(figures: Figures) -> str:
+    """Say that a bucket is down, and for how many, if not for all."""
+    if not figures.buckets_down:
+        return ""
+    of = f" for {figures.buckets_down} of them" if figures.buckets_down < figures.consumers else ""
+    return f" · bucket down{of}"
 
 
 def _topics(shown: Sequence[Topic], *, widest_name: int) -> Table:

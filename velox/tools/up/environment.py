@@ -38,6 +38,7 @@ def broker_changes(settings: Settings, *, bootstrap: str) -> dict[str, Any]:
         "session_timeout_ms": min(settings.session_timeout_ms, 6000),
         "fetch_wait_ms": min(settings.fetch_wait_ms, 10),
         "max_message_bytes": min(settings.max_message_bytes, MAX_RECORD_BYTES),
+        "claim_over_bytes": min(settings.claim_over_bytes, MAX_RECORD_BYTES),
         "producer_max_lag_bytes": min(settings.producer_max_lag_bytes or MAX_LAG_BYTES, MAX_LAG_BYTES),
         "log_format": "human",
     }

@@ -110,6 +110,7 @@ class Pipeline:
             produced=sum(extent.high for extent in extents.values()),
             predicted=self._stored.count() if self._stored and everything_is_stored else total.predicted,
             dead_letters=self._dead_letters(),
+            dropped=total.dropped,
             unread=unread(extents, committed),
             lost=lost(extents, committed),
             detections=total.detections if detections is None else len(detections),
@@ -146,7 +147,8 @@ class Pipeline:
         return dropped + len(ids - {None})  # what `velox dlq` adds has no id
 
     def _images(self, paths: list[str]) -> int | None:
-        if "disk" not in self._settings.sinks or self._settings.max_stored_files:
+        settings = self._settings
+        if "disk" not in settings.sinks or settings.max_stored_files or settings.storage_url:
             return None
         return sum(Path(path).exists() for path in paths)
 

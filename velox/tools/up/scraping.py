@@ -28,6 +28,7 @@ class Scrape:
 
     predicted: int = 0
     dead_lettered: int = 0
+    dropped: int = 0
     detections: int = 0
     inference_processes: int = 0
     """Ready to predict now."""
@@ -111,6 +112,7 @@ def parse(text: str) -> Scrape:
     return Scrape(
         predicted=int(outcomes.get("predicted", 0)),
         dead_lettered=int(outcomes.get("dead_lettered", 0)),
+        dropped=int(outcomes.get("dropped", 0)),
         detections=detections,
         inference_processes=processes,
         inference_restarts=restarts,

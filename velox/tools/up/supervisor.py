@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from velox import logs
+from velox.cameras.config import camera_topics
 from velox.children import Child
+from velox.core.cameras import CAMERAS, CONTROL_TOPIC, THUMBS_TOPIC
 from velox.core.deadline import Deadline
 from velox.core.subscription import Subscription, expand
 from velox.errors import SettingsError, VeloxError
@@ -51,9 +53,13 @@ def run(
         VeloxError: the pipeline cannot run; the message says which part, and what it said.
     """
     check_codec(settings, settings.source)
-    records = _records(settings.subscription, topics)
+    has_cameras = settings.source == CAMERAS
+    records = camera_topics(settings) if has_cameras and not topics else _records(settings.subscription, topics)
     logs.configure(level=settings.log_level, form=settings.log_format)
     all_topics = [*records, *(name for setting, name in settings.topics.items() if setting != "KAFKA_TOPIC")]
+    all_topics += (CONTROL_TOPIC, THUMBS_TOPIC) if has_cameras else ()
+    if has_cameras and settings.bucket_folder:  # the consumer waits for it, and the cameras for the consumer
+        Path(settings.bucket_folder).mkdir(parents=True, exist_ok=True)
     with StopRequest() as stop, open_log() as log_file, EmbeddedBroker(all_topics) as broker:
         train_if_missing(settings, stop)
         if stop.is_made():
@@ -198,7 +204,7 @@ def _summarise(pipeline: Pipeline, settings: Settings) -> bool:
     """Say what came of it, and whether the counts add up."""
     balance = pipeline.balance()
     p50, p95 = ("–" if s is None else f"{s * 1000:.0f} ms" for s in (pipeline.latency_s(0.5), pipeline.latency_s(0.95)))
-    log.info("Produced %d = predicted %d + dead letters %d", balance.produced, balance.predicted, balance.dead_letters)
+    log.info("Produced %d = %s", balance.produced, balance.parts)
     images = "" if balance.images is None else f", {balance.images} images"
     log.info("%d detections%s in %s", balance.detections, images, _places(settings))
     log.info("Latency p50 %s, p95 %s from producing to stored; consumer restarts %d", p50, p95, pipeline.restarts)
@@ -211,7 +217,7 @@ def _summarise(pipeline: Pipeline, settings: Settings) -> bool:
 def _places(settings: Settings) -> str:
     places = {
         "sqlite": f"{settings.sqlite_path} (table predictions)",
-        "disk": f"{settings.storage_path}/",
+        "disk": f"{settings.storage_place}/",
         "mongo": f"{settings.db_name}.{settings.mongo_collection}",
     }
     return ", ".join(places.get(name, name) for name in settings.sinks)

@@ -36,6 +36,7 @@ class Lives:
         return Scrape(
             predicted=a.predicted + b.predicted,
             dead_lettered=a.dead_lettered + b.dead_lettered,
+            dropped=a.dropped + b.dropped,
             detections=a.detections + b.detections,
             end_to_end={bound: a.end_to_end.get(bound, 0) + b.end_to_end.get(bound, 0) for bound in bounds},
         )
@@ -61,6 +62,8 @@ class Balance:
     """Results stored, each record once."""
     dead_letters: int
     """Records on the dead-letter topic, each once."""
+    dropped: int
+    """Records that need no prediction, as the consumer counted them."""
     unread: int
     """Records that the consumer has not committed."""
     lost: int
@@ -69,6 +72,12 @@ class Balance:
     images: int | None
     """Detections whose image is on disk; None when that is not to be expected."""
 
+    @property
+    def parts(self) -> str:
+        """Say what became of the records."""
+        dropped = f" + dropped {self.dropped}" if self.dropped else ""
+        return f"predicted {self.predicted} + dead letters {self.dead_letters}{dropped}"
+
     def problems(self) -> list[str]:
         """Name everything that does not add up."""
         found = []
@@ -76,10 +85,8 @@ class Balance:
             found.append(f"{self.lost} records LOST: the embedded broker dropped them before they were read")
         if self.unread:
             found.append(f"{self.unread} records not read to the end")
-        if self.produced != self.predicted + self.dead_letters:
-            found.append(
-                f"produced {self.produced} is not predicted {self.predicted} + dead letters {self.dead_letters}"
-            )
+        if self.produced != self.predicted + self.dead_letters + self.dropped:
+            found.append(f"produced {self.produced} is not {self.parts}")
         if self.images is not None and self.images != self.detections:
             found.append(f"{self.detections} detections, but {self.images} of their images on disk")
         return found

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from velox.core.letters import Content, read_letter
-from velox.errors import BadRecordError, SystemUnavailableError
+from velox.errors import BadRecordError, SinkUnavailableError, SystemUnavailableError
 from velox.kafka.lag import Extent, Observer
 from velox.kafka.parsing import headers_of
 from velox.records import Partition, Position
 from velox.sinks import PATHS
-from velox.sinks.disk import image_path
+from velox.sinks.images import Images
 from velox.sinks.sink import Readable, Stored
 from velox.tools.verify.findings import DeadLetter, InDeadLetters, InSink
 from velox.tools.verify.ledger import Evidence
@@ -21,7 +20,6 @@ from velox.tools.verify.way import Loading
 
 _PATIENCE_S: Final = 120.0
 """Reading the dead letters is given up when none has come for so long."""
-_DISK: Final = "disk"
 _REQUESTS: Final = "requests"
 """Keeps of a result what its client asked for, which is not whether it is a detection."""
 
@@ -83,19 +81,19 @@ def _in_sink(name: str, sink: Readable, premises: Premises, load: Loading) -> In
         tells_detections=name in PATHS and name != _REQUESTS,
     )
     rows = sink.stored("" if premises.own else load.records.prefix)
-    found.read(_compared(rows, found, load, premises.settings.storage_path) if name == _DISK else rows)
+    found.read(_compared(rows, found, load, sink) if isinstance(sink, Images) else rows)
     return found
 
 
-def _compared(rows: Iterator[Stored], found: InSink, load: Loading, folder: Path) -> Iterator[Stored]:
+def _compared(rows: Iterator[Stored], found: InSink, load: Loading, images: Images) -> Iterator[Stored]:
     """Look into the image of each row, where it is known what has to be in there."""
     records = load.records
     for row in rows:
         number = records.number(row.id)
         if number is not None and number < load.published and records.due(number) in {STORED, None}:
             try:
-                is_whole = Path(image_path(folder, row.id)).read_bytes() == records.payload(number)
-            except OSError:
+                is_whole = images.image(row.id) == records.payload(number)
+            except SinkUnavailableError:
                 is_whole = False
             if not is_whole:
                 found.altered.add(number)

@@ -101,7 +101,7 @@ class Records:
     def twin(self, number: int) -> int:
         """Choose one number for all records with the same payload: whatever a model says of one, it has to of all."""
         if poison := self._poison_of(number):
-            return -1 - _ways(self.codec, self.form).index(poison)
+            return -1 - self._all_ways().index(poison)
         return number if self.source is None else number % max(1, len(self._payloads))
 
     def usual_bytes(self) -> int:
@@ -132,18 +132,22 @@ class Records:
             return value == poison.value
         return bool(value) and headers.get(CHECKSUM_HEADER) == checksum(_flipped(value) if poison else value)
 
-    def _poison(self, number: int) -> "_Poison":
+    def _poison(self, number: int) -> "Poison":
         """Make a record bad."""
-        ways = _ways(self.codec, self.form)
+        ways = self._all_ways()
         self.poisoned += 1
         way = self.poisoned % len(ways)
         self._ways.extend(bytes(max(0, number + 1 - len(self._ways))))
         self._ways[number] = way + 1
         return ways[way]
 
-    def _poison_of(self, number: int) -> "_Poison | None":
+    def _poison_of(self, number: int) -> "Poison | None":
         way = self._ways[number] if number < len(self._ways) else 0
-        return _ways(self.codec, self.form)[way - 1] if way else None
+        return self._all_ways()[way - 1] if way else None
+
+    def _all_ways(self) -> "tuple[Poison, ...]":
+        """List the ways in which a record can be bad."""
+        return _ways(self.codec, self.form)
 
     def _good(self, number: int) -> bytes:
         payload = self._good_payload(number)
@@ -162,7 +166,7 @@ class Records:
         return self._payloads[number % len(self._payloads)]
 
 
-class _Poison(NamedTuple):
+class Poison(NamedTuple):
     """A way in which a record is bad."""
 
     reason: Reason
@@ -176,12 +180,12 @@ def _flipped(value: bytes) -> bytes:
     return value[:-1] + bytes([value[-1] ^ 1])
 
 
-_HTML: Final = b"<html>no image</html>"
-_TRUNCATED: Final = numbered.payload(0)[:400]
+HTML: Final = b"<html>no image</html>"
+TRUNCATED: Final = numbered.payload(0)[:400]
 
 
 @cache
-def _ways(codec: Codec, form: JsonForm) -> tuple[_Poison, ...]:
+def _ways(codec: Codec, form: JsonForm) -> tuple[Poison, ...]:
     """List the ways in which a record of a codec can be bad."""
 
     def wrapped(payload: bytes) -> bytes:
@@ -189,20 +193,20 @@ def _ways(codec: Codec, form: JsonForm) -> tuple[_Poison, ...]:
 
     before = {
         Codec.FRAMED: (
-            _Poison(Reason.BAD_ENVELOPE, b"\x00\x00"),
-            _Poison(Reason.BAD_METADATA, struct.pack(">I", 5) + b"{nope"),
+            Poison(Reason.BAD_ENVELOPE, b"\x00\x00"),
+            Poison(Reason.BAD_METADATA, struct.pack(">I", 5) + b"{nope"),
         ),
         Codec.RAW: (),
         Codec.JSON: (
-            _Poison(Reason.BAD_ENVELOPE, b"{nope"),
-            _Poison(Reason.BAD_METADATA, b'{"": "not the field of the payload"}'),
+            Poison(Reason.BAD_ENVELOPE, b"{nope"),
+            Poison(Reason.BAD_METADATA, b'{"": "not the field of the payload"}'),
         ),
     }
     is_text = codec is Codec.JSON and form.payload == "text"
     return (
         *before[codec],
-        _Poison(Reason.EMPTY, wrapped(b"")),
-        _Poison(Reason.NOT_AN_IMAGE, wrapped(_HTML), _HTML),
-        *(() if is_text else (_Poison(Reason.UNDECODABLE, wrapped(_TRUNCATED), _TRUNCATED),)),
-        _Poison(Reason.CHECKSUM_MISMATCH, None),
+        Poison(Reason.EMPTY, wrapped(b"")),
+        Poison(Reason.NOT_AN_IMAGE, wrapped(HTML), HTML),
+        *(() if is_text else (Poison(Reason.UNDECODABLE, wrapped(TRUNCATED), TRUNCATED),)),
+        Poison(Reason.CHECKSUM_MISMATCH, None),
     )

@@ -95,7 +95,6 @@ class Plan:
             "--kill-webhooks": (self.kill_webhooks, 0, MAX_FAULTS),
             "--receiver-down": (self.receiver_down_s, 0, MAX_DOWN_S),
         }
-        settings.refuse_pointers("velox verify")
         for name, (value, least, most) in bounds.items():
             if not least <= value <= most:
                 raise SettingsError(f"{name} {value:g}: must be from {least} to {most}")
@@ -110,6 +109,8 @@ class Plan:
                 f"--poison {self.poison:g} with DEAD_LETTER_RATIO={settings.dead_letter_ratio:g}: consumers would stop"
             )
         self._check_gateway()
+        if settings.is_apart and not self.through_gateway:
+            self._check_objects(settings)
         if not self.consumers:
             self._check_others_consumers(settings)
         if self.embedded:
@@ -150,6 +151,13 @@ class Plan:
         }.items():
             if is_given:
                 raise SettingsError(f"--through gateway and {name}: the run has one topic and one model, of its own")
+
+    def _check_objects(self, settings: Settings) -> None:
+        if settings.bucket_url.startswith("memory:"):
+            raise SettingsError(f"BUCKET_URL={settings.bucket_url}: each process has memory of its own; name a folder")
+        if (self.own_model or not self.consumers) and settings.source.partition(":")[0] in {"keys", "lines"}:
+            msg = f"SOURCE={settings.source}: it yields keys, and objects are made of payloads"
+            raise SettingsError(f"{msg}; set SOURCE=folder:PATH or shapes for this run")
 
     def _check_others_consumers(self, settings: Settings) -> None:
         if self.embedded:

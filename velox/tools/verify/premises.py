@@ -14,6 +14,7 @@ from velox.kafka.topics import HEADROOM_BYTES, ensure_topic, remove_topics, topi
 from velox.loading import load_class
 from velox.models.numbered import LABELS, NumberedModel, NumberedTexts
 from velox.settings import Settings
+from velox.settings.buckets import BucketSettings
 from velox.sinks import PATHS, paths
 from velox.sinks.sink import Readable
 from velox.tools.up import environment
@@ -131,6 +132,9 @@ def establish(settings: Settings, plan: Plan, run: str, bootstrap: str | None) -
 
         dsn = settings.postgres_dsn
         changed["postgres_dsn"] = type(dsn)(schema.apart(dsn.get_secret_value(), f"verify_{run.replace('-', '_')}"))
+    if settings.is_apart and not plan.through_gateway:
+        # All objects are there before their keys are; those that are missing stay so.
+        changed |= {"buckets_allowed": (objects_place(settings, run),), "object_retry_s": 0.0}
     if settings.group_instance_id != "none":
         changed["group_instance_id"] = f"verify-{run}"
     if not plan.own_model:
@@ -141,6 +145,11 @@ def establish(settings: Settings, plan: Plan, run: str, bootstrap: str | None) -
     if set(sinks) <= {"disk"}:
         changed |= {"target_labels": ("*",), "confidence_threshold": 0.0}
     return Premises(plan, settings.model_copy(update=changed), changed, topics, own=True)
+
+
+def objects_place(settings: BucketSettings, run: str) -> str:
+    """Say where the objects of a run are, as ``bucket/prefix``."""
+    return "/".join(part for part in (settings.bucket_name, settings.bucket_prefix, f"verify-{run}") if part)
 
 
 def _behind_a_gateway() -> dict[str, Any]:

@@ -22,6 +22,7 @@ from velox.tools.verify.evidence import inspect
 from velox.tools.verify.faults import Faults
 from velox.tools.verify.ledger import reconcile
 from velox.tools.verify.members import Members
+from velox.tools.verify.objects import FromBucket
 from velox.tools.verify.plan import Plan
 from velox.tools.verify.premises import Premises, establish
 from velox.tools.verify.report import Report
@@ -91,7 +92,7 @@ def _open_log(path: Path) -> TextIO:
 
 def _way(premises: Premises, run_id: str, log_file: TextIO) -> Way:
     if not premises.plan.through_gateway:
-        return Straight(premises, run_id)
+        return FromBucket(premises, run_id) if premises.settings.is_apart else Straight(premises, run_id)
     try:
         from velox.tools.verify.gateway import ThroughGateway  # noqa: PLC0415 - needs libraries that others do without
     except ImportError as error:
