@@ -3,7 +3,7 @@
 .PHONY: help install ray run test faults compose-test cameras-check manifests deploy-check check types fast-tests format \
 	lock lock-peers train \
 	bench bench-check bench-gateway bench-latency bench-scale bench-peers \
-	bench-kills bench-accepts bench-texts bench-objects picture clean
+	bench-kills bench-accepts bench-texts bench-objects bench-cluster picture clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -52,7 +52,7 @@ ifeq ($(TORCH_INDEX),)
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-verify-hashes --index-strategy unsafe-best-match \
-		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,onnxruntime,text,transformers,imagenet,objects,cameras,gateway,client,dev]'
+		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,onnxruntime,text,transformers,imagenet,objects,cameras,gateway,otlp,client,dev]'
 endif
 	@touch $@
 
@@ -108,9 +108,9 @@ format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 lock: $(BIN)/uv ## Write the four lock files from pyproject.toml (make lock ARGS=--upgrade for the latest versions)
-	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway,--extra $(extra)) -o requirements.txt $(ARGS)
-	@$(COMPILE) $(foreach extra,openvino text objects cameras gateway,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
-	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway client dev,--extra $(extra)) \
+	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway otlp,--extra $(extra)) -o requirements.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,openvino text objects cameras gateway otlp,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway otlp client dev,--extra $(extra)) \
 		-c requirements.txt -o requirements-dev.txt $(ARGS)
 	@$(COMPILE) $(foreach extra,ray openvino objects cameras,--extra $(extra)) -c requirements.txt -o requirements-ray.txt $(ARGS)
 	@echo 'lock: wrote requirements.txt, requirements-runtime.txt, requirements-dev.txt and requirements-ray.txt'
@@ -136,7 +136,7 @@ bench-check: install model.pth ## Measure a part of it, and fail where Velox has
 bench-latency: install model.pth ## Measure latency under five loads, for each way to batch (9 minutes; ARGS=--quick: 1)
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
-bench-gateway: install ## Measure what the gateway accepts a second, and how soon there are results (6 minutes; ARGS=--quick: 2)
+bench-gateway: install ## Measure what the gateway accepts a second, and how soon there are results (6 minutes; ARGS=--record keeps it)
 	@$(BIN)/python -m benchmarks.gateway $(ARGS)
 
 bench-scale: install model.pth ## Measure what a record costs as processes, partitions, lag and documents grow (10 minutes)
@@ -167,6 +167,9 @@ bench-texts: install $(PEERS)/.installed ## Measure texts a second, beside FastA
 
 bench-objects: install $(PEERS)/.installed ## Measure downloads from S3, alone and to rows, beside boto3 (6 minutes; ARGS=--quick: 2)
 	@$(BIN)/python -m benchmarks.peers.objects $(ARGS)
+
+bench-cluster: install ray ## Measure a frame on Ray, one by one and in lists, beside own processes (3 minutes)
+	@$(BIN)/python -m benchmarks.cluster $(ARGS)
 
 picture: install ## Run the pipeline for 20 s and draw its view into docs/velox-up.svg
 	@$(BIN)/velox up --for 20s --record docs/velox-up.svg $(ARGS)

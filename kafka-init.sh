@@ -19,7 +19,12 @@ if ! [[ -x $tool ]]; then
 fi
 
 # The tool starts a virtual machine of its own each time, half a second at least: those that exist are not asked for.
+tries=30
 until existing=$("$tool" --bootstrap-server "$broker" --list); do
+  if ((--tries == 0)); then
+    echo "kafka-init.sh: $broker does not answer; is it up, and is KAFKA_BOOTSTRAP_SERVER right?" >&2
+    exit 1
+  fi
   echo "kafka-init.sh: $broker does not answer; trying again" >&2
   sleep 2
 done
@@ -30,7 +35,15 @@ for ((number = 1; number <= count; number++)); do
     --replication-factor "${KAFKA_REPLICATION:-1}" >/dev/null &
   made=$((made + 1))
   # A few at a time: each takes memory of its own.
-  while (($(jobs -rp | wc -l) >= 4)); do wait -n; done
+  while (($(jobs -rp | wc -l) >= 4)); do wait -n || true; done
 done
 wait
+
+existing=$("$tool" --bootstrap-server "$broker" --list)
+for ((number = 1; number <= count; number++)); do
+  if ! grep -qx "camera_$number" <<<"$existing"; then
+    echo "kafka-init.sh: camera_$number could not be made; what the tool said is above" >&2
+    exit 1
+  fi
+done
 echo "kafka-init.sh: camera_1 to camera_$count are there, $made of them new"

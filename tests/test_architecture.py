@@ -31,6 +31,8 @@ LAYERS = {
     "velox.probes": FOUNDATION,
     "velox.processor": FOUNDATION,
     "velox.signals": FOUNDATION,
+    "velox.spans": FOUNDATION,
+    "velox.otlp": FOUNDATION,
     "velox.tether": FOUNDATION,
     "velox.failpoints": FOUNDATION,
     "velox.buckets": ADAPTER,
@@ -81,6 +83,7 @@ NEIGHBOURS = {
     ("velox.tools.up", "velox.cameras"): "an embedded broker begins with a topic for each camera",
     ("velox.tools.verify", "velox.tools.up"): "both run the commands as processes, and ask them how they are",
     ("velox.tools.bench", "velox.consumer"): "a model is measured in processes placed as the consumer's",
+    ("velox.cluster", "velox.cameras"): "an actor reads cameras as a process of theirs does",
     ("velox.cluster", "velox.consumer"): "an actor is a consumer, and a replica predicts as an inference process does",
     ("velox.tools.top", "velox.tools.up"): "both read what consumers serve as metrics",
     ("velox.tools.doctor", "velox.consumer"): "how many inference processes there will be is for the consumer to say",
@@ -100,7 +103,7 @@ DRIVERS = {
     "obstore": {"velox.buckets"},
     "ray": {"velox.cluster"},
     "sqlalchemy": {"velox.requests"},
-    "psycopg": {"velox.postgres", "velox.keys.postgres", "velox.sinks.postgres"},
+    "psycopg": {"velox.postgres", "velox.keys.postgres", "velox.keys.pages", "velox.sinks.postgres"},
     "fastapi": {"velox.gateway"},
     "starlette": {"velox.cluster.serving", "velox.gateway"},
     "uvicorn": {"velox.gateway"},
@@ -123,6 +126,7 @@ DRIVERS = {
     "pydantic": {"velox.settings", "velox.gateway"},
     "pydantic_settings": {"velox.settings"},
     "structlog": {"velox.logs"},
+    "opentelemetry": {"velox.otlp"},
     "matplotlib": {"velox.tools.autoscale.picture"},
 }
 """Who may import a library: one adapter each, so that the rest of the code never meets its types."""
@@ -409,6 +413,12 @@ def test_what_is_looked_for_would_be_found(entry: str) -> None:
 @pytest.mark.parametrize("library", ["confluent_kafka", "pymongo", "obstore", "fastapi", "numpy"])
 def test_a_webhook_worker_loads_nothing_of_kafka_and_the_gateway(library: str) -> None:
     assert library not in loaded_by("velox.webhooks.main")
+
+
+@pytest.mark.parametrize("entry", ["velox.consumer.main", "velox.gateway.main", "velox.webhooks.main"])
+def test_without_a_collector_nothing_that_makes_spans_is_loaded(entry: str) -> None:
+    assert {"opentelemetry.sdk", "opentelemetry.proto", "velox.otlp"}.isdisjoint(loaded_by(entry))
+    assert "velox.spans" in loaded_by(entry)
 
 
 def test_the_sinks_are_what_loads_their_drivers() -> None:

@@ -1,7 +1,9 @@
 """Which records are handed over together, and who is blamed for what was lost."""
 
-from tests.fakes import make_record
+from tests.fakes import FakeClock, make_record
 from velox.cluster.lots import Lot, Lots
+from velox.core.freshness import Freshness
+from velox.errors import Reason
 from velox.records import Record
 
 
@@ -126,3 +128,18 @@ def test_a_witness_that_could_not_be_taken_is_asked_again() -> None:
     lots.lost(suspect(lots))
     lots.later(taken(lots))
     assert payloads(lots.take()) == [b"0"]
+
+
+def test_where_only_the_newest_counts_what_waits_gives_way_to_it_and_what_is_old_is_dropped() -> None:
+    now = FakeClock(make_record().produced_at)
+    lots = Lots(size=4, rule=Freshness(is_newest_only=True, stale_after_s=10), clock=now)
+    older, newer = some(2)
+    lots.add([older, newer])
+    assert [(record, why.reason) for record, why in lots.take_dropped()] == [(older, Reason.SUPERSEDED)]
+    lot = taken(lots)
+    assert lot.records == [newer]
+    lots.later(lot)
+    now.now_s += 11
+    assert lots.take() is None
+    assert [(record, why.reason) for record, why in lots.take_dropped()] == [(newer, Reason.STALE)]
+    assert len(lots) == 0

@@ -62,7 +62,7 @@ def said(model: ModelInfo, frame: Frame) -> Said:
 class Bench:
     """A predictor over a pretended service, and what it answers."""
 
-    def __init__(self, **settings: int) -> None:
+    def __init__(self, **settings: object) -> None:
         self.service = FakeService()
         self.metrics = ConsumerMetrics()
         self.predictor = ServePredictor(Settings(**settings), self.metrics, self.service)  # type: ignore[arg-type]
@@ -213,6 +213,28 @@ def test_records_wait_until_the_deployments_are_there() -> None:
         one.answers(1)
         after = (one.predictor.is_behind(), one.predictor.is_warm)
     assert (before, after) == ((True, False), (False, True))
+
+
+def test_where_only_the_newest_counts_a_frame_that_was_deleted_is_no_bad_record() -> None:
+    one = Bench(freshness="latest")
+
+    def gone(frames: Sequence[Frame]) -> Reply:
+        missing: list[Said] = [BadRecordError(Reason.OBJECT_MISSING, "gone") for _ in frames]
+        return Seen([Column(model, missing, Timings(0, 0, 0, 0)) for model in (CIRCLES, COLOURS)])
+
+    one.service.replies = [gone]
+    with started(one):
+        one.ask(b"a")
+        assert outcome(one.answers(1)[b"a"]) == ["object_gone", "object_gone"]
+
+
+def test_where_only_the_newest_counts_others_are_dropped() -> None:
+    one = Bench(freshness="latest")
+    with started(one):
+        one.ask(b"older", b"newer")
+        answers = one.answers(2)
+    assert outcome(answers[b"older"]) == ["superseded"]
+    assert outcome(answers[b"newer"]) == ["circles", "colours"]
 
 
 def test_closing_lets_go_of_what_is_being_asked() -> None:

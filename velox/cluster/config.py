@@ -35,6 +35,8 @@ class Deployment:
     max_replicas: int = 1
     target_ongoing_requests: float = 2.0
     """More than so many a replica, and there will be more replicas."""
+    target_drain_s: float = 0.0
+    """Where it is not 0, there are so many replicas that what waits is done in this time; the target is not used."""
     max_ongoing_requests: int = 16
     """A replica takes no more at the same time; further ones wait with whoever asks."""
     max_queued_requests: int = 200
@@ -99,6 +101,7 @@ _NUMBERS: Final = {
     "num_gpus": (0.0, 1024.0),
     "num_cpus": (0.0, 1024.0),
     "target_ongoing_requests": (0.01, 100_000.0),
+    "target_drain_s": (0.0, 3600.0),
     "batch_wait_timeout_s": (0.0, 60.0),
     "graceful_shutdown_timeout_s": (0.0, 3600.0),
     "metrics_interval_s": (0.1, 600.0),
@@ -108,7 +111,7 @@ _NUMBERS: Final = {
     "upscaling_factor": (0.01, 1000.0),
     "downscaling_factor": (0.01, 1000.0),
 }
-_OF_MODELS: Final = ("model", "max_batch_size", "batch_wait_timeout_s")
+_OF_MODELS: Final = ("model", "target_drain_s", "max_batch_size", "batch_wait_timeout_s")
 _KEYS: Final = (*_OF_MODELS[:1], *_INTEGERS, *_NUMBERS)
 
 

@@ -1,5 +1,6 @@
 """What consumers and deployments say to each other. Tuples: they are pickled once a hand-over, not once a frame."""
 
+import math
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ class Frame(NamedTuple):
 
     payload: bytes = b""
     pointer: Pointer | None = None
+    produced_at: float = math.inf
+    """Unix seconds; without them it never grows too old."""
 
 
 class Column(NamedTuple):

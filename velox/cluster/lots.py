@@ -111,7 +111,9 @@ class Lots:
     def later(self, lot: Lot) -> None:
         """Hear that a lot could not be taken now; it will be given out again."""
         self._came_back(lot)
-        if not lot.is_alone:
+        if not lot.is_alone and not lot.is_again:
+            self._waiting.put_back(lot.records)
+        elif not lot.is_alone:
             self._again.appendleft(lot)
         elif not self._is_witness(lot):
             self._suspicion.died_with(lot.records, most=1)

@@ -7,7 +7,7 @@ from time import monotonic, time
 from typing import Final, Protocol
 
 from velox import __version__
-from velox.cluster.frames import Frame, Kind, Reply, Seen, Trouble
+from velox.cluster.frames import Frame, Kind, Reply, Said, Seen, Trouble
 from velox.cluster.lots import Lot, Lots
 from velox.consumer import observing
 from velox.core.deadline import Deadline
@@ -168,7 +168,9 @@ class ServePredictor:
     def _work(self) -> None:
         waits = backoff_s()
         while (lot := self._next()) is not None and self.failure is None:
-            reply = self._service.ask([Frame(record.payload, record.pointer) for record in lot.records])
+            reply = self._service.ask(
+                [Frame(record.payload, record.pointer, record.produced_at) for record in lot.records]
+            )
             if self._closing.is_set():
                 return
             if isinstance(reply, Seen):
@@ -211,7 +213,13 @@ class ServePredictor:
             self._answered([Answered(blamed, why, at=time(), is_of_several=True)])
             return
         self._observe(seen)
-        self._answered(list(answers(lot.records, seen, time())))
+        self._answered(list(answers(lot.records, self._excused(seen), time())))
+
+    def _excused(self, seen: Seen) -> Seen:
+        """Where only the newest counts, no record is bad because its frame was deleted meanwhile."""
+        if not self._settings.is_newest_only:
+            return seen
+        return Seen([column._replace(said=[_excused(said) for said in column.said]) for column in seen.columns])
 
     def _lose(self, lot: Lot, why: str) -> None:
         log.warning("Ray Serve lost a call with %d records: %s", len(lot.records), why)
@@ -250,6 +258,12 @@ class ServePredictor:
             self._metrics.batch_size.observe(timings.batch_size)
             if confidences := [said.confidence for said in column.said if isinstance(said, Prediction)]:
                 self._metrics.confidence.set(sum(confidences) / len(confidences))
+
+
+def _excused(said: Said) -> Said:
+    if isinstance(said, BadRecordError) and said.reason is Reason.OBJECT_MISSING:
+        return BadRecordError(Reason.OBJECT_GONE, said.detail)
+    return said
 
 
 def hand_over_size(settings: InferenceSettings) -> int:

@@ -2,13 +2,13 @@
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from velox.cluster.frames import Said
+from velox.core.cameras import taken_at
 from velox.core.pointers import check_key
 from velox.errors import BadRecordError, Reason
 from velox.records import ModelInfo, Pointer
@@ -16,7 +16,6 @@ from velox.records import ModelInfo, Pointer
 MOST_BYTES: Final = 64 * 1024
 """A longer question is refused: no path is so long."""
 RETRY_AFTER_S: Final = 1
-_FRAME: Final = re.compile(r"frame_(\d{1,12}(?:\.\d{1,9})?)\.\w+")
 _MOST_CAMERA_CHARACTERS: Final = 249
 """As many as a topic's name may have."""
 
@@ -35,8 +34,8 @@ class Question:
 
     def age_ms(self, now: float) -> float | None:
         """Answer how old the frame is, by the Unix seconds in its name; None where there are none."""
-        match = _FRAME.fullmatch(self.img_path.rpartition("/")[2])
-        return None if match is None else round((now - float(match[1])) * 1000, 1)
+        at = taken_at(self.img_path)
+        return None if at is None else round((now - at) * 1000, 1)
 
 
 class Answer(NamedTuple):

@@ -1,8 +1,10 @@
 """How deployments read frames: many at once, from the bucket of BUCKET_URL."""
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import repeat
 from typing import Final, cast
 
 from velox.buckets import bucket
@@ -33,17 +35,19 @@ class FrameReader:
         self._bucket = store or cast("Bucket", bucket(with_bucket(settings)))
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="frames")
 
-    def read(self, frames: Sequence[Frame]) -> list[bytes | BadRecordError]:
-        """Answer each frame's bytes, or why it cannot be read, in the order given.
+    def read(self, frames: Sequence[Frame], not_before: float = -math.inf) -> list[bytes | BadRecordError]:
+        """Answer each frame's bytes, or why there are none, in the order given; one taken ``not_before`` is stale.
 
         Raises:
             BucketUnavailableError: the bucket as a whole cannot be read now.
         """
         if self._threads == 1:
-            return [self._one(frame) for frame in frames]
-        return list(self._pool.map(self._one, frames))
+            return [self._one(frame, not_before) for frame in frames]
+        return list(self._pool.map(self._one, frames, repeat(not_before)))
 
-    def _one(self, frame: Frame) -> bytes | BadRecordError:
+    def _one(self, frame: Frame, not_before: float) -> bytes | BadRecordError:
+        if frame.produced_at < not_before:
+            return BadRecordError(Reason.STALE, "it grew too old on Ray (STALE_AFTER_MS)")
         if frame.pointer is None:
             return frame.payload
         try:

@@ -18,7 +18,9 @@ from starlette.responses import JSONResponse
 from velox.cluster import questions
 from velox.cluster.config import ClusterConfig, Deployment
 from velox.cluster.frames import Column, Frame, Kind, Reply, Said, Seen, Trouble
+from velox.cluster.policy import BUSY, CALLS_PER_S, POLICY
 from velox.cluster.reading import FrameReader
+from velox.cluster.scaling import Pulse
 from velox.consumer.inference import answer
 from velox.consumer.portions import Portions
 from velox.errors import BadRecordError, BucketUnavailableError
@@ -50,6 +52,7 @@ class Classifier:
         self._portions = Portions(entry.max_batch_size)
         self._most = entry.max_batch_size
         self._timeout_s = settings.inference_timeout_s
+        self._pulse = Pulse(over_s=entry.look_back_period_s, now=monotonic())
         self._busy_since: float | None = None
         # One thread, as the contract of models has it; the event loop goes on taking calls meanwhile.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -78,11 +81,13 @@ class Classifier:
         """Predict what several callers have sent, and give each its own."""
         batch = list(enumerate(payload for call in calls for payload in call))
         self._busy_since = monotonic()
+        self._pulse.begins(self._busy_since)
         try:
             predict = partial(answer, self._model, batch, portions=self._portions)
             answers = await asyncio.get_running_loop().run_in_executor(self._thread, predict)
         finally:
             self._busy_since = None
+            self._pulse.ends(len(calls), monotonic())
         said = dict(answers.answers)
         timings = Timings(0.0, answers.decode_s, answers.inference_s, len(batch))
         columns, start = [], 0
@@ -90,6 +95,11 @@ class Classifier:
             columns.append(Column(self._signature, [said[start + at] for at in range(len(call))], timings))
             start += len(call)
         return columns
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Tell Ray, which hands it to the policy."""
+        now = monotonic()
+        return {BUSY: self._pulse.busy(now), CALLS_PER_S: self._pulse.calls_per_s(now)}
 
     def check_health(self) -> None:
         """Have Ray replace this replica when a prediction hangs: nothing else would end it."""
@@ -116,7 +126,7 @@ class Inference:
     async def predict(self, frames: Sequence[Frame]) -> Reply:
         """Have a list of frames predicted; a frame that cannot be read costs only itself."""
         try:
-            read = await self._read(frames)
+            read = await self._read(frames, time() - self._stale_after_s)
         except BucketUnavailableError as error:
             return Trouble(Kind.DOWN, str(error))
         good = [each for each in read if isinstance(each, bytes)]
@@ -143,7 +153,7 @@ class Inference:
         if refusal := questions.too_old(question, time(), stale_after_s=self._stale_after_s):
             return refusal
         try:
-            (read,) = await self._read([Frame(pointer=question.pointer)])
+            (read,) = await self._read([Frame(pointer=question.pointer)], -math.inf)
         except BucketUnavailableError as error:
             return questions.refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         if isinstance(read, BadRecordError):
@@ -158,10 +168,9 @@ class Inference:
         ]
         return questions.answer(question, said, time())
 
-    async def _read(self, frames: Sequence[Frame]) -> list[bytes | BadRecordError]:
-        if all(frame.pointer is None for frame in frames):
-            return [frame.payload for frame in frames]
-        return await asyncio.to_thread(self._reader.read, frames)
+    async def _read(self, frames: Sequence[Frame], not_before: float) -> list[bytes | BadRecordError]:
+        """Read those that were taken since then; the others may have waited here for long."""
+        return await asyncio.to_thread(self._reader.read, frames, not_before)
 
     async def _ask(self, name: str, payloads: Sequence[bytes]) -> Column | Trouble:
         try:
@@ -224,10 +233,17 @@ def _options(entry: Deployment, kind: type) -> Any:  # noqa: ANN401 - serve.Depl
         ray_actor_options=entry.resources,
         max_ongoing_requests=entry.max_ongoing_requests,
         max_queued_requests=entry.max_queued_requests,
-        autoscaling_config=entry.scaling,
+        autoscaling_config=entry.scaling | _policy(entry),
         graceful_shutdown_timeout_s=entry.graceful_shutdown_timeout_s,
         health_check_period_s=_HEALTH_S,
     )
+
+
+def _policy(entry: Deployment) -> dict[str, Any]:
+    """Have what waits decide, where a model says in which time it is to be done; else Ray counts calls."""
+    if not entry.target_drain_s:
+        return {}
+    return {"policy": {"policy_function": POLICY, "policy_kwargs": {"drain_s": entry.target_drain_s}}}
 
 
 _HEALTH_S: Final = 5.0

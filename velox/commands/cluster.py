@@ -33,6 +33,20 @@ def add(commands: Commands) -> None:
     up.add_argument("--host", default="127.0.0.1", help="where to take HTTP requests; in a container 0.0.0.0")
     up.add_argument("--port", type=int, default=8000, help="default: 8000")
     up.set_defaults(run=_up)
+    produce = actions.add_parser(
+        "produce",
+        help="read cameras, and publish their frames",
+        description=_PRODUCE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    produce.add_argument("--producers", type=_count, default=2, metavar="N", help="actors; default: 2")
+    produce.set_defaults(run=_produce)
+
+
+_PRODUCE: Final = """\
+Reads the cameras of cameras.yaml in actors, each of which has its share of them, on the Ray of RAY_ADDRESS, or one that
+runs on this machine, else starts one. Where one machine reads them all, `velox cameras run` does the same without Ray.
+"""
 
 
 def _count(text: str) -> int:
@@ -52,6 +66,15 @@ def _up(args: argparse.Namespace) -> int:
     replace_variables((), {"PREDICTOR": "serve"})  # before they are read: what does not go with it is refused
     read = config.read(args.config)
     return main.up(settings.load(), read, consumers=args.consumers, host=args.host, port=args.port)
+
+
+def _produce(args: argparse.Namespace) -> int:
+    from velox import settings
+
+    _refuse_without_ray()
+    from velox.cluster import main
+
+    return main.produce(settings.load(), producers=args.producers)
 
 
 def _refuse_without_ray() -> None:

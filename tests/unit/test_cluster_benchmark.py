@@ -1,0 +1,35 @@
+"""What is measured of frames on Ray, and how it is written into the document."""
+
+from benchmarks import report
+from benchmarks.cluster.__main__ import NAMES, PAGE, section
+from benchmarks.cluster.window import family_cpu_s, measure
+from benchmarks.document import read_section
+
+
+def test_the_page_shows_what_was_recorded() -> None:
+    found = report.recorded("cluster")
+    expected = "Not recorded yet." if found is None else section(found["introduction"], found["windows"]).strip()
+    assert read_section("cluster", page=PAGE) == expected, "run `make bench-cluster ARGS=--record`"
+
+
+def test_each_way_is_compared_with_the_plain_one() -> None:
+    found = {
+        "http_naive_16": {"frames": 300, "lasted_s": 10.0, "cpu_s": 15.0},
+        "handle_list": {"frames": 4500, "lasted_s": 10.0, "cpu_s": 18.0},
+    }
+    assert section("Here.", found).splitlines()[4:] == [
+        f"| {NAMES['http_naive_16']} | 30 | 1.0 × | 50.0 |",
+        f"| {NAMES['handle_list']} | 450 | 15.0 × | 4.0 |",
+    ]
+
+
+def test_all_threads_steps_are_counted_and_what_they_compute() -> None:
+    def step() -> int:
+        sum(range(10_000))
+        return 3
+
+    window = measure(step, lasts_s=0.2, at_a_time=2)
+    assert window.frames > 0
+    assert window.frames % 3 == 0
+    assert window.lasted_s >= 0.2
+    assert 0 < window.cpu_s <= family_cpu_s()
