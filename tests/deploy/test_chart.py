@@ -203,6 +203,16 @@ def test_what_is_deployed_is_what_was_simulated() -> None:
         assert limits == set(behaviour.limits)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "asks"),
+    [([], True), (["gateway.auth=on"], False), (["gateway.auth=on", "smokeTest.keySecret=one"], True)],
+)
+def test_a_prediction_is_asked_for_where_it_can_be(arguments: list[str], asks: bool) -> None:
+    given = [part for each in arguments for part in ("--set-string", each)]
+    (container,) = objects("Pod", *given)["smoke-test"]["spec"]["containers"]
+    assert ("TEXT" in {each["name"] for each in container["env"]}) is asks
+
+
 def test_a_value_that_is_misspelt_is_refused() -> None:
     with pytest.raises(RefusedError, match="'replica' not allowed"):
         render("--set", "gateway.replica=2")
