@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from tests.deploy.chart import (
     values,
 )
 from tests.servers.kubernetes_schemas import conform
+from tests.tools import promtool
 from velox.core import scaling
+from velox.metrics.consumer import ConsumerMetrics
 from velox.settings import Settings
 from velox.settings.models import read_models
 from velox.settings.secrets import secret_fields
@@ -201,6 +204,22 @@ def test_what_is_deployed_is_what_was_simulated() -> None:
             for each in deployed[direction]["policies"]
         }
         assert limits == set(behaviour.limits)
+
+
+def test_what_is_scaled_by_can_be_asked_and_is_measured(tmp_path: Path) -> None:
+    queries = [
+        trigger["metadata"]["query"]
+        for each in objects("ScaledObject", *EVERYTHING).values()
+        for trigger in each["spec"]["triggers"]
+        if trigger["type"] == "prometheus"
+    ]
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    checked = subprocess.run([*promtool(), "check", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    measured = {metric.name for metric in ConsumerMetrics.catalogue()}
+    assert set(re.findall(r"\bvelox_\w+", " ".join(queries))) <= measured
 
 
 @pytest.mark.parametrize(
