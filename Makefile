@@ -52,7 +52,7 @@ ifeq ($(TORCH_INDEX),)
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-verify-hashes --index-strategy unsafe-best-match \
-		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,onnxruntime,text,transformers,imagenet,objects,cameras,gateway,client,dev]'
+		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,onnxruntime,text,transformers,imagenet,objects,cameras,gateway,otlp,client,dev]'
 endif
 	@touch $@
 
@@ -90,7 +90,7 @@ manifests: install ## Write deploy/kubernetes/ from the chart in deploy/helm
 
 deploy-check: install ## Check all that deploys, and apply it to a real Kubernetes API server (compiles one: 15 minutes the first time)
 	@echo 'deploy-check: preparing programs and schemas' && $(BIN)/python -m tests.deploy
-	@$(BIN)/python -m pytest tests/deploy $(ARGS)
+	@$(BIN)/python -m pytest tests/deploy -rs $(ARGS)
 
 check: install ## Format, lint, types and the fast tests, which need no server
 	@echo 'check: format' && $(BIN)/ruff format -q --check .
@@ -108,9 +108,9 @@ format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 lock: $(BIN)/uv ## Write the four lock files from pyproject.toml (make lock ARGS=--upgrade for the latest versions)
-	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway,--extra $(extra)) -o requirements.txt $(ARGS)
-	@$(COMPILE) $(foreach extra,openvino text objects cameras gateway,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
-	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway client dev,--extra $(extra)) \
+	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway otlp,--extra $(extra)) -o requirements.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,openvino text objects cameras gateway otlp,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway otlp client dev,--extra $(extra)) \
 		-c requirements.txt -o requirements-dev.txt $(ARGS)
 	@$(COMPILE) $(foreach extra,ray openvino objects cameras,--extra $(extra)) -c requirements.txt -o requirements-ray.txt $(ARGS)
 	@echo 'lock: wrote requirements.txt, requirements-runtime.txt, requirements-dev.txt and requirements-ray.txt'
@@ -136,7 +136,7 @@ bench-check: install model.pth ## Measure a part of it, and fail where Velox has
 bench-latency: install model.pth ## Measure latency under five loads, for each way to batch (9 minutes; ARGS=--quick: 1)
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
-bench-gateway: install ## Measure what the gateway accepts a second, and how soon there are results (6 minutes; ARGS=--quick: 2)
+bench-gateway: install ## Measure what the gateway accepts a second, and how soon there are results (6 minutes; ARGS=--record keeps it)
 	@$(BIN)/python -m benchmarks.gateway $(ARGS)
 
 bench-scale: install model.pth ## Measure what a record costs as processes, partitions, lag and documents grow (10 minutes)

@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import report
-from benchmarks.document import table
+from benchmarks.document import write_section
+from benchmarks.gateway_table import MOST_MS, Measured, highest, ms, section
 from benchmarks.meter import await_ready
 from benchmarks.programs import BenchmarkError, Program
-from benchmarks.report import REPOSITORY
+from benchmarks.report import REPOSITORY, Circumstances
 from benchmarks.rig import console, notes
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import HOST, ServerError, free_port
 from velox.client import Client
 
-MOST_MS: Final = 100.0
-"""A rate is sustained when 99 of 100 requests are accepted within this time of when they were due."""
 LEAST: Final = 120
 """Requests in each run, however slow: enough to know the slowest of a hundred."""
 _PATIENCE_S: Final = 180.0
@@ -48,31 +47,6 @@ class Plan:
 
 PLAN: Final = Plan(first_per_s=20, factor=1.4, steps=14, tries=2, lasts_s=8, idle_per_s=5, idle_s=30)
 QUICK: Final = Plan(first_per_s=20, factor=2.0, steps=7, tries=1, lasts_s=4, idle_per_s=10, idle_s=12)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """One run of the load test."""
-
-    store: str
-    what: str
-    rate: float
-    accepted_per_s: float
-    accept_ms: dict[str, float | None]
-    result_ms: dict[str, float | None] | None
-    cpu_ms: float
-    """Of the gateway, a request."""
-    load: float
-    """Processes that wanted a core over the minute that ended with this run: its own, and neighbours'."""
-    late_share: float = 0.0
-    """Of the requests, sent late. Latencies count from when they were due: the gateway's own are less, never more."""
-    problems: Sequence[str] = ()
-
-    @property
-    def is_sustained(self) -> bool:
-        """Say whether everything was accepted, nearly all of it in time."""
-        p99_ms = self.accept_ms["99"]
-        return not self.problems and p99_ms is not None and p99_ms <= MOST_MS
 
 
 class Site:
@@ -182,11 +156,6 @@ def climb(site: Site, plan: Plan) -> Iterator[Measured]:
         rate *= plan.factor
 
 
-def highest(taken: Sequence[Measured]) -> Measured | None:
-    """Answer the run at the highest rate that was sustained; None when none was."""
-    return max((one for one in taken if one.is_sustained), key=lambda one: one.rate, default=None)
-
-
 def measure(site: Site, plan: Plan) -> Iterator[Measured]:
     """Measure a store: accepting, then results while nearly nothing is asked, then at half of what it accepts."""
     site.ask("warm-up", plan.first_per_s, plan.lasts_s)
@@ -197,35 +166,6 @@ def measure(site: Site, plan: Plan) -> Iterator[Measured]:
     yield site.ask("idle", plan.idle_per_s, plan.idle_s, waits=True)
     if (best := highest(taken)) is not None:
         yield site.ask("half", best.rate / 2, plan.lasts_s, waits=True)
-
-
-def rows(taken: Sequence[Measured]) -> list[str]:
-    """Write the table: for each store, the highest rate that was sustained, and results."""
-    found = []
-    for store in dict.fromkeys(one.store for one in taken):
-        own = [one for one in taken if one.store == store]
-        best = highest(own)
-        results = [one for one in own if one.what != "accept"]
-        found += [_row("accepts, p99 ≤ 100 ms", best)] if best else [[store, "accepts, p99 ≤ 100 ms", *["none"] * 6]]
-        found += [_row({"idle": "results, idle", "half": "results, half of that"}[one.what], one) for one in results]
-    titles = ["store", "what", "requests/s", "accept p50", "p99, ms", "result p50", "p99, ms", "CPU ms a request"]
-    return table(titles, found)
-
-
-def _row(what: str, one: Measured) -> list[str]:
-    result = one.result_ms or {}
-    times = [_ms(one.accept_ms["50"]), _ms(one.accept_ms["99"]), _ms(result.get("50")), _ms(result.get("99"))]
-    return [
-        one.store,
-        what + (f" ({'; '.join(one.problems)})" if one.problems else ""),
-        f"{one.rate:.0f}",
-        *times,
-        f"{one.cpu_ms:.2f}",
-    ]
-
-
-def _ms(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
 
 
 @contextmanager
@@ -240,6 +180,17 @@ def stores(folder: Path) -> Iterator[dict[str, str]]:
         yield found
 
 
+def introduction(where: Circumstances, plan: Plan) -> str:
+    """Say what the figures hold for."""
+    return (
+        f"{where.text()}\n\nOne gateway process, the lexicon's consumer, Kafka, store and whoever asks share the "
+        "machine. Requests come when they are due, whatever became of those before, and times count from then; at each "
+        f"rate for {plan.lasts_s:g} s, and {LEAST} of them at least; each rate {plan.factor:g} times the one before. A "
+        f"rate counts when all its requests were accepted, 99 of 100 within {MOST_MS:g} ms"
+        + (f", in one of {plan.tries} tries." if plan.tries > 1 else ".")
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure all, print the table; 1 when a store sustains no rate at all."""
     parser = argparse.ArgumentParser(
@@ -248,7 +199,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "machine; requests come when they are due (an open loop). Writes benchmarks/results/gateway-….json.",
     )
     parser.add_argument("--quick", action="store_true", help="fewer rates, a few seconds each")
-    plan = QUICK if parser.parse_args(argv).quick else PLAN
+    parser.add_argument(
+        "--record", action="store_true", help="keep the figures and write them into docs/performance.md"
+    )
+    args = parser.parse_args(argv)
+    plan = QUICK if args.quick else PLAN
     where = report.circumstances()
     taken: list[Measured] = []
     try:
@@ -262,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 try:
                     for one in measure(site, plan):
                         taken.append(one)
-                        p50, p99 = _ms(one.accept_ms["50"]), _ms(one.accept_ms["99"])
+                        p50, p99 = ms(one.accept_ms["50"]), ms(one.accept_ms["99"])
                         late = f"{100 * one.late_share:.0f} % sent late"
                         notes.print(
                             f"{store}, {one.what}, {one.rate:.0f}/s: p50 {p50}, p99 {p99} ms; {late}", *one.problems
@@ -272,9 +227,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BenchmarkError, ServerError) as error:
         notes.print(f"benchmark: {error}", style="red", markup=False)
         return 2
-    console.print("\n".join([where.text(), "", *rows(taken)]), markup=False, highlight=False, soft_wrap=True)
-    path = report.save("gateway", where, {"plan": asdict(plan), "measured": [asdict(one) for one in taken]})
+    told = introduction(where, plan)
+    figures = {"introduction": told, "measured": [asdict(one) for one in taken]}
+    text = section(told, taken)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    path = report.save("gateway", where, {"plan": asdict(plan), **figures})
     console.print(f"Figures in {path.relative_to(REPOSITORY)}", highlight=False)
+    if args.record:
+        report.record("gateway", where, figures)
+        write_section("gateway", text)
     names = {one.store for one in taken}
     return 0 if all(highest([one for one in taken if one.store == each]) for each in names) else 1
 

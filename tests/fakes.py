@@ -188,6 +188,8 @@ class FakeBucket:
         """The keys that were read, also in vain."""
         self.written: list[str] = []
         """The keys that were written, in this order."""
+        self.slow_writes: dict[str, threading.Event] = {}
+        """Keys whose object is written only when this is set."""
         self.slow: dict[str, threading.Event] = {}
         """Keys whose object comes only when this is set."""
         self.problem = ""
@@ -215,6 +217,8 @@ class FakeBucket:
         return self.objects[key]
 
     def put(self, key: str, payload: bytes) -> Pointer:
+        if key in self.slow_writes:
+            assert self.slow_writes[key].wait(60)
         self._check()
         self.objects[key] = payload
         self.written.append(key)
@@ -664,3 +668,63 @@ class FakeProducer:
         if self.broker.errors:
             raise self.broker.errors.pop(0)
         self.broker.committed.append(transaction)
+
+
+class FakeSpan:
+    """A span that was begun."""
+
+    def __init__(self, name: str, kind: str, parent: bytes, links: Sequence[bytes], at: float | None) -> None:
+        self.name = name
+        self.kind = kind
+        self.parent = parent
+        self.links = list(links)
+        self.began = at
+        self.ended: float | None = None
+        self.is_over = False
+        self.error: str | None = None
+        self.attributes: dict[str, str | int | float] = {}
+        self.traceparent = b""
+
+    def end(
+        self,
+        *,
+        at: float | None = None,
+        name: str = "",
+        error: str | None = None,
+        attributes: Mapping[str, str | int | float] | None = None,
+    ) -> None:
+        assert not self.is_over
+        self.is_over, self.ended, self.error = True, at, error
+        self.name = name or self.name
+        self.attributes |= attributes or {}
+
+
+class FakeSpans:
+    """Keeps spans; each continues its parent's trace, or begins one."""
+
+    def __init__(self) -> None:
+        self.told: list[FakeSpan] = []
+
+    def begin(
+        self,
+        name: str,
+        kind: str,
+        *,
+        parent: bytes = b"",
+        links: Sequence[bytes] = (),
+        at: float | None = None,
+        attributes: Mapping[str, str | int | float] | None = None,
+    ) -> FakeSpan:
+        made = FakeSpan(name, kind, parent, links, at)
+        number = len(self.told) + 1
+        trace, flags = (parent[3:35], parent[-2:]) if parent else (b"%032x" % (0xF00 + number), b"01")
+        made.traceparent = b"00-%b-%016x-%b" % (trace, 0xF00 + number, flags)
+        made.attributes |= attributes or {}
+        self.told.append(made)
+        return made
+
+    def named(self, name: str) -> list[FakeSpan]:
+        return [each for each in self.told if each.name == name]
+
+    def close(self) -> None:
+        """Nothing waits."""

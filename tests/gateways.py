@@ -66,6 +66,7 @@ class FakeStore(RequestStore):
         self.is_away = False
         self.calls: list[tuple[str, int]] = []
         """What was called, about how many rows."""
+        self.entered: list[NewRequest] = []
 
     def open(self) -> None:
         self.called("open", 1)
@@ -75,6 +76,7 @@ class FakeStore(RequestStore):
 
     def enter(self, requests: Sequence[NewRequest]) -> list[Entered]:
         self.called("enter", len(requests))
+        self.entered += requests
         return [self._enter(new) for new in requests]
 
     def refuse(self, ids: Sequence[str], reason: str, detail: str, at: float) -> None:

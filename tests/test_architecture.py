@@ -31,6 +31,8 @@ LAYERS = {
     "velox.probes": FOUNDATION,
     "velox.processor": FOUNDATION,
     "velox.signals": FOUNDATION,
+    "velox.spans": FOUNDATION,
+    "velox.otlp": FOUNDATION,
     "velox.tether": FOUNDATION,
     "velox.failpoints": FOUNDATION,
     "velox.buckets": ADAPTER,
@@ -44,6 +46,7 @@ LAYERS = {
     "velox.requests": ADAPTER,
     "velox.sinks": ADAPTER,
     "velox.sources": ADAPTER,
+    "velox.tools.autoscale": PROCESS,
     "velox.tools.bench": PROCESS,
     "velox.cameras": PROCESS,
     "velox.cluster": PROCESS,
@@ -100,7 +103,7 @@ DRIVERS = {
     "obstore": {"velox.buckets"},
     "ray": {"velox.cluster"},
     "sqlalchemy": {"velox.requests"},
-    "psycopg": {"velox.postgres", "velox.keys.postgres", "velox.sinks.postgres"},
+    "psycopg": {"velox.postgres", "velox.keys.postgres", "velox.keys.pages", "velox.sinks.postgres"},
     "fastapi": {"velox.gateway"},
     "starlette": {"velox.cluster.serving", "velox.gateway"},
     "uvicorn": {"velox.gateway"},
@@ -123,6 +126,8 @@ DRIVERS = {
     "pydantic": {"velox.settings", "velox.gateway"},
     "pydantic_settings": {"velox.settings"},
     "structlog": {"velox.logs"},
+    "opentelemetry": {"velox.otlp"},
+    "matplotlib": {"velox.tools.autoscale.picture"},
 }
 """Who may import a library: one adapter each, so that the rest of the code never meets its types."""
 
@@ -408,6 +413,12 @@ def test_what_is_looked_for_would_be_found(entry: str) -> None:
 @pytest.mark.parametrize("library", ["confluent_kafka", "pymongo", "obstore", "fastapi", "numpy"])
 def test_a_webhook_worker_loads_nothing_of_kafka_and_the_gateway(library: str) -> None:
     assert library not in loaded_by("velox.webhooks.main")
+
+
+@pytest.mark.parametrize("entry", ["velox.consumer.main", "velox.gateway.main", "velox.webhooks.main"])
+def test_without_a_collector_nothing_that_makes_spans_is_loaded(entry: str) -> None:
+    assert {"opentelemetry.sdk", "opentelemetry.proto", "velox.otlp"}.isdisjoint(loaded_by(entry))
+    assert "velox.spans" in loaded_by(entry)
 
 
 def test_the_sinks_are_what_loads_their_drivers() -> None:

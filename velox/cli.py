@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from velox.commands import (
     arguments,
+    autoscale,
     bench,
     cameras,
     cluster,
@@ -79,6 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     pipeline = (up, prepare, upload, cameras, produce, consume, cluster, gateway, key, webhooks, model, train)
-    for command in (*pipeline, top, bench, doctor, verify, dlq, settings, metrics):
+    for command in (*pipeline, top, bench, doctor, verify, dlq, autoscale, settings, metrics):
         command.add(commands)
     return parser

@@ -2,7 +2,9 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +24,7 @@ from velox.kafka.lag import Observer
 from velox.kafka.publisher import Publisher
 from velox.kafka.topics import ensure_topic, topics_now
 from velox.progress import Progress
-from velox.records import ID_HEADER
+from velox.records import ID_HEADER, Pointer
 from velox.settings import ProductionSettings
 from velox.signals import StopRequest
 from velox.sources import check_codec, open_source
@@ -34,6 +36,8 @@ _MARK_EVERY = 5000
 _MARK_S = 1.0
 """Records and seconds after which a source that can resume is told how far it is: so many may come again after a crash,
 those of such a time if they are fewer."""
+_MOMENT_S = 0.005
+"""A wait for a payload that is on its way to the bucket."""
 _SLICE_S = 0.1
 """Longest single wait: how soon a stop is noticed."""
 
@@ -91,7 +95,7 @@ def run(
         if production.claims:
             production.claims.close()
         failed = _finish(publisher, published, settings, stop)
-        if production.mark and not failed:
+        if production.mark and not failed and not production.unpublished:
             production.mark()
         return failed
 
@@ -119,30 +123,41 @@ class Production:
     """Told now and then that all that was published is delivered, so that the next run begins behind it."""
     claims: Claims | None = None
     """Takes payloads that are too large for the topic."""
+    _line: deque[tuple[Item, Future[Pointer | None] | None]] = field(default_factory=deque)
+    """What is published in this order, each once its payload is in the bucket, if it goes there."""
+    _published: int = 0
 
     def publish_all(self, items: Iterator[Item], count: int | None, progress: Progress) -> int:
         """Publish each item when it is due; return how many were handed to the client."""
-        published = marked = 0
+        taken = marked = 0
         unmarked = Deadline(_MARK_S)
-        while published != count and self._wait_until_due():
+        while taken != count and self._wait_until_due():
             # Asked for only now, so that what it shows is as old as its timestamp says.
             item = next(items, None)
             if item is NOTHING:
                 self._settle()
-                marked, unmarked = published, Deadline(_MARK_S)
+                marked, unmarked = taken, Deadline(_MARK_S)
                 continue
-            if item is None or not self._publish(item):
+            if item is None or not self._take(item):
                 break
-            published += 1
+            taken += 1
             self.schedule.advance()
-            progress.show(published, self.publisher)
-            if self.mark and (published - marked >= _MARK_EVERY or unmarked.has_passed()):
+            progress.show(taken, self.publisher)
+            if self.mark and (taken - marked >= _MARK_EVERY or unmarked.has_passed()):
                 self._settle()
-                marked, unmarked = published, Deadline(_MARK_S)
-        return published
+                marked, unmarked = taken, Deadline(_MARK_S)
+        self._move_up()
+        return self._published
+
+    @property
+    def unpublished(self) -> int:
+        """Count the items that a stop left behind, with their payloads on the way to the bucket."""
+        return len(self._line)
 
     def _settle(self) -> None:
         """Wait until all is delivered, and have the source remember that; not when something never will be."""
+        if not self._move_up():
+            return
         if self.mark is None:
             self.publisher.poll(0)
             return
@@ -156,34 +171,57 @@ class Production:
         """Wait for the schedule and for a group that is too far behind; false when it is time to stop."""
         while not self.stop.is_made():
             self.heartbeat.beat(self.publisher)
+            if self.claims and not self._move_up(self.claims.at_once):
+                return False
             wait_s = _SLICE_S if self.limit and self.limit.is_reached() else self.schedule.due_in_s()
             if wait_s < 0.001:  # noqa: PLR2004 - a millisecond, the client's shortest wait: the mean pace stays exact
                 return True
-            self.publisher.poll(min(wait_s, _SLICE_S))
+            self.publisher.poll(min(wait_s, _MOMENT_S if self._line else _SLICE_S))
         return False
 
-    def _wait(self, wait_s: float) -> bool:
-        """Let time pass, and answers of the broker arrive; false when it is time to stop."""
-        until = Deadline(wait_s)
-        while not self.stop.is_made() and not until.has_passed():
-            self.heartbeat.beat(self.publisher)
-            self.publisher.poll(min(until.left_s(), _SLICE_S))
-        return not self.stop.is_made()
-
-    def _publish(self, item: Item) -> bool:
-        if self.claims and self.claims.takes(item.payload):
+    def _take(self, item: Item) -> bool:
+        """Publish an item, or have it wait for its payload to be in the bucket, and others behind it for their turn."""
+        if self.claims is None:
+            return self._publish(item)
+        begun = None
+        if self.claims.takes(item.payload):
             try:
-                pointer = self.claims.deposit(item.payload, wait=self._wait)
+                begun = self.claims.begin(item.payload)
             except BadRecordError as error:
                 self.publisher.refuse(error)
+                self._published += 1  # and counted as failed
                 return True
-            if pointer is None:
+        self._line.append((item, begun))
+        return self._move_up(self.claims.at_once)
+
+    def _move_up(self, most: int = 0) -> bool:
+        """Publish what has come to the head of the line, until no more than ``most`` wait; false at a stop before."""
+        while self._line:
+            item, begun = self._line[0]
+            if begun is not None:
+                if not begun.done():
+                    if len(self._line) <= most:
+                        return True
+                    if self.stop.is_made():
+                        return False
+                    self.heartbeat.beat(self.publisher)
+                    self.publisher.poll(_MOMENT_S)
+                    continue
+                if (pointer := begun.result()) is None:
+                    return False
+                item = replace(item, metadata={**item.metadata, CLAIM: claim_of(pointer)}, payload=b"")
+            if not self._publish(item):
                 return False
-            item = replace(item, metadata={**item.metadata, CLAIM: claim_of(pointer)}, payload=b"")
+            self._line.popleft()
+        return True
+
+    def _publish(self, item: Item) -> bool:
         identity = item.id or str(time_ordered_uuid())
         value = encode(item, self.codec, self.form, identity)
         headers = [(ID_HEADER, identity.encode()), (CHECKSUM_HEADER, checksum(value)), *item.headers]
-        return self.publisher.publish(value, key=item.key, headers=headers, is_stopping=self.stop.is_made)
+        is_handed = self.publisher.publish(value, key=item.key, headers=headers, is_stopping=self.stop.is_made)
+        self._published += is_handed
+        return is_handed
 
 
 def encode(item: Item, codec: Codec, form: JsonForm = PLAIN_FORM, identity: str = "") -> bytes:

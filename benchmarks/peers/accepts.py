@@ -13,13 +13,13 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks import report
-from benchmarks.document import write_section
 from benchmarks.gateway import Site, stores
 from benchmarks.peers.accept_outcomes import Row, Taken, section
+from benchmarks.peers.ending import add_record, end
 from benchmarks.peers.installed import versions
 from benchmarks.peers.kill_systems import PEERS_PYTHON, aiokafka
 from benchmarks.programs import BenchmarkError, Program
-from benchmarks.rig import console, notes
+from benchmarks.rig import notes
 from tests.servers.kafka import KafkaServer
 from tests.servers.process import ServerError
 from velox.client import Client, Question, Refused
@@ -126,9 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure all, print the table; 2 when something could not run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.accepts", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of 400 requests")
-    parser.add_argument(
-        "--record", action="store_true", help="keep the figures and write them into docs/performance.md"
-    )
+    add_record(parser)
     args = parser.parse_args(argv)
     plan = QUICK if args.quick else PLAN
     where = report.circumstances()
@@ -149,13 +147,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "with JSON Lines; its times are the whole batch's."
     )
     text = section(introduction, rows)
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
     figures = {"introduction": introduction, "rows": [asdict(row) for row in rows]}
-    path = report.save("accepts", where, figures)
-    console.print(f"Figures in {path.relative_to(report.REPOSITORY)}", highlight=False)
-    if args.record:
-        report.record("accepts", where, figures)
-        write_section("accepts", text)
+    end("accepts", where, figures, text, recorded=args.record)
     return 0
 
 

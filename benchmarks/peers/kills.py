@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import report
-from benchmarks.document import table, write_section
 from benchmarks.peers.catalogue import CORES
+from benchmarks.peers.ending import add_record, end
 from benchmarks.peers.installed import versions
 from benchmarks.peers.kill_load import CLIENTS, STALL_S, Load
-from benchmarks.peers.kill_outcomes import FIGURES, Outcome, section
+from benchmarks.peers.kill_outcomes import Outcome, section
 from benchmarks.peers.kill_systems import PEERS_PYTHON, System, aiokafka, celery, verify
 from benchmarks.programs import BenchmarkError
-from benchmarks.rig import console, notes
+from benchmarks.rig import notes
 from tests.servers.process import ServerError
 
 _POLL_S: Final = 0.05
@@ -175,13 +175,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "At the end every id is asked for again. "
         "The work is trivial: it is the way that is tested."
     )
-    console.print("\n".join([introduction, "", *table(FIGURES, (one.figures() for one in outcomes))]), soft_wrap=True)
     figures = {"introduction": introduction, "outcomes": [asdict(one) for one in outcomes]}
-    path = report.save("kills", where, figures)
-    console.print(f"Figures in {path.relative_to(report.REPOSITORY)}", highlight=False)
-    if args.record:
-        report.record("kills", where, figures)
-        write_section("kills", section(introduction, outcomes))
+    end("kills", where, figures, section(introduction, outcomes), recorded=args.record)
     velox = [one for one in outcomes if one.name == "Velox"]
     return 1 if any(one.gone or one.doubled or one.faults != plan.kills for one in velox) else 0
 
@@ -190,9 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.kills", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="300 requests, results waited for 30 s only")
     parser.add_argument("--only", default="", metavar="TEXT", help="systems whose name contains it (default: all)")
-    parser.add_argument(
-        "--record", action="store_true", help="keep the figures and write them into docs/performance.md"
-    )
+    add_record(parser)
     return parser
 
 

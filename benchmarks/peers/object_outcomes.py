@@ -6,26 +6,7 @@ from statistics import median
 
 from benchmarks.document import table
 from benchmarks.figures import Spread, pairwise_ratios
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """What was done while a system was looked at."""
-
-    objects: int
-    lasted_s: float
-    cpu_s: float
-    """Of all processes of the system; S3, broker and database are not in it."""
-
-    @property
-    def per_s(self) -> float:
-        """Objects a second."""
-        return self.objects / self.lasted_s
-
-    @property
-    def cpu_ms_each(self) -> float:
-        """CPU milliseconds an object."""
-        return 1000 * self.cpu_s / max(1, self.objects)
+from benchmarks.peers.window import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,13 @@ from confluent_kafka import Producer
 from torchvision.models import squeezenet1_1
 
 from benchmarks import photos, report
-from benchmarks.document import write_section
+from benchmarks.peers.ending import add_record, end
 from benchmarks.peers.installed import versions
 from benchmarks.peers.kill_systems import PEERS_PYTHON
-from benchmarks.peers.object_outcomes import Row, Window, section
+from benchmarks.peers.object_outcomes import Row, section
+from benchmarks.peers.window import Window
 from benchmarks.programs import BenchmarkError, Program
-from benchmarks.rig import console, notes
+from benchmarks.rig import notes
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerError
@@ -117,7 +118,7 @@ def downloads(at: Site, delay_ms: int, plan: Plan) -> Iterator[tuple[str, Window
         with Program(command, folder=at.folder, settings=told, log=log, python=python) as program:
             program.finish(_WAIT_S)
         found = json.loads(log.read_text().splitlines()[-1])
-        yield name, Window(objects=found["objects"], lasted_s=found["lasted_s"], cpu_s=found["cpu_s"])
+        yield name, Window(count=found["objects"], lasted_s=found["lasted_s"], cpu_s=found["cpu_s"])
 
 
 def predictions(at: Site, delay_ms: int, plan: Plan) -> Iterator[tuple[str, Window]]:
@@ -158,7 +159,7 @@ def _look(url: str, program: Program, lasts_s: float) -> Window:
     time.sleep(lasts_s)
     rows, lasted_s, used_s = _rows(url), time.monotonic() - began, program.tree_cpu_s() - used_s
     program.check()
-    return Window(objects=rows - first, lasted_s=lasted_s, cpu_s=used_s)
+    return Window(count=rows - first, lasted_s=lasted_s, cpu_s=used_s)
 
 
 def _rows(url: str) -> int:
@@ -199,22 +200,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "torch, as users had it, and Velox with its defaults."
     )
     text = section(introduction, rows, base=ONE)
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
     figures = {"introduction": introduction, "rows": [asdict(row) for row in rows]}
-    path = report.save("objects", where, figures)
-    console.print(f"Figures in {path.relative_to(report.REPOSITORY)}", highlight=False)
-    if args.record:
-        report.record("objects", where, figures)
-        write_section("objects", text)
+    end("objects", where, figures, text, recorded=args.record)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.objects", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of 2 s each")
-    parser.add_argument(
-        "--record", action="store_true", help="keep the figures and write them into docs/performance.md"
-    )
+    add_record(parser)
     return parser
 
 

@@ -6,29 +6,10 @@ from statistics import median
 
 from benchmarks.document import table
 from benchmarks.figures import Spread, pairwise_ratios
+from benchmarks.peers.window import Window
 
 FIGURES = ("model", "tokens", "", "texts/s (min / median / max)", "of the synchronous one", "CPU ms a text")
 TERMS = ("", "settings")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """What was judged while a system was looked at."""
-
-    texts: int
-    lasted_s: float
-    cpu_s: float
-    """Of all processes of the system; clients, broker and database are not in it."""
-
-    @property
-    def per_s(self) -> float:
-        """Texts a second."""
-        return self.texts / self.lasted_s
-
-    @property
-    def cpu_ms_each(self) -> float:
-        """CPU milliseconds a text."""
-        return 1000 * self.cpu_s / self.texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

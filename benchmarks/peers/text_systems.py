@@ -18,7 +18,7 @@ from benchmarks.meter import Meter, await_ready
 from benchmarks.peers.askers import Askers
 from benchmarks.peers.kill_systems import PEERS_PYTHON
 from benchmarks.peers.text_models import texts
-from benchmarks.peers.text_outcomes import Window
+from benchmarks.peers.window import Window
 from benchmarks.programs import BenchmarkError, Program
 from benchmarks.report import REPOSITORY
 from tests.servers.kafka import KafkaServer
@@ -94,7 +94,7 @@ def look(count: Callable[[], float], programs: list[Program], warm_s: float, las
     last = _changed(count, programs)
     lasted_s = time.monotonic() - began
     used_s = sum(program.tree_cpu_s() for program in programs) - used_s
-    return Window(texts=round(last - first), lasted_s=lasted_s, cpu_s=used_s)
+    return Window(count=round(last - first), lasted_s=lasted_s, cpu_s=used_s)
 
 
 def _changed(count: Callable[[], float], programs: list[Program]) -> float:

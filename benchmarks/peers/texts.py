@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import report
-from benchmarks.document import write_section
 from benchmarks.peers.catalogue import CORES
+from benchmarks.peers.ending import add_record, end
 from benchmarks.peers.installed import versions
 from benchmarks.peers.kill_systems import PEERS_PYTHON
 from benchmarks.peers.text_models import provide
-from benchmarks.peers.text_outcomes import Row, Window, section
+from benchmarks.peers.text_outcomes import Row, section
 from benchmarks.peers.text_systems import BATCH, CONNECTIONS, SERVERS, Job, from_kafka, served, through_gateway
+from benchmarks.peers.window import Window
 from benchmarks.programs import BenchmarkError
-from benchmarks.rig import console, notes
+from benchmarks.rig import notes
 from tests.servers.process import ServerError
 
 PEER: Final = "FastAPI + pipeline"
@@ -117,13 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     about = terms(installed)
     text = section(introduction, rows, about, peer=PEER)
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
     figures = {"introduction": introduction, "rows": [asdict(row) for row in rows], "terms": about}
-    path = report.save("texts", where, figures)
-    console.print(f"Figures in {path.relative_to(report.REPOSITORY)}", highlight=False)
-    if args.record:
-        report.record("texts", where, figures)
-        write_section("texts", text)
+    end("texts", where, figures, text, recorded=args.record)
     return 0
 
 
@@ -133,9 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="default: 2; 1 with --quick")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="default: both")
     parser.add_argument("--only", default="", metavar="TEXT", help="systems whose name contains it (default: all)")
-    parser.add_argument(
-        "--record", action="store_true", help="keep the figures and write them into docs/performance.md"
-    )
+    add_record(parser)
     return parser
 
 

@@ -87,7 +87,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RequestSto
     """A store without requests."""
     if request.param == "postgresql":
         shared, rig = request.getfixturevalue("postgres_store")
-        rig.execute("TRUNCATE requests, deliveries, keys, secrets")
+        rig.execute("TRUNCATE requests, deliveries, keys, secrets, traces")
         yield shared
         return
     made = RequestStore(SqliteRig(tmp_path).url)
@@ -900,3 +900,17 @@ def test_the_first_secrets_of_a_destination_may_come_at_once(store: RequestStore
 def test_a_secret_is_not_shown_by_accident(store: RequestStore) -> None:
     secret(store, "hidden-1")
     assert "hidden" not in repr(secret(store, "hidden-2"))
+
+
+def test_a_trace_comes_with_the_claim_and_goes_with_its_request(store: RequestStore) -> None:
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    store.enter([replace(hooked("traced"), trace=trace), hooked("other")])
+    store.enter([replace(hooked("traced"), trace="another")])
+    finish(store, result("traced"), result("other"))
+    claims = store.claim(10, lease_s=10, now=NOW + 2)
+    assert {claim.request.id: claim.trace for claim in claims} == {"traced": trace, "other": ""}
+    assert store.cancel("traced", NOBODY, NOW) is not None
+    store.enter([hooked("traced")])
+    finish(store, result("traced"))
+    (claim,) = [each for each in store.claim(10, lease_s=10, now=NOW + 20) if each.request.id == "traced"]
+    assert claim.trace == ""

@@ -22,6 +22,7 @@ from tests.deploy.chart import (
     values,
 )
 from tests.servers.kubernetes_schemas import conform
+from velox.core import scaling
 from velox.settings import Settings
 from velox.settings.models import read_models
 from velox.settings.secrets import secret_fields
@@ -178,6 +179,27 @@ def test_scaling_is_never_to_nothing_and_never_beyond_the_partitions() -> None:
         render(*EVERYTHING, "--set", "pipelines[1].autoscaling.maxReplicas=7")
     with pytest.raises(RefusedError, match="minimum: got 0, want 1"):
         render(*EVERYTHING, "--set", "mlWorker.autoscaling.minReplicas=0")
+
+
+def test_what_is_deployed_is_what_was_simulated() -> None:
+    (spec,) = [each["spec"] for name, each in objects("ScaledObject", *EVERYTHING).items() if name == "ml-worker"]
+    by_type = {trigger["type"]: trigger["metadata"] for trigger in spec["triggers"]}
+    policy = scaling.shipped(100, least=1, most=3)
+    assert float(by_type["prometheus"]["threshold"]) == scaling.USE * 100
+    assert by_type["prometheus"]["query"].endswith(f" / {scaling.DRAIN_S}")
+    assert float(by_type["kafka"]["lagThreshold"]) == scaling.USE * 100 * scaling.DRAIN_S
+    assert spec["pollingInterval"] == scaling.SYNC_S
+    assert spec["fallback"]["replicas"] == policy.fallback
+    deployed = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    for direction, behaviour in (("scaleUp", policy.up), ("scaleDown", policy.down)):
+        assert deployed[direction]["stabilizationWindowSeconds"] == behaviour.window_s
+        limits = {
+            scaling.Limit(each["periodSeconds"], share=each["value"] / 100)
+            if each["type"] == "Percent"
+            else scaling.Limit(each["periodSeconds"], replicas=each["value"])
+            for each in deployed[direction]["policies"]
+        }
+        assert limits == set(behaviour.limits)
 
 
 def test_a_value_that_is_misspelt_is_refused() -> None:

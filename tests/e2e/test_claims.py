@@ -38,9 +38,7 @@ def test_long_texts_go_through_a_folder_and_a_folder_that_is_not_there_yet_is_wa
     photos = tmp_path / "photos"
     one = pipeline(BUCKET_URL=photos.as_uri(), **FRAMED)
     producer = one.produce("--source", lines(tmp_path), "--rate", "0")
-    producer.wait_until_it_says(
-        "cannot be read: No such file or directory; nothing is produced until it takes payloads"
-    )
+    producer.wait_until_it_says("cannot be read: No such file or directory; producing waits until it takes payloads")
     photos.mkdir()
     assert producer.process.wait(60) == 0, producer.output
     assert producer.says("bucket photos is back")
@@ -66,7 +64,7 @@ def test_long_texts_go_through_s3_and_an_outage_in_between_costs_none(
         producer = one.produce("--source", lines(tmp_path), "--rate", "10")
         wait_until(lambda: any((photos / "parts").rglob("claims/*/*")), what="a text in the bucket")
         proxy.block()
-        producer.wait_until_it_says("nothing is produced until it takes payloads")
+        producer.wait_until_it_says("producing waits until it takes payloads")
         proxy.unblock()
         assert producer.process.wait(60) == 0, producer.output
         check_results(one)

@@ -489,9 +489,9 @@ def test_the_light_lock_has_openvino_and_no_torch_and_differs_in_nothing_else() 
     [
         (
             "requirements.txt",
-            {"torch", "openvino", "onnxruntime", "imagenet", "text", "transformers", "objects", "gateway"},
+            {"torch", "openvino", "onnxruntime", "imagenet", "text", "transformers", "objects", "gateway", "otlp"},
         ),
-        ("requirements-runtime.txt", {"openvino", "text", "objects", "gateway"}),
+        ("requirements-runtime.txt", {"openvino", "text", "objects", "gateway", "otlp"}),
     ],
 )
 def test_a_lock_has_what_its_image_needs_for_the_pipelines(lock: str, extras: set[str]) -> None:

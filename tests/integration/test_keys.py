@@ -98,6 +98,23 @@ def test_each_row_becomes_the_raw_key_once_and_the_next_run_goes_on_behind_it(
         assert len(connection.execute("select image_key from image_info").fetchall()) == 502
 
 
+def test_a_full_pass_publishes_every_row_in_each_run_with_the_same_ids_and_alters_nothing(
+    kafka: KafkaServer, topic: TopicFactory, table: Table, produce: Produce
+) -> None:
+    name = topic(3)
+    table.add("'red/' || n FROM generate_series(1, 50) n")
+    for _ in range(2):
+        program = produce(name, "--full-pass", KEYS_URL=table.url)
+        assert program.process.wait(60) == 0, program.output
+        assert program.says("KEYS_FULL_PASS: each run publishes all rows of image_info in postgresql://")
+    messages = read_all(kafka.bootstrap, name)
+    assert values(messages) == {f"red/{n}": 2 for n in range(1, 51)}
+    assert sorted(Counter(headers(message)["velox-id"] for message in messages).values()) == [2] * 50
+    with closing(psycopg.connect(table.url)) as connection:
+        columns = connection.execute("SELECT column_name FROM information_schema.columns WHERE table_schema = 'public'")
+        assert columns.fetchall() == [("image_key",)]
+
+
 def test_only_keys_that_begin_so_are_published(
     kafka: KafkaServer, topic: TopicFactory, table: Table, produce: Produce
 ) -> None:

@@ -73,7 +73,7 @@ class House:
         pinned = Pinned(Allowed.of(self.allow), dial=Tunnel(proxy) if proxy else None)
         delivery = Delivery(pinned, Signer([KEY]), timeout_s=self.timeout_s, connections=16, tls=self.tls)
         terms = Terms(ladder_s=self.ladder_s, concurrency=16, lease_s=60)
-        claims, stop = Claims(self.store, delivery.post, terms, self.metrics), asyncio.Event()
+        claims, stop = Claims(self.store, delivery.deliver, terms, self.metrics), asyncio.Event()
         running = asyncio.create_task(claims.run(stop))
         try:
             async with asyncio.timeout(PATIENCE_S):

@@ -33,12 +33,16 @@ class Authority:
         )
         return made
 
-    def sign(self, folder: Path, name: str, *, host: str = "", password: str = "") -> tuple[Path, Path]:
+    def sign(
+        self, folder: Path, name: str, *, host: str = "", password: str = "", organisation: str = ""
+    ) -> tuple[Path, Path]:
         """Make a key and its certificate, for a server with `host`; encrypted with `password` if there is one."""
         certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
         signer = ("-CA", str(self.certificate), "-CAkey", str(self.key))
-        extension = ("-addext", f"subjectAltName=DNS:{host}") if host else ()
+        kind = "IP" if host.replace(".", "").isdigit() else "DNS"
+        extension = ("-addext", f"subjectAltName={kind}:{host}") if host else ()
+        subject = f"/O={organisation}/CN={name}" if organisation else f"/CN={name}"
         secret = ("-passout", f"pass:{password}") if password else ("-nodes",)
         paths = ("-keyout", str(key), "-out", str(certificate))
-        run("openssl", "req", "-x509", *signer, *_NEW_KEY, *secret, "-subj", f"/CN={name}", *extension, *paths)
+        run("openssl", "req", "-x509", *signer, *_NEW_KEY, *secret, "-subj", subject, *extension, *paths)
         return certificate, key

@@ -29,6 +29,11 @@ TOP = [path for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md") if (pat
 PAGES = [*TOP, *sorted((ROOT / "docs").rglob("*.md"))]
 COMPOSE = ("docker-compose.yml", "docker-compose.pipeline.yml", "docker-compose.api.yml")
 OLD_NAMES = {MODEL_NAME, *OURS, *(name for names in WITHOUT_EFFECT.values() for name in names)}
+OPENTELEMETRY = {
+    *("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"),
+    *("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_RESOURCE_ATTRIBUTES"),
+}
+"""Variables that OpenTelemetry's library reads by itself."""
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 DELIVERY = (ROOT / "docs/delivery.md").read_text()
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
@@ -75,7 +80,7 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
     """Names with an underscore, and names that are given a value; also those of Compose, Make, Docker and Ray."""
     elsewhere = "\n".join((ROOT / name).read_text() for name in (*COMPOSE, "Dockerfile", "Makefile", ".env"))
     known = {name.upper() for name in Settings.model_fields} | set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", elsewhere))
-    known |= TESTING | {PIPELINE_FILE} | OLD_NAMES
+    known |= TESTING | {PIPELINE_FILE} | OLD_NAMES | OPENTELEMETRY
     known |= {name.upper() + FILE_SUFFIX for name in secret_fields(Settings)} | {"SASL_SSL", "SASL_PLAINTEXT"}
     text = page.read_text()
     named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", text)) | set(re.findall(r"\b([A-Z][A-Z0-9_]+)=", text))

@@ -437,6 +437,7 @@ def test_a_bucket_that_can_be_read_is_right_and_an_empty_one_may_be_a_mistake(tm
     photos = Settings(codec="key", bucket_url=tmp_path.as_uri())
     name = f"bucket {tmp_path.name}"
     assert problems(bucket.find(photos)) == [(Level.WARNING, name)]
+    assert problems(bucket.find(Settings(bucket_url=tmp_path.as_uri(), claim_over_bytes=1000))) == []
     (tmp_path / "a.jpg").write_bytes(b"payload")
     (found,) = bucket.find(photos)
     assert (found.level, found.what) == (Level.OK, name)

@@ -81,6 +81,12 @@ class Bench:
 Start = Callable[..., Bench]
 
 
+@pytest.fixture(autouse=True)
+def usual_level(caplog: pytest.LogCaptureFixture) -> None:
+    """Another test may have set the level of all logs."""
+    caplog.set_level(logging.WARNING)
+
+
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts downloads, and ends them after the test. Waits between tries are short."""

@@ -13,8 +13,8 @@ from benchmarks.peers.accept_outcomes import Row, Taken
 from benchmarks.peers.kill_outcomes import Outcome
 from benchmarks.peers.kills import KILLS, PLAN, QUICK
 from benchmarks.peers.sentiment import sentiment
-from benchmarks.peers.text_outcomes import Window
 from benchmarks.peers.texts import PEER
+from benchmarks.peers.window import Window
 
 LOSER = Outcome(
     name="a peer",
@@ -85,7 +85,7 @@ def test_what_a_gateway_accepts_is_compared_with_the_peer_in_the_same_round() ->
 
 def test_texts_are_compared_with_the_synchronous_way_by_model_and_length() -> None:
     def row(system: str, *texts: int, model: str = "tiny", tokens: int = 32) -> text_outcomes.Row:
-        windows = [Window(texts=count, lasted_s=2.0, cpu_s=1.0) for count in texts]
+        windows = [Window(count=count, lasted_s=2.0, cpu_s=1.0) for count in texts]
         return text_outcomes.Row(model=model, tokens=tokens, system=system, windows=windows)
 
     rows = [row("own", 800), row("own", 80, model="full"), row(PEER, 100), row(PEER, 40, model="full")]

@@ -5,8 +5,9 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.document import read_section
-from benchmarks.peers.object_outcomes import Row, Window, section
+from benchmarks.peers.object_outcomes import Row, section
 from benchmarks.peers.objects import DELAYS_MS, ONE, THREADS
+from benchmarks.peers.window import Window
 from velox.settings import Settings
 
 
@@ -23,7 +24,7 @@ def test_the_page_shows_what_was_recorded_of_objects() -> None:
 
 def test_each_system_is_compared_with_one_at_a_time_at_the_same_distance_in_the_same_round() -> None:
     def row(system: str, delay_ms: int, *objects: int) -> Row:
-        windows = [Window(objects=count, lasted_s=2.0, cpu_s=1.0) for count in objects]
+        windows = [Window(count=count, lasted_s=2.0, cpu_s=1.0) for count in objects]
         return Row(what="download", delay_ms=delay_ms, system=system, windows=windows)
 
     rows = [row(ONE, 0, 200, 100), row("own", 0, 1000, 1000), row(ONE, 20, 40, 40), row("own", 20, 800, 800)]

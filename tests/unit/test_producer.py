@@ -2,9 +2,11 @@
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 from typing import cast
 
 import pytest
@@ -250,42 +252,85 @@ def test_a_source_is_not_told_while_something_failed_or_is_under_way() -> None:
     assert marked == []
 
 
-def with_claims(fake: FakePublisher, bucket: FakeBucket) -> producer.Production:
-    one = production(fake)
-    told = Settings(bucket_url="memory:///", claim_over_bytes=10, max_object_bytes=1024)
-    one.claims = Claims(told, bucket)
-    return one
+@pytest.fixture
+def bucket() -> FakeBucket:
+    return FakeBucket()
 
 
-def test_a_large_payload_goes_into_the_bucket_and_its_record_says_where() -> None:
-    fake, bucket = FakePublisher(), FakeBucket()
-    large = replace(ITEM, payload=b"a large jpeg")
-    assert with_claims(fake, bucket).publish_all(iter([ITEM, large]), None, Progress(None)) == 2
+@pytest.fixture
+def with_claims(bucket: FakeBucket) -> Iterator[Callable[[FakePublisher], producer.Production]]:
+    told = Settings(bucket_url="memory:///", claim_over_bytes=10, max_object_bytes=1024, downloads=2)
+    claims = Claims(told, bucket)
+
+    def make(fake: FakePublisher) -> producer.Production:
+        one = production(fake)
+        one.claims = claims
+        return one
+
+    yield make
+    claims.close()
+
+
+Claiming = Callable[[FakePublisher], producer.Production]
+
+
+def large(number: int = 0) -> Item:
+    return replace(ITEM, payload=b"a large jpeg %d" % number, id=f"large {number}")
+
+
+def test_a_large_payload_goes_into_the_bucket_and_its_record_says_where(
+    with_claims: Claiming, bucket: FakeBucket
+) -> None:
+    fake = FakePublisher()
+    assert with_claims(fake).publish_all(iter([ITEM, large()]), None, Progress(None)) == 2
     (_, small, *_), (_, value, key, _) = fake.records
     assert (unframe(small)[1], CLAIM in unframe(small)[0]) == (b"jpeg", False)
     taken = PARSERS[Codec.FRAMED](value)
     assert taken.pointer is not None
-    assert bucket.objects == {taken.pointer.key: b"a large jpeg"}
+    assert bucket.objects == {taken.pointer.key: large().payload}
     assert (key, taken.metadata["lens"], taken.payload) == (b"camera 7", 3, b"")
-    assert taken.pointer.size_bytes == 12
+    assert taken.pointer.size_bytes == 14
 
 
-def test_while_the_bucket_is_down_nothing_is_published_and_a_stop_ends_that() -> None:
-    fake, bucket = FakePublisher(), FakeBucket()
+def test_records_keep_their_order_whichever_payload_is_in_the_bucket_first(
+    with_claims: Claiming, bucket: FakeBucket
+) -> None:
+    items = [large(0), replace(ITEM, id="small"), *map(large, range(1, 20))]
+    first = f"claims/{sha256(large(0).payload).hexdigest()[:2]}/{sha256(large(0).payload).hexdigest()}"
+    bucket.slow_writes[first] = gate = threading.Event()
+    fake = FakePublisher()
+    fake.on_poll = lambda: gate.set() if len(bucket.written) > 0 else None
+    assert with_claims(fake).publish_all(iter(items), None, Progress(None)) == 21
+    assert bucket.written[0] != first
+    assert [dict(headers)[ID_HEADER] for *_, headers in fake.records] == [item.id.encode() for item in items]
+
+
+def test_while_the_bucket_is_down_few_items_are_taken_and_a_stop_ends_that(
+    with_claims: Claiming, bucket: FakeBucket
+) -> None:
     bucket.problem = "gone"
-    one = with_claims(fake, bucket)
+    fake, taken, marks = FakePublisher(), list[Item](), list[int]()
+    one = with_claims(fake)
+    one.mark = lambda: marks.append(1)
+
+    def items() -> Iterator[Item]:
+        for number in range(100):
+            taken.append(large(number))
+            yield taken[-1]
 
     def stop_after_a_minute() -> None:
         one.stop.count = int(fake.now >= 60)
 
     fake.on_poll = stop_after_a_minute
-    assert one.publish_all(iter([replace(ITEM, payload=b"a large jpeg"), ITEM]), None, Progress(None)) == 0
+    assert one.publish_all(items(), None, Progress(None)) == 0
     assert not fake.records
     assert fake.now >= 60
+    assert len(taken) == one.unpublished == 3, "two are under way, and one waits"
+    assert not marks, "none of them is delivered"
 
 
-def test_a_payload_that_no_consumer_would_read_counts_as_failed_and_costs_no_other() -> None:
+def test_a_payload_that_no_consumer_would_read_counts_as_failed_and_costs_no_other(with_claims: Claiming) -> None:
     fake = FakePublisher()
     items = [replace(ITEM, payload=b"x" * 1025), ITEM]
-    assert with_claims(fake, FakeBucket()).publish_all(iter(items), None, Progress(None)) == 2
+    assert with_claims(fake).publish_all(iter(items), None, Progress(None)) == 2
     assert (fake.failed, len(fake.records)) == (1, 1)

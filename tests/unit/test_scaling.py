@@ -1,84 +1,65 @@
-"""How many replicas there should be: enough for what comes and what waits, and no up and down."""
-
-from types import SimpleNamespace
+"""How an autoscaler follows what is needed: up at once, down with care, never for want of a metric."""
 
 import pytest
 
-from velox.cluster.policy import BUSY, CALLS_PER_S, DrainTime
-from velox.cluster.scaling import Load, Pulse, Rule, wanted
+from velox.core.scaling import DOWN, UP, Autoscaler, Behaviour, Limit, Policy, Seen, by_lag, by_rate, shipped
 
-RULE = Rule(drain_s=10, least=1, most=8)
-
-
-def load(replicas: int, *, waiting: float = 0, busy: float = 1.0, calls_per_s: float = 5.0) -> Load:
-    return Load(replicas, waiting, busy, calls_per_s)
+NOTHING = Seen(lag=0, done_per_s=0)
 
 
-def test_there_are_as_many_more_as_what_waits_takes_to_be_done_in_time() -> None:
-    assert wanted(RULE, load(1, waiting=100)) == 3, "one for what comes, two for 100 calls in 10 s at 5 a second"
-    assert wanted(RULE, load(1, waiting=100, busy=0.0)) == 2, "nothing comes any more"
+def policy(*, most: int = 100, up: Behaviour = UP, down: Behaviour = DOWN, least: int = 1) -> Policy:
+    return Policy("test", (by_lag(10),), least, most, up=up, down=down)
 
 
-def test_never_fewer_or_more_than_allowed() -> None:
-    assert wanted(RULE, load(2, waiting=100_000)) == 8
-    assert wanted(Rule(10, 3, 8), load(3, busy=0)) == 3
-    assert wanted(Rule(10, 0, 8), load(1, busy=0)) == 0
+def lag(records: float) -> Seen:
+    return Seen(lag=records, done_per_s=None)
 
 
-def test_a_little_that_waits_needs_no_other() -> None:
-    assert wanted(RULE, load(2, waiting=10)) == 2
+def test_up_it_goes_by_four_or_double_whichever_is_more() -> None:
+    assert Autoscaler(policy()).decide(0, 1, lag(1000)) == 5
+    assert Autoscaler(policy()).decide(0, 20, lag(1000)) == 40
 
 
-def test_there_is_one_fewer_only_where_those_left_have_time_to_spare() -> None:
-    assert wanted(RULE, load(4, busy=0.7)) == 4, "three would be busy for 93 % of their time"
-    assert wanted(RULE, load(4, busy=0.6)) == 3
-    assert wanted(RULE, load(4, busy=0.6, waiting=40)) == 4, "what waits would take too long"
-    assert wanted(RULE, load(8, busy=0.0)) == 7, "one at a time"
+def test_within_a_period_it_goes_no_further_than_the_limit() -> None:
+    scaler = Autoscaler(policy(up=Behaviour(0, (Limit(60, replicas=2),))))
+    assert scaler.decide(0, 1, lag(1000)) == 3
+    assert scaler.decide(15, 3, lag(1000)) == 3
+    assert scaler.decide(61, 3, lag(1000)) == 5
 
 
-def test_before_anybody_knows_how_fast_one_is_there_is_one_more_for_what_waits() -> None:
-    assert wanted(RULE, load(1, waiting=50, calls_per_s=0)) == 2
-    assert wanted(RULE, load(1, waiting=1, calls_per_s=0)) == 1
+def test_down_it_goes_when_the_most_of_the_window_allows_it() -> None:
+    scaler = Autoscaler(policy(down=Behaviour(180, (Limit(60, share=0.5),))))
+    assert scaler.decide(0, 8, lag(80)) == 8
+    assert [scaler.decide(now, 8, lag(10)) for now in (15, 90, 180)] == [8, 8, 8]
+    assert scaler.decide(195, 8, lag(10)) == 4
+    assert scaler.decide(210, 4, lag(10)) == 4
+    assert scaler.decide(256, 4, lag(10)) == 2
 
 
-@pytest.mark.parametrize("arriving", [1.0, 4.0, 4.9, 9.5, 14.0, 22.0])
-def test_a_steady_load_settles_on_one_number(arriving: float) -> None:
-    """Calls a second come for ten minutes; each replica does five. Decisions are taken every ten seconds."""
-    replicas, waiting, seen = 1, 0.0, []
-    for _ in range(60):
-        capacity = 5.0 * replicas * 10
-        work = waiting + 10 * arriving
-        waiting = max(0.0, work - capacity)
-        replicas = wanted(RULE, load(replicas, waiting=waiting, busy=min(1.0, work / capacity)))
-        seen.append(replicas)
-    assert len(set(seen[20:])) == 1, seen
-    assert waiting == 0
-    assert arriving <= 5 * seen[-1]
-    assert seen[-1] <= arriving / 5 / 0.8 + 1, "and no more than are needed"
+def test_a_small_difference_changes_nothing() -> None:
+    assert Autoscaler(policy()).decide(0, 10, lag(109)) == 10
+    assert Autoscaler(policy()).decide(0, 10, lag(111)) == 12
 
 
-def test_a_pulse_tells_how_busy_it_was_and_how_fast() -> None:
-    pulse = Pulse(over_s=10, now=0)
-    assert (pulse.busy(0), pulse.calls_per_s(0)) == (0, 0)
-    pulse.begins(0)
-    pulse.ends(8, 2)
-    assert (pulse.busy(4), pulse.calls_per_s(4)) == (0.5, 4)
-    pulse.begins(9)
-    assert pulse.busy(10) == pytest.approx(0.3), "what goes on counts as well"
-    pulse.ends(2, 11)
-    assert pulse.busy(14) == pytest.approx(0.2), "the first is long past"
-    assert pulse.calls_per_s(14) == 1
-    assert (pulse.busy(40), pulse.calls_per_s(40)) == (0, 1), "how fast it is, is remembered"
+def test_it_stays_within_its_bounds() -> None:
+    assert Autoscaler(policy(least=2)).decide(0, 2, lag(0)) == 2
+    assert Autoscaler(policy(most=3)).decide(0, 1, lag(1000)) == 3
 
 
-def test_ray_is_answered_from_what_replicas_report() -> None:
-    context = SimpleNamespace(
-        capacity_adjusted_min_replicas=1,
-        capacity_adjusted_max_replicas=8,
-        current_num_replicas=2,
-        total_num_requests=102.0,
-        aggregated_metrics={BUSY: {"a": 1.0, "b": 1.0}, CALLS_PER_S: {"a": 5.0, "b": 0.0}},
-    )
-    assert DrainTime(drain_s=10)(context) == (4, {})
-    context.aggregated_metrics = None
-    assert DrainTime(drain_s=10)(context)[0] == 3
+def test_without_a_metric_nothing_is_taken_away_and_the_fallback_is_there() -> None:
+    silent = Seen(lag=0, done_per_s=None)
+    scaler = Autoscaler(shipped(100, least=1, most=12, fallback=3))
+    assert scaler.decide(0, 1, silent) == 3
+    assert [scaler.decide(now, 6, silent) for now in range(15, 1200, 15)] == [6] * 79
+
+
+def test_the_other_metric_still_counts_meanwhile() -> None:
+    backlog = Seen(lag=80 * 60 * 5, done_per_s=None)
+    assert Autoscaler(shipped(100, least=1, most=12)).decide(0, 2, backlog) == 5
+
+
+@pytest.mark.parametrize(
+    ("seen", "replicas"), [(NOTHING, 0), (Seen(0, 80), 1), (Seen(0, 160), 2), (Seen(4800, 80), 2), (Seen(4800, 0), 1)]
+)
+def test_what_is_needed_is_what_is_done_and_what_waits_shared_out(seen: Seen, replicas: float) -> None:
+    assert by_rate(100, drain_s=60)(seen) == pytest.approx(replicas)

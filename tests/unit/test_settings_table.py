@@ -89,3 +89,9 @@ def test_values_and_origins_are_shown(
 
 def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.split("│")]
+
+
+def test_a_bucket_for_images_is_shown_as_it_is_written() -> None:
+    told = Settings.model_validate({"storage_path": "s3://hits/a"})
+    assert table.written("storage_path", told.storage_path) == "s3://hits/a"
+    assert table.written("storage_path", Settings().storage_path) == "discoveries"

@@ -14,7 +14,7 @@ from velox.core.ladder import Answer, Cause
 from velox.core.states import WebhookState
 from velox.errors import StoreUnavailableError
 from velox.metrics.webhooks import WebhookMetrics
-from velox.requests import Request
+from velox.requests import Claim, Request
 from velox.webhooks.claims import Claims, Post, Terms
 
 DOWN = Answer(cause=Cause.UNREACHABLE, error="refused")
@@ -29,7 +29,8 @@ class Receiver:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def __call__(self, request: Request, _secret: str) -> Answer:
+    async def __call__(self, claim: Claim) -> Answer:
+        request = claim.request
         self.posted.append(request.id)
         await self.open.wait()
         host = (request.webhook_url or "").split("/")[2].partition(".")[0]
@@ -210,8 +211,8 @@ def test_it_says_that_the_store_is_down_and_goes_on_when_it_is_back() -> None:
 
 def test_a_bug_in_one_attempt_ends_no_other() -> None:
     async def scenario() -> None:
-        async def post(request: Request, _secret: str) -> Answer:
-            if request.id == "r1":
+        async def post(claim: Claim) -> Answer:
+            if claim.request.id == "r1":
                 raise RuntimeError("a bug")
             return Answer(200)
 

@@ -1,8 +1,9 @@
 """Claim checks: payloads too large for a topic go into the bucket, and records say where they are."""
 
 import logging
+import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 from typing import Final
 
@@ -23,7 +24,7 @@ _REMEMBERED: Final = 1000
 
 
 class Claims:
-    """Puts payloads over CLAIM_OVER_BYTES into the bucket. Not thread-safe.
+    """Puts payloads over CLAIM_OVER_BYTES into the bucket, DOWNLOADS at a time. One thread uses it.
 
     The key is made of the payload's SHA-256, so the same payload is one object however often it is sent, also after
     a crash. It is written even if it may be there: the bucket counts its age from then on.
@@ -31,26 +32,28 @@ class Claims:
 
     def __init__(self, settings: ObjectSettings, store: Bucket) -> None:
         """Keep what is needed; the bucket is opened when the first payload comes."""
+        self.at_once = settings.downloads
+        """Payloads that are under way together; whoever begins more holds more of them in memory."""
         self._over_bytes = settings.claim_over_bytes
         self._most_bytes = settings.max_object_bytes
         self._prefix = settings.claims_prefix
         self._bucket = store
+        self._lock = threading.Lock()
         self._is_open = False
-        self._sent: OrderedDict[str, tuple[Pointer, Deadline]] = OrderedDict()
+        self._is_down = False
+        self._closing = threading.Event()
+        self._threads = ThreadPoolExecutor(settings.downloads, thread_name_prefix="claims")
+        self._sent: OrderedDict[str, tuple[Future[Pointer | None], Deadline]] = OrderedDict()
 
     def takes(self, payload: bytes) -> bool:
         """Say whether a payload belongs into the bucket."""
         return len(payload) > self._over_bytes
 
-    def deposit(self, payload: bytes, *, wait: Callable[[float], bool]) -> Pointer | None:
-        """Put a payload into the bucket; while that fails, wait and try again.
-
-        Args:
-            payload: what the record would have carried.
-            wait: lets so many seconds pass; false when it is time to stop.
+    def begin(self, payload: bytes) -> Future[Pointer | None]:
+        """Begin to put a payload into the bucket; while that fails, it is tried again.
 
         Returns:
-            Where it is; None when ``wait`` ended the tries.
+            Where it is, once it is there; None when ``close`` ended the tries.
 
         Raises:
             BadRecordError: it is larger than MAX_OBJECT_BYTES: no consumer would read it.
@@ -62,38 +65,51 @@ class Claims:
         known = self._sent.get(digest)
         if known and not known[1].has_passed():
             return known[0]
-        pointer = self._put(f"{self._prefix}/{digest[:2]}/{digest}", payload, wait)
-        if pointer:
-            self._sent[digest] = pointer, Deadline(_FRESH_S)
-            if len(self._sent) > _REMEMBERED:
-                self._sent.popitem(last=False)
-        return pointer
+        begun = self._threads.submit(self._put, f"{self._prefix}/{digest[:2]}/{digest}", payload)
+        self._sent[digest] = begun, Deadline(_FRESH_S)
+        self._sent.move_to_end(digest)
+        if len(self._sent) > _REMEMBERED:
+            self._sent.popitem(last=False)
+        return begun
 
     def close(self) -> None:
-        """Let go of the bucket. Safe to call twice."""
-        self._is_open = False
+        """End the tries, and let go of the bucket. Safe to call twice."""
+        self._closing.set()
+        self._threads.shutdown(cancel_futures=True)
         self._bucket.close()
 
-    def _put(self, key: str, payload: bytes, wait: Callable[[float], bool]) -> Pointer | None:
-        waits = backoff_s()
-        is_failing = False
-        while True:
+    def _put(self, key: str, payload: bytes) -> Pointer | None:
+        for wait_s in backoff_s():
             try:
-                if not self._is_open:
-                    self._bucket.open()
-                    self._is_open = True
+                self._open()
                 pointer = self._bucket.put(key, payload)
             except (BucketUnavailableError, BadRecordError) as error:
-                self._is_open = False
-                if not is_failing:
-                    log.warning("bucket %s: %s; nothing is produced until it takes payloads", self._bucket.name, error)
-                is_failing = True
-                if not wait(next(waits)):
+                self._failed(error)
+                if self._closing.wait(wait_s):
                     return None
             else:
-                if is_failing:
-                    log.info("bucket %s is back", self._bucket.name)
+                self._worked()
                 return pointer
+        return None
+
+    def _open(self) -> None:
+        with self._lock:
+            if not self._is_open:
+                self._bucket.open()
+                self._is_open = True
+
+    def _failed(self, error: Exception) -> None:
+        with self._lock:
+            self._is_open = False  # credentials may be others when it is opened again
+            was_down, self._is_down = self._is_down, True
+        if not was_down:
+            log.warning("bucket %s: %s; producing waits until it takes payloads", self._bucket.name, error)
+
+    def _worked(self) -> None:
+        with self._lock:
+            was_down, self._is_down = self._is_down, False
+        if was_down:
+            log.info("bucket %s is back", self._bucket.name)
 
 
 def claims(settings: ObjectSettings) -> Claims | None:

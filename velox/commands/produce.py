@@ -31,6 +31,11 @@ def add(commands: Commands) -> None:
     produce.add_argument(
         "--where", metavar="PREFIX", help="with keys: only those that begin with PREFIX (the setting KEYS_WHERE)"
     )
+    produce.add_argument(
+        "--full-pass",
+        action="store_true",
+        help="with keys: all rows again, and nothing changed in the database (the setting KEYS_FULL_PASS)",
+    )
     produce.set_defaults(run=_run)
 
 
@@ -41,10 +46,8 @@ def _run(args: argparse.Namespace) -> int:
     from velox.errors import SettingsError
 
     told = settings.load()
-    if args.follow:
-        told = told.model_copy(update={"keys_follow": True})
-    if args.where is not None:
-        told = told.model_copy(update={"keys_where": args.where})
+    given = {"keys_follow": args.follow or None, "keys_where": args.where, "keys_full_pass": args.full_pass or None}
+    told = told.model_copy(update={name: value for name, value in given.items() if value is not None})
     if (args.source or told.source) == CAMERAS:
         for option in ("count", "rate", "heartbeat"):
             if getattr(args, option) is not None:

@@ -97,6 +97,8 @@ def _consume(
             deadline = Deadline(0)
     finally:
         ending = shut_down(fetcher, stages, deadline)
+        if pipeline.spans:
+            pipeline.spans.close()
     return started, ending
 
 

@@ -15,6 +15,7 @@ from velox.consumer.flight import Flight
 from velox.consumer.predictor import Predictor
 from velox.consumer.router import Router
 from velox.consumer.stages import Stages
+from velox.consumer.tracing import Done, Onward, RecordSpans, Submit
 from velox.consumer.writer import Writer
 from velox.core.circuit import Circuit
 from velox.kafka.client import KafkaClient
@@ -25,6 +26,7 @@ from velox.settings import InferenceSettings, Settings
 from velox.settings.versions import MAIN
 from velox.sinks import paths
 from velox.sinks.sink import Measuring, Sink
+from velox.spans import connect
 
 _ELSEWHERE: Final = {"serve": "velox.cluster.predictor:ServePredictor"}
 """By PREDICTOR, what predicts elsewhere than in inference processes; loaded with whatever it needs, or not at all."""
@@ -37,6 +39,8 @@ class Pipeline:
     kafka: KafkaClient
     fetcher: Fetcher
     stages: Stages
+    spans: RecordSpans | None = None
+    """Stands between the parts, where spans are wanted."""
 
     def start(self) -> None:
         """Start the parts, and tell each where a record goes next. From top to bottom, this is a record's way.
@@ -46,11 +50,18 @@ class Pipeline:
         out to be bad on the way goes straight to the writer.
         """
         downloads, dispatcher, writer = self.stages.downloads, self.stages.dispatcher, self.stages.writer
-        self.fetcher.start(onward=(downloads or dispatcher).submit, failed=writer.submit)
+        fetched: Onward = (downloads or dispatcher).submit
+        downloaded: Onward = dispatcher.submit
+        answered: Submit = writer.submit
+        done: Done = self.stages.flight.done
+        if spans := self.spans:
+            fetched, downloaded = spans.wanting(fetched), spans.downloaded(downloaded)
+            answered, done = spans.answered(answered), spans.done(done)
+        self.fetcher.start(onward=fetched, failed=answered)
         if downloads:
-            downloads.start(onward=dispatcher.submit, failed=writer.submit)
-        dispatcher.start(answered=writer.submit)
-        writer.start(done=self.stages.flight.done, is_behind=dispatcher.is_behind)
+            downloads.start(onward=downloaded, failed=answered)
+        dispatcher.start(answered=answered)
+        writer.start(done=done, is_behind=dispatcher.is_behind)
 
     def join_group(self, *, is_stopping: Callable[[], bool]) -> None:
         """Let records in: the fetcher hears which partitions it owns, and the flight what Kafka has committed."""
@@ -84,7 +95,8 @@ def build(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) 
         exactly_once=exactly_once,
         flight=flight,
     )
-    return Pipeline(kafka, Fetcher(settings, metrics, kafka, stages), stages)
+    spans = connect(settings, "consumer")
+    return Pipeline(kafka, Fetcher(settings, metrics, kafka, stages), stages, RecordSpans(spans) if spans else None)
 
 
 def _predictor(settings: Settings, devices: Sequence[str], metrics: ConsumerMetrics) -> Predictor:

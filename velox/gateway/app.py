@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from velox import __version__
+from velox import __version__, spans
 from velox.gateway import batches, deliveries, inference, operations, predict, problems, secrets, v1
 from velox.gateway.access import Access, describe
 from velox.gateway.keychain import Keychain
@@ -54,6 +54,7 @@ def connect(settings: ApiSettings, store: RequestStore, asker: Asker, models: Ca
         waiting=Waiting(store, metrics, executor=executor, interval_s=settings.look_interval_ms / 1000),
         standing=Standing(settings, store, asker, models, pressure),
         metrics=metrics,
+        spans=spans.connect(settings, "gateway"),
     )
 
 
@@ -75,4 +76,4 @@ def build(gateway: Gateway) -> ASGIApp:
     describe(app)
     keychain = Keychain(gateway.store.keys.find, executor=gateway.executor)
     reading = Reading(app, gateway.settings.max_body_bytes)
-    return Tracing(Watching(Access(reading, gateway.settings, keychain), gateway.metrics))
+    return Tracing(Watching(Access(reading, gateway.settings, keychain), gateway.metrics), gateway.spans)

@@ -122,4 +122,6 @@ def _close(gateway: Gateway, asker: Asker, deadline: Deadline) -> int:
     unanswered = asker.close(deadline)
     gateway.executor.shutdown(wait=True, cancel_futures=True)
     gateway.store.close()
+    if gateway.spans:
+        gateway.spans.close()
     return unanswered

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
+from velox.core.tracing import Spans
 from velox.gateway.models import Catalogue, ServedModel
 from velox.gateway.problems import unprocessable
 from velox.gateway.standing import Standing
@@ -34,6 +35,8 @@ class Gateway:
     waiting: Waiting
     standing: Standing
     metrics: GatewayMetrics
+    spans: Spans | None
+    """None where nobody wants spans."""
 
     def model(self, name: str) -> ServedModel:
         """Find a model.

@@ -119,6 +119,7 @@ class Submitting:
             idempotency=question.idempotency,
             webhook_url=question.webhook_url,
             webhook_form=question.webhook_form,
+            trace=tracing.told() if question.webhook_url else "",
         )
         with bound(request_id=request_id):
             started = perf_counter()
@@ -146,7 +147,8 @@ class Submitting:
         value = payloads.value(question.model, row.id, question.payload, row.created_at)
         started = perf_counter()
         try:
-            await self._ask(question.model.topic, row, value)
+            with tracing.publishing(question.model.topic, row.id):
+                await self._ask(question.model.topic, row, value)
         except (BrokerUnavailableError, BadRecordError) as error:
             self._metrics.requests.labels(question.model.name, NOT_ACCEPTED).inc()
             await self._refused(row.id, str(error))

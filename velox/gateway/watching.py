@@ -47,13 +47,14 @@ class Watching:
             await self._app(scope, receive, watched)
         finally:
             self._metrics.http_active.dec()
-            route, method = _route(scope), scope["method"]
+            route, method = route_of(scope), scope["method"]
             self._metrics.http.labels(route, method if method in _METHODS else "other", str(status)).inc()
             self._metrics.http_seconds.labels(route).observe(took_s or perf_counter() - started)
             log.debug("%s %s: %d", method, scope["path"], status)
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
+    """Name the route of a request that was answered; not its path, of which there are many."""
     path: str = getattr(scope.get("route"), "path", _NO_ROUTE)
     return path
 

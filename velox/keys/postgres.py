@@ -1,12 +1,11 @@
 """The table ``image_info`` in PostgreSQL."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Final
 
 import psycopg
 
-from velox.errors import StoreUnavailableError
+from velox.keys.connecting import Connecting
 from velox.keys.table import START, Holder, Place, Row
 from velox.postgres.connection import Connection, check_dsn, connect, explain
 from velox.postgres.migrations import migrate
@@ -58,7 +57,7 @@ _ADD: Final = (
 )
 
 
-class PostgresKeys:
+class PostgresKeys(Connecting[Connection]):
     """Reads in the order in which transactions added rows, and remembers how far it is, under a name."""
 
     def __init__(self, dsn: str, name: str, *, timeout_s: float) -> None:
@@ -67,12 +66,11 @@ class PostgresKeys:
         Raises:
             SettingsError: KEYS_URL is none.
         """
-        self.address = check_dsn("KEYS_URL", dsn)
+        super().__init__(check_dsn("KEYS_URL", dsn), errors=(psycopg.Error, OSError), explain=explain)
         self._dsn = dsn
         self._name = name
         self._timeout_s = timeout_s
         self._cluster = ""
-        self._connection: Connection | None = None
 
     def open(self) -> None:
         """Connect, give the table the columns that tell rows' order, and listen for new ones."""
@@ -155,30 +153,8 @@ class PostgresKeys:
                 return None
         return Holder("one that this user may not see: GRANT pg_read_all_stats to it to see which")
 
-    def close(self) -> None:
-        """Disconnect."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    @property
-    def _opened(self) -> Connection:
-        if self._connection is None:
-            self.open()
-        if self._connection is None:
-            raise StoreUnavailableError(f"{self.address} is not open")
-        return self._connection
-
     def _one(self, query: str) -> tuple[object, ...]:
         return self._opened.execute(query.encode()).fetchone() or ("",)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (psycopg.Error, OSError) as error:
-            self.close()  # the next call connects again
-            raise StoreUnavailableError(f"image_info in {self.address}: {explain(error)}") from error
 
 
 def _row(added: int, identity: int, key: str, size: int | None, sha256: str | None) -> Row:

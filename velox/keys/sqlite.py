@@ -2,13 +2,13 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from velox.errors import SettingsError, StoreUnavailableError
+from velox.errors import SettingsError
 from velox.folders import prove_writable
+from velox.keys.connecting import Connecting
 from velox.keys.table import START, Holder, Place, Row
 from velox.records import Pointer
 
@@ -23,7 +23,7 @@ _LOOK_S: Final = 0.5
 _COLUMNS: Final = "id, image_key, size, sha256"
 
 
-class SqliteKeys:
+class SqliteKeys(Connecting[sqlite3.Connection]):
     """Reads in the order of ids. SQLite has one writer at a time, so a lower id never comes later."""
 
     def __init__(self, path: str, *, timeout_s: float = 10.0) -> None:
@@ -35,10 +35,9 @@ class SqliteKeys:
         if not path:
             msg = "KEYS_URL: write sqlite:///FILE"
             raise SettingsError(msg)
-        self.address = f"sqlite:///{path}"
+        super().__init__(f"sqlite:///{path}", errors=(sqlite3.Error, OSError), explain=_explain)
         self._path = Path(path)
         self._timeout_s = timeout_s
-        self._connection: sqlite3.Connection | None = None
 
     def open(self) -> None:
         """Make file and tables where they are missing."""
@@ -104,28 +103,9 @@ class SqliteKeys:
         """Name nobody: rows come in the order of their numbers."""
         return None
 
-    def close(self) -> None:
-        """Close the file."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
 
-    @property
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self.open()
-        if self._connection is None:
-            raise StoreUnavailableError(f"{self.address} is not open")
-        return self._connection
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            self.close()
-            msg = f"image_info in {self.address}: {error}; check KEYS_URL, its folder's permissions and free space"
-            raise StoreUnavailableError(msg) from error
+def _explain(error: Exception) -> str:
+    return f"{error}; check KEYS_URL, its folder's permissions and free space"
 
 
 def _row(identity: int, key: str, size: int | None, sha256: str | None) -> Row:

@@ -12,6 +12,13 @@ class Place(NamedTuple):
     added: int
     """In which transaction the row came, or 0."""
     id: int
+    by: tuple[str, ...] = ()
+    """Where the table has no such columns: its primary key, as text."""
+
+    @property
+    def name(self) -> str:
+        """Name the row; the same for the same row, and for no other of the table."""
+        return "\0".join(self.by) if self.by else str(self.id)
 
 
 START = Place(0, 0)

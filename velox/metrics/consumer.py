@@ -47,12 +47,10 @@ class ConsumerMetrics(Metrics):
     dropped = counter(
         "velox_dropped_records_total",
         "Records that need no prediction, by cause: null_value (a key that Kafka is told to delete), deadline_passed "
-        "(nobody waits for it any more), no_object (a bucket's notification of something else than a new object); and "
-        "with FRESHNESS=latest superseded (a newer one of its topic came), stale (older than STALE_AFTER_MS), "
-        "object_gone (its frame was deleted).",
+        "(nobody waits for it any more), no_object (a bucket's notification of something else); with FRESHNESS=latest "
+        "superseded (by a newer one of its topic), stale (STALE_AFTER_MS), object_gone (its frame was deleted).",
         "null_value on a topic that is not compacted: see what its producers send. deadline_passed: consumers are too "
-        "far behind for those who ask; add some. superseded: consumers see as many frames as they can, add some to see "
-        "more. stale with little superseded: a stage is slow, see velox_stage_seconds.",
+        "far behind for those who ask; add some. superseded: add consumers to see more frames.",
         labels=("cause", "topic"),
     )
     decode_warnings = counter(

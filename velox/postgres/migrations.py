@@ -15,8 +15,8 @@ _LONGEST_S: Final = 3600.0
 Subject = Literal["results", "keys"]
 
 
-def migrate(connection: Connection, subject: Subject) -> list[str]:
-    """Apply the files of a subject that were not applied yet, all in one transaction; answer their names.
+def migrate(connection: Connection, subject: Subject) -> None:
+    """Apply the files of a subject that were not applied yet, all in one transaction.
 
     Nothing is changed, and no right to change anything is needed, where all were.
 
@@ -24,8 +24,7 @@ def migrate(connection: Connection, subject: Subject) -> list[str]:
         psycopg.Error: the server refuses; nothing was applied.
     """
     if is_migrated(connection, subject):
-        return []
-    done: list[str] = []
+        return
     with connection.patient(_LONGEST_S), connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         ensure_schema(connection)
@@ -38,8 +37,6 @@ def migrate(connection: Connection, subject: Subject) -> list[str]:
             if name not in there:
                 connection.execute((files(__package__) / "sql" / name).read_bytes())
                 connection.execute("INSERT INTO velox_migrations (name) VALUES (%s)", (name,))
-                done.append(name)
-    return done
 
 
 def is_migrated(connection: Connection, subject: Subject) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, func, se
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.schema import CreateSchema, DropSchema
+from sqlalchemy.schema import DropSchema
 
 from velox.core.deadline import Deadline
 from velox.errors import SettingsError, StoreUnavailableError
@@ -153,8 +153,7 @@ class Database:
         """Create what is missing, and write; answer of which version the tables are. New ones are of ours."""
         if not self.is_sqlite:
             transaction.execute(_LOCK)
-            if (missing := _missing_schema(transaction)) is not None:
-                transaction.execute(CreateSchema(missing, if_not_exists=True))
+            _ensure_schema(transaction)
         metadata.create_all(transaction)
         insert = self.insert(meta).on_conflict_do_update(index_elements=["name"], set_={"value": meta.c.value})
         transaction.execute(insert.values(name=_SCHEMA, value=VERSION))
@@ -198,12 +197,16 @@ def apart(url: str, name: str) -> str:
     return address.set(drivername=address.get_backend_name()).render_as_string(hide_password=False)
 
 
-def _missing_schema(transaction: Connection) -> str | None:
-    """Name the schema that the connection is told to use, and that is not there; None where there is one to use."""
-    if transaction.execute(text("SELECT current_schema()")).scalar() is not None:
-        return None
-    named = str(transaction.execute(text("SHOW search_path")).scalar_one())
-    return named if re.fullmatch(_NAME, named) else None
+def _ensure_schema(transaction: Connection) -> None:
+    """Make the schema that the address names, if it is not there, within this transaction."""
+    from velox.postgres.connection import Connection as Driver  # noqa: PLC0415 - not everybody has its library
+    from velox.postgres.schema import ensure_schema  # noqa: PLC0415 - likewise
+
+    driver = transaction.connection.driver_connection
+    if not isinstance(driver, Driver):
+        msg = f"{driver!r} is not of velox.requests.postgres"
+        raise TypeError(msg)
+    ensure_schema(driver)
 
 
 def _drop_own_schema(transaction: Connection) -> None:

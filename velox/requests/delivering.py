@@ -9,7 +9,7 @@ from velox.core.states import State, WebhookState
 from velox.requests import columns, secrets
 from velox.requests.database import Insert
 from velox.requests.rows import Claim, Due, Postponed, Tried
-from velox.requests.tables import IS_DUE, deliveries, requests
+from velox.requests.tables import IS_DUE, deliveries, requests, traces
 
 
 def has_due(transaction: Connection, now: float) -> bool:
@@ -21,20 +21,23 @@ def has_due(transaction: Connection, now: float) -> bool:
 def claim(transaction: Connection, most: int, *, lease_s: float, now: float) -> list[Claim]:
     """Lease deliveries, the one that has waited longest first; those that others are leasing now are passed over."""
     chosen = (
-        select(requests)
+        select(requests, traces.c.traceparent)
+        .outerjoin(traces, traces.c.request_id == requests.c.id)
         .where(IS_DUE, requests.c.webhook_due_at <= now)
         .order_by(requests.c.webhook_due_at)
         .limit(most)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=requests)
     )
     until = now + lease_s
-    found = [columns.request(row) for row in transaction.execute(chosen).mappings()]
+    rows = [dict(row) for row in transaction.execute(chosen).mappings()]
+    told = [row.pop("traceparent") or "" for row in rows]
+    found = list(map(columns.request, rows))
     leased = update(requests).where(requests.c.id.in_([each.id for each in found]))
     transaction.execute(leased.values(webhook_due_at=until))
     signing = secrets.told(transaction, found, now)
     return [
-        Claim(replace(each, webhook_due_at=until), each.webhook_attempts + 1, until, signing.get(each.id, ""))
-        for each in found
+        Claim(replace(each, webhook_due_at=until), each.webhook_attempts + 1, until, signing.get(each.id, ""), trace)
+        for each, trace in zip(found, told, strict=True)
     ]
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, literal_column, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, literal_column, select, tuple_, update
+from sqlalchemy import insert as sql_insert
 
 from velox.core.states import State
 from velox.errors import StoreUnavailableError
@@ -11,6 +12,7 @@ from velox.requests import columns
 from velox.requests.database import Insert
 from velox.requests.rows import Entered, NewRequest, Request
 from velox.requests.tables import requests as table
+from velox.requests.tables import traces
 
 _TRIES: Final = 3
 """A row that is in the way may be removed before it is looked at; hardly so often."""
@@ -67,10 +69,12 @@ def _insert(transaction: Connection, insert: Insert, new: Sequence[NewRequest]) 
         return {}
     rows = {each.id: columns.of_new(each) for each in new}
     statement = insert.on_conflict_do_nothing().returning(table.c.id)
-    return {
-        identity: columns.request(rows[identity])
-        for identity in transaction.execute(statement, list(rows.values())).scalars()
-    }
+    entered = set(transaction.execute(statement, list(rows.values())).scalars())
+    if traced := [each for each in new if each.trace and each.id in entered]:
+        # One that an older request of the same id has left, if another version of Velox removed that.
+        transaction.execute(delete(traces).where(traces.c.request_id.in_([each.id for each in traced])))
+        transaction.execute(sql_insert(traces), [{"request_id": each.id, "traceparent": each.trace} for each in traced])
+    return {identity: columns.request(rows[identity]) for identity in entered}
 
 
 def _look(transaction: Connection, new: Sequence[NewRequest]) -> list[Request]:

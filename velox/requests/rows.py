@@ -33,6 +33,8 @@ class NewRequest:
     """The client's ``Idempotency-Key``; unique among its owner's requests."""
     webhook_url: str | None = None
     webhook_form: WebhookForm = "v1"
+    trace: str = ""
+    """The ``traceparent`` under which its webhook's spans come; empty = there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,8 @@ class Claim(NamedTuple):
     leased_until: float
     secret: str = ""
     """What signs it, as WEBHOOK_SECRET has it; empty = as all others."""
+    trace: str = ""
+    """As the request was entered with it."""
 
 
 class Tried(NamedTuple):

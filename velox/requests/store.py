@@ -12,7 +12,7 @@ from velox.requests.database import Database, Insert
 from velox.requests.keys import Keys
 from velox.requests.rows import Claim, Due, Entered, Finished, NewRequest, Postponed, Request, Tried
 from velox.requests.secrets import Secrets
-from velox.requests.tables import IS_PENDING, deliveries, requests
+from velox.requests.tables import IS_PENDING, deliveries, requests, traces
 
 _TOGETHER: Final = 5000
 """Ids in one query; SQLite takes 32766 parameters, PostgreSQL 65535."""
@@ -274,7 +274,8 @@ def _begins_with(prefix: str) -> ColumnElement[bool]:
 
 def _delete(transaction: Connection, ids: Sequence[str]) -> None:
     for some in _portions(ids):
-        transaction.execute(delete(deliveries).where(deliveries.c.request_id.in_(some)))
+        for beside in (deliveries, traces):
+            transaction.execute(delete(beside).where(beside.c.request_id.in_(some)))
         transaction.execute(delete(requests).where(requests.c.id.in_(some)))
 
 

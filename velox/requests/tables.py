@@ -90,3 +90,11 @@ secrets: Final = Table(
     Column("changed_at", Double, nullable=False),
 )
 """What signs webhooks to destinations that have secrets of their own. Who signs needs them as they are."""
+
+traces: Final = Table(
+    "traces",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("traceparent", Text, nullable=False),
+)
+"""The trace of each request whose webhook is to be told of in spans; it ends with its request."""

@@ -20,6 +20,11 @@ class KeysSettings(Group):
     keys_follow: bool = Field(
         False, description="With SOURCE=`keys`, wait for new rows at the end, and publish them as they come."
     )
+    keys_full_pass: bool = Field(
+        False,
+        description="With SOURCE=`keys`, publish all rows in each run, by the table's primary key, and change nothing "
+        "in PostgreSQL: for a table that may not be altered.",
+    )
     keys_progress: str = Field(
         "keys",
         min_length=1,

@@ -25,6 +25,7 @@ from velox.settings.operations import OperationsSettings
 from velox.settings.producer import ProducerSettings, ShapeSettings
 from velox.settings.sinks import DetectionSettings, DiskSettings, StoreSettings
 from velox.settings.topics import TopicSettings
+from velox.settings.tracing import TracingSettings
 from velox.settings.training import TrainingSettings
 from velox.settings.versions import VersionSettings
 
@@ -146,11 +147,12 @@ class ApiSettings(
     CatalogueSettings,
     GatewaySettings,
     DestinationSettings,
+    TracingSettings,
 ):
     """What a gateway gets: of a producer's settings how far behind workers may be, of a model's how large an image."""
 
 
-class DeliverySettings(OperationsSettings, RequestSettings, WebhookSettings):
+class DeliverySettings(OperationsSettings, RequestSettings, WebhookSettings, TracingSettings):
     """What a webhook worker gets."""
 
 

@@ -28,6 +28,7 @@ from velox.settings.readers import (
     WriterSettings,
 )
 from velox.settings.sinks import DeadLetterSettings, DetectionSettings, SinkSettings
+from velox.settings.tracing import TracingSettings
 from velox.settings.training import TrainingSettings
 from velox.settings.versions import VersionSettings
 
@@ -109,5 +110,6 @@ SECTIONS = (
     GatewaySettings,
     WebhookSettings,
     OperationsSettings,
+    TracingSettings,
 )
 """In the order of the documents."""

@@ -119,7 +119,7 @@ class DiskSettings(StoreSettings):
     @field_validator("storage_path", mode="before")
     @classmethod
     def _is_a_folder_or_a_bucket(cls, place: object) -> object:
-        url = _as_url(place) if isinstance(place, str | Path) else ""
+        url = as_url(place) if isinstance(place, str | Path) else ""
         if url:
             check_s3(url)
         elif isinstance(place, str) and place.startswith("file:"):
@@ -139,7 +139,7 @@ class DiskSettings(StoreSettings):
 
         As a path it has one slash less; so what is appended to the path is in the URL, too.
         """
-        return _as_url(self.storage_path)
+        return as_url(self.storage_path)
 
     @property
     def storage_place(self) -> str:
@@ -147,7 +147,8 @@ class DiskSettings(StoreSettings):
         return self.storage_url or str(self.storage_path)
 
 
-def _as_url(place: str | Path) -> str:
+def as_url(place: str | Path) -> str:
+    """Write a path as the URL of a bucket of S3, if that is what it was; else answer nothing."""
     begin, _, rest = str(place).partition(":/")
     return f"s3://{rest.strip('/')}" if begin == "s3" else ""
 

@@ -16,6 +16,7 @@ from velox.settings.environment import COLOR_PREFIX
 from velox.settings.loading import load, origins
 from velox.settings.secrets import FILE_SUFFIX
 from velox.settings.settings import SECTIONS
+from velox.settings.sinks import as_url
 
 _MASK: Final = "*****"
 _HOST: Final = r"(?:\[[\w:.]+\]|[\w.%-]+)(?::\d+)?"
@@ -120,7 +121,7 @@ def written(name: str, value: Any) -> str:  # noqa: ANN401 - any value a setting
         return "auto"
     if isinstance(value, bool | tuple):
         return json.dumps(value, ensure_ascii=False)
-    return str(value)
+    return (as_url(value) if name == "storage_path" else "") or str(value)
 
 
 def masked(uri: str) -> str:

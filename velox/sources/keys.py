@@ -80,7 +80,10 @@ class KeysSource:
                 yield _item(row)
                 self._at = read_to = row.place
             if not rows and self._loops:
-                read_to = START
+                is_beginning, read_to = read_to == START, START
+                if is_beginning:
+                    yield NOTHING  # there are none at all: no reason to ask again at once
+                    self._table.wait(_WAIT_S)
             elif not rows and not self._follows:
                 return
 
@@ -122,4 +125,4 @@ def _item(row: Row) -> Item:
 
 def _identity(key: str, place: Place) -> str:
     """Answer the same id for the same row, so that what is published twice is stored once."""
-    return hashlib.sha256(f"{key}\0{place.id}".encode(errors="replace")).hexdigest()[:_ID_CHARACTERS]
+    return hashlib.sha256(f"{key}\0{place.name}".encode(errors="replace")).hexdigest()[:_ID_CHARACTERS]

@@ -39,8 +39,7 @@ _LOOK_S: Final = 0.2
 _TOGETHER_S: Final = 0.01
 """Outcomes that come within so long of each other are noted together."""
 Answered = TypeVar("Answered")
-Post = Callable[[Request, str], Awaitable[Answer]]
-"""Attempts to deliver a request's result, signed with a secret; an empty one means as all others."""
+Post = Callable[[Claim], Awaitable[Answer]]
 
 
 class Outbox(Protocol):
@@ -184,7 +183,7 @@ class Claims:
         started, at = monotonic(), time()
         answer: Answer | None = None
         try:
-            answer = await self._post(claim.request, claim.secret)
+            answer = await self._post(claim)
         except asyncio.CancelledError:
             self._postponed.append(_postponed(claim, 0.0))
             raise

@@ -14,7 +14,7 @@ from velox.core.ladder import Answer, Cause, retry_after_s
 from velox.core.signing_keys import signing_keys
 from velox.errors import ForbiddenAddressError
 from velox.requests.bodies import event_body, result_body
-from velox.requests.rows import Request
+from velox.requests.rows import Claim, Request
 from velox.webhooks.signing import Signer
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -47,6 +47,10 @@ class Delivery:
         )
         self._signer = signer
         self._timeout_s = timeout_s
+
+    async def deliver(self, claim: Claim) -> Answer:
+        """Make the attempt that was claimed, signed by the destination's own secret if it has one."""
+        return await self.post(claim.request, claim.secret)
 
     async def post(self, request: Request, secret: str = "") -> Answer:
         """Deliver the result of a request that is done; whatever goes wrong is in the answer.

@@ -19,10 +19,12 @@ from velox.probes import ProbeServer
 from velox.requests.store import RequestStore
 from velox.settings.readers import DeliverySettings
 from velox.signals import StopRequest
+from velox.spans import connect
 from velox.webhooks.claims import Claims, Terms
 from velox.webhooks.delivery import Delivery
 from velox.webhooks.pinning import Pinned
 from velox.webhooks.signing import Signer
+from velox.webhooks.tracing import traced
 from velox.webhooks.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -70,7 +72,8 @@ async def _serve(
         connections=concurrency,
     )
     terms = Terms(ladder_s=settings.webhook_ladder_s, concurrency=concurrency, lease_s=lease_s(settings))
-    claims = Claims(store, delivery.post, terms, metrics)
+    spans = connect(settings, "webhooks")
+    claims = Claims(store, traced(delivery.deliver, spans) if spans else delivery.deliver, terms, metrics)
     probes.serve(
         live=lambda: None if stop.is_made() else _stuck(claims),
         ready=lambda: "draining" if stop.is_made() else claims.cause,
@@ -87,6 +90,8 @@ async def _serve(
     finally:
         watching.cancel()
         await delivery.close()
+        if spans:
+            spans.close()
     return 1 if left else 0
 
 

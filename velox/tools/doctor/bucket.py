@@ -24,7 +24,7 @@ def find(settings: ObjectSettings) -> Iterator[Finding]:
         )
     else:
         yield ok(what, f"{settings.bucket_url} can be read")
-        if first is None:
+        if first is None and settings.is_apart:  # for claims there may be none yet
             yield warning(what, "it holds no objects", "if it is a mount point, name a folder below it in BUCKET_URL")
     finally:
         made.close()
