@@ -1,5 +1,7 @@
 """What is measured of frames on Ray, and how it is written into the document."""
 
+from threading import Semaphore
+
 import pytest
 
 from benchmarks import report
@@ -26,12 +28,21 @@ def test_each_way_is_compared_with_the_plain_one() -> None:
 
 
 def test_all_threads_steps_are_counted_and_what_they_compute() -> None:
+    asked: list[float] = []
+    steps = Semaphore(0)
+
     def step() -> int:
         sum(range(10_000))
+        steps.release()
         return 3
 
-    window = measure(step, lasts_s=0.2, at_a_time=2)
-    assert window.frames > 0
+    def pause(seconds: float) -> None:
+        asked.append(seconds)
+        for _ in range(40):
+            steps.acquire()
+
+    window = measure(step, lasts_s=2.0, at_a_time=2, pause=pause)
+    assert window.frames >= 3 * 30
     assert window.frames % 3 == 0
-    assert window.lasted_s == pytest.approx(0.2, abs=0.15)
-    assert 0 < window.cpu_s <= family_cpu_s()
+    assert asked == [pytest.approx(0.6), 2.0]
+    assert 0 <= window.cpu_s <= family_cpu_s()
