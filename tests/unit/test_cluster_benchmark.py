@@ -16,6 +16,15 @@ def test_the_page_shows_what_was_recorded() -> None:
     assert read_section("cluster", page=PAGE) == expected, "run `make bench-cluster ARGS=--record`"
 
 
+def test_the_page_says_how_many_replicas_there_were_under_the_load_script() -> None:
+    found = report.recorded("elastic")
+    assert found is not None
+    steps = found["steps"]
+    assert f"there were {', '.join(map(str, steps))} replicas" in PAGE.read_text()
+    turn = steps.index(max(steps))
+    assert steps == sorted(steps[:turn]) + sorted(steps[turn:], reverse=True), "up once, and down once"
+
+
 def test_each_way_is_compared_with_the_plain_one() -> None:
     found = {
         "http_naive_16": {"frames": 300, "lasted_s": 10.0, "cpu_s": 15.0},
