@@ -22,6 +22,7 @@ from velox.cameras.synthetic import SyntheticView
 from velox.core.cameras import Camera, Cause, Policy, State, path_of, policy, size, taken_at
 from velox.core.deadline import Deadline
 from velox.core.pointers import read_described
+from velox.core.subscription import subscription
 from velox.errors import BucketUnavailableError, SettingsError, SourceError
 from velox.images.decoding import decode
 from velox.images.limits import Limits as ImageLimits
@@ -505,7 +506,7 @@ def control(*changes: tuple[str, bytes | None]) -> Control:
     made = Control.__new__(Control)
     made._follower = FakeFollower(*changes)  # type: ignore[assignment]  # a topic in memory
     made._changes = {}
-    made._is_ours = lambda identity: identity.startswith("camera_")
+    made._is_ours = subscription("^camera_").takes
     made.has_news()
     return made
 
