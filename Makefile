@@ -72,7 +72,7 @@ run: install ## Show the whole pipeline in one terminal; trains a model first if
 
 test: install ## Run every test, against real servers started for the purpose
 	@echo 'test: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m '(not faults or representative) and not cluster and not kubernetes' $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m '(not faults or representative) and not cluster and not cameras and not kubernetes' $(ARGS)
 
 faults: install ## Break every part while records flow, and write what it cost into docs/delivery.md
 	@echo 'faults: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
@@ -81,9 +81,9 @@ faults: install ## Break every part while records flow, and write what it cost i
 compose-test: install ## Build the image, run both stacks, break them and count (ARGS=api: one; with an engine of its own)
 	@TORCH_INDEX='$(TORCH_INDEX)' $(BIN)/python -m tests.compose $(ARGS)
 
-cameras-check: install ray ## Run models, consumers and producers on a real Ray, and kill them (3 minutes)
+cameras-check: install ray ## Cameras by RTSP, and models, consumers and producers on a real Ray, killed (5 minutes)
 	@echo 'cameras-check: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
-	@$(BIN)/python -m pytest tests/cluster $(ARGS)
+	@$(BIN)/python -m pytest tests/cameras tests/cluster $(ARGS)
 
 manifests: install ## Write deploy/kubernetes/ from the chart in deploy/helm
 	@$(BIN)/python -m tests.deploy.plain

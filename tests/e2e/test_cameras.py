@@ -5,7 +5,7 @@ import sqlite3
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class Site:
     def camera(self, number: int) -> str:
         return f"{self.name}_{number}"
 
-    def describe(self, *cameras: dict[str, object]) -> None:
+    def describe(self, *cameras: Mapping[str, object]) -> None:
         self.file.write_text(json.dumps({"defaults": {"size": "128x96", "fps": 10}, "cameras": cameras}))
 
     def command(self, *words: str, **settings: str) -> CommandProgram:

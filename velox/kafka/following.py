@@ -1,10 +1,13 @@
 """A topic that is read whole and followed, by nobody's group: what was changed, and changes as they come."""
 
 from collections.abc import Iterator
+from time import sleep
 from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from velox.core.deadline import Deadline
+from velox.core.retries import backoff_s
 from velox.errors import BrokerUnavailableError
 from velox.kafka.connection import connection
 from velox.settings import ClientSettings
@@ -35,12 +38,23 @@ class Follower:
         )
         start = OFFSET_END if only_new else OFFSET_BEGINNING
         try:
-            self._unread = set(self._consumer.list_topics(timeout=_ANSWER_S).topics[topic].partitions)
+            self._unread = self._partitions(topic)
             self._consumer.assign([TopicPartition(topic, number, start) for number in self._unread])
         except (KafkaException, KeyError) as error:
             self._consumer.close()
             msg = f"topic {topic} cannot be read: {error!r}; is Kafka running, is the topic there?"
             raise BrokerUnavailableError(msg) from error
+
+    def _partitions(self, topic: str) -> set[int]:
+        """Ask which there are; of a topic that was just made, brokers hear one after the other."""
+        deadline, waits_s = Deadline(_ANSWER_S), backoff_s(cap_s=1.0)
+        while True:
+            found = self._consumer.list_topics(timeout=_ANSWER_S).topics.get(topic)
+            if found is not None and found.partitions:
+                return set(found.partitions)
+            if deadline.has_passed():
+                raise KeyError(topic)
+            sleep(next(waits_s))
 
     def new(self, timeout_s: float) -> Iterator[Message]:
         """Yield what has come, waiting so long at most for the first. While Kafka is away, nothing comes."""
