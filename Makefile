@@ -3,7 +3,7 @@
 .PHONY: help install ray run test faults compose-test cameras-check manifests deploy-check check types fast-tests format \
 	lock lock-peers train \
 	bench bench-check bench-gateway bench-latency bench-scale bench-peers \
-	bench-kills bench-accepts bench-texts bench-objects bench-cluster picture clean
+	bench-kills bench-accepts bench-texts bench-objects bench-cameras bench-cluster picture clean
 .DELETE_ON_ERROR:
 
 # Any Python from 3.11 on, the newest-named last: python3 is what the user meant.
@@ -167,6 +167,9 @@ bench-texts: install $(PEERS)/.installed ## Measure texts a second, beside FastA
 
 bench-objects: install $(PEERS)/.installed ## Measure downloads from S3, alone and to rows, beside boto3 (6 minutes; ARGS=--quick: 2)
 	@$(BIN)/python -m benchmarks.peers.objects $(ARGS)
+
+bench-cameras: install ## Read 150 cameras, 100 of them by RTSP, and predict their frames (3 minutes)
+	@$(BIN)/python -m benchmarks.cameras $(ARGS)
 
 bench-cluster: install ray ## Measure a frame on Ray, one by one and in lists, beside own processes (3 minutes)
 	@$(BIN)/python -m benchmarks.cluster $(ARGS)

@@ -236,6 +236,22 @@ def test_thumbs_say_how_a_camera_is_and_top_shows_all_cameras(site: Site) -> Non
     assert "secret" not in site.run("cameras", "list") + cameras.output
 
 
+def test_two_models_look_at_the_same_frames_and_each_has_its_result(site: Site) -> None:
+    site.describe({"id": site.camera(1), "url": "synthetic:", "policy": "all"})
+    cameras = site.read()
+    told = {"RESULT_ID": "model"}
+    shapes = site.pipeline.consume(**told)
+    other = site.pipeline.consume(
+        **told, KAFKA_CONSUMER_GROUP=f"{site.name}-other", MODEL="examples.mean_color:MeanColorModel"
+    )
+    query = "SELECT substr(id, 1, instr(id, '/') - 1), count(DISTINCT model) FROM predictions GROUP BY 1"
+    wait_until(
+        lambda: sum(models == 2 for _, models in site.rows(query)) >= 5,
+        what=lambda: f"{site.rows(query)}\n{shapes.output}\n{other.output}",
+    )
+    assert cameras.stop() == 0
+
+
 @pytest.mark.timeout(300)  # the first run fetches Prometheus
 def test_every_panel_of_the_dashboard_shows_data_of_a_real_run(site: Site) -> None:
     site.describe({"id": site.camera(1), "url": "synthetic:"}, {"id": site.camera(2), "url": "file:nowhere.mp4"})

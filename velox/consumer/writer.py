@@ -67,6 +67,7 @@ class Writer:
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._rule = TargetRule(settings.target_labels, settings.confidence_threshold)
+        self._is_of_several = settings.result_id == "model"
         self._images_in = settings.storage_place if "disk" in settings.sinks else None
         self._has_database = any(sink.name not in {"disk", "kafka"} for sink in sinks)
         self._answered: SimpleQueue[list[Answered] | None] = SimpleQueue()
@@ -214,7 +215,7 @@ class Writer:
             predicted_at=answered.at,
             file_path=self._file_path(answered.record, is_detection=is_detection),
             timings=answered.timings,
-            is_of_several=answered.is_of_several,
+            is_of_several=answered.is_of_several or self._is_of_several,
         )
 
     def _file_path(self, record: Record, *, is_detection: bool) -> str:

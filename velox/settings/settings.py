@@ -59,6 +59,9 @@ class Settings(
         if self.delivery == "exactly_once" and "kafka" not in self.sinks:
             msg = f"DELIVERY=exactly_once is about the results topic: add kafka to SINKS={','.join(self.sinks)}"
             raise ValueError(msg)
+        if self.result_id == "model" and "requests" in self.sinks:
+            msg = f"SINKS={','.join(self.sinks)}: requests answers by the record's id; set RESULT_ID=record"
+            raise ValueError(msg)
         if self.is_text and "disk" in self.sinks:
             msg = f"SINKS={','.join(self.sinks)}: disk keeps images, and JSON_PAYLOAD=text says that there are none"
             raise ValueError(f"{msg}; leave disk out, or set JSON_PAYLOAD=base64 if they are")

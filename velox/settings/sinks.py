@@ -53,6 +53,11 @@ class StoreSettings(Group):
         "`package.module:ClassName`.",
     )
     store: Literal["detections", "all"] = Field("detections", description="What the database sinks take.")
+    result_id: Literal["record", "model"] = Field(
+        "record",
+        description="Key of a result in every sink: `record` = the record's id; `model` = `<id>/<model>`, where "
+        "pipelines with other models predict the same records into the same store.",
+    )
     store_timings: bool = Field(
         False,
         description="Store with each result how long its batch waited, was decoded and was predicted, and its size.",
