@@ -51,6 +51,7 @@ def run_helm(*arguments: str) -> str:
     return done.stdout
 
 
+@cache
 def render(*arguments: str) -> str:
     """What would be applied, with the chart's own values and whatever the arguments change."""
     where = ("--namespace", NAMESPACE, "--kube-version", KUBERNETES)

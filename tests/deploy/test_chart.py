@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from tests.deploy.chart import (
     values,
 )
 from tests.servers.kubernetes_schemas import conform
+from tests.tools import promtool
 from velox.core import scaling
+from velox.metrics.consumer import ConsumerMetrics
 from velox.settings import Settings
 from velox.settings.models import read_models
 from velox.settings.secrets import secret_fields
@@ -134,7 +137,8 @@ def test_every_pipeline_is_valid_and_the_gateway_finds_its_models(
     assert len(loaded) == len(files) - 1
     if way == "everything":
         assert loaded["shapes"].sinks == ("postgres",)
-        assert len(loaded["cameras"].subscription.names) == 150
+        assert loaded["cameras"].subscription.takes("camera_17")
+        assert loaded["cameras"].kafka_partitions == 1
 
 
 @each_way
@@ -200,6 +204,32 @@ def test_what_is_deployed_is_what_was_simulated() -> None:
             for each in deployed[direction]["policies"]
         }
         assert limits == set(behaviour.limits)
+
+
+def test_what_is_scaled_by_can_be_asked_and_is_measured(tmp_path: Path) -> None:
+    queries = [
+        trigger["metadata"]["query"]
+        for each in objects("ScaledObject", *EVERYTHING).values()
+        for trigger in each["spec"]["triggers"]
+        if trigger["type"] == "prometheus"
+    ]
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    checked = subprocess.run([*promtool(), "check", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    measured = {metric.name for metric in ConsumerMetrics.catalogue()}
+    assert set(re.findall(r"\bvelox_\w+", " ".join(queries))) <= measured
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asks"),
+    [([], True), (["gateway.auth=on"], False), (["gateway.auth=on", "smokeTest.keySecret=one"], True)],
+)
+def test_a_prediction_is_asked_for_where_it_can_be(arguments: list[str], asks: bool) -> None:
+    given = [part for each in arguments for part in ("--set-string", each)]
+    (container,) = objects("Pod", *given)["smoke-test"]["spec"]["containers"]
+    assert ("TEXT" in {each["name"] for each in container["env"]}) is asks
 
 
 def test_a_value_that_is_misspelt_is_refused() -> None:

@@ -92,8 +92,7 @@ class Release:
 def release(cluster: Cluster) -> Iterator[Release]:
     """The chart, installed where only what obeys the restricted standard is admitted."""
     name = f"velox-{uuid.uuid4().hex[:6]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}])
+    cluster.make_namespace(name, **{"pod-security.kubernetes.io/enforce": "restricted"})
     release = Release(cluster, name)
     release.upgrade("gateway.replicas=2")
     yield release
@@ -102,8 +101,7 @@ def release(cluster: Cluster) -> Iterator[Release]:
 
 @pytest.mark.parametrize("way", [[], values("dev"), values("prod"), EVERYTHING], ids=["default", "dev", "prod", "all"])
 def test_the_server_accepts_every_object_with_no_field_unknown(cluster: Cluster, way: list[str]) -> None:
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ml-pipeline"}}
-    cluster.apply([namespace])
+    cluster.make_namespace("ml-pipeline")
     objects = [each for each in manifests(render(*way)) if each["kind"] != "Namespace"]
     said = cluster.apply(objects, "--dry-run=server")
     assert len(said.splitlines()) == len(objects)
@@ -114,7 +112,7 @@ def test_the_server_refuses_what_no_schema_knows(cluster: Cluster) -> None:
     objects = [each for each in manifests(render(*EVERYTHING)) if each["kind"] == "Deployment"]
     objects[0]["spec"]["template"]["metadata"]["labels"]["app"] = "another"
     objects[1]["spec"]["template"]["spec"]["containers"][0]["volumeMounts"][0]["name"] = "nowhere"
-    cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ml-pipeline"}}])
+    cluster.make_namespace("ml-pipeline")
     with pytest.raises(ServerError, match=r"(?s)`selector` does not match.*nowhere"):
         cluster.apply(objects[:2], "--dry-run=server")
     cluster.kubectl("delete", "namespace", "ml-pipeline")

