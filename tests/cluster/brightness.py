@@ -1,6 +1,7 @@
-"""A second model, as a user might write one: says how bright a picture is, and dies of one that is all white."""
+"""A second model, as a user might write one: tells bright from dark; dies of a white picture, hangs at a black one."""
 
 import os
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +14,7 @@ from velox.records import Box, Prediction
 from velox.settings import InferenceSettings
 
 DEADLY: Final = 250.0
+ENDLESS: Final = 5.0
 
 
 class Brightness:
@@ -38,5 +40,7 @@ class Brightness:
         means = [float(image.mean()) for image in inputs]
         if max(means) > DEADLY:
             os._exit(3)
+        if min(means) < ENDLESS:
+            time.sleep(3600)
         box = (Box("middle", 1.0, 0.25, 0.25, 0.75, 0.75),)
         return [Prediction("bright" if mean > 127 else "dark", 1.0, boxes=box) for mean in means]

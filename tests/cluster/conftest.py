@@ -184,7 +184,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, kafka: KafkaServer, small_
     """One cluster for all tests of a module, as it takes half a minute to start."""
     folder = tmp_path_factory.mktemp("cluster")
     install(small_model, folder)
-    made = start(folder, kafka, "--consumers", "1")
+    made = start(folder, kafka, "--consumers", "1", INFERENCE_TIMEOUT_S=5)
     try:
         wait_until_up(made)
         yield made

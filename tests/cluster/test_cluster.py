@@ -6,8 +6,10 @@ from collections import Counter
 
 import numpy as np
 import psutil
+import pytest
 
-from tests.cluster.conftest import Cluster, eventually, picture
+from tests.cluster.conftest import START_S, Cluster, eventually, picture
+from tests.e2e.pipeline import wait_until
 from velox.sources.jpeg import encode
 
 
@@ -99,6 +101,19 @@ def test_the_frame_that_kills_a_model_is_found_and_costs_only_itself(cluster: Cl
     settled(cluster)
     assert cluster.reasons() == letters | dict.fromkeys(white, "killed_inference")
     assert len(cluster.rows("id")) == before + 40
+
+
+@pytest.mark.timeout(600)
+def test_the_frame_that_a_model_hangs_at_is_found_as_well(cluster: Cluster) -> None:
+    frames = keys("hung", 10)
+    black = {"frames/camera_1/black.jpg": encode(np.zeros((360, 640, 3), np.uint8))}
+    cluster.put(frames | black)
+    before, letters = len(cluster.rows("id")), cluster.reasons()
+    cluster.publish(*frames, *black)
+    wait_until(lambda: cluster.reasons() != letters, what=lambda: cluster.output, timeout_s=3 * START_S)
+    cluster.wait_for_rows(before + 20)
+    settled(cluster)
+    assert cluster.reasons() == letters | dict.fromkeys(black, "killed_inference")
 
 
 def test_a_consumer_that_is_killed_is_started_again_and_goes_on(cluster: Cluster) -> None:

@@ -1,9 +1,11 @@
-"""Replicas follow the load: more while calls wait, fewer when none do, and no up and down in between."""
+"""Replicas follow the load: more while calls wait, fewer when none do; what finds the queues full comes again."""
 
+import http.client
 import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 
@@ -25,6 +27,8 @@ classifier1:
   upscale_delay_s: 2
   downscale_delay_s: 4
   max_batch_size: 4
+  max_ongoing_requests: 8
+  max_queued_requests: 8
   batch_wait_timeout_s: 0.01
   graceful_shutdown_timeout_s: 5
 inference: {max_ongoing_requests: 64}
@@ -43,17 +47,29 @@ def elastic(tmp_path: Path, kafka: KafkaServer) -> Iterator[Cluster]:
         end(made)
 
 
+def asked(cluster: Cluster, body: bytes) -> tuple[int, str | None]:
+    """The status, and when to come again."""
+    connection = http.client.HTTPConnection("127.0.0.1", cluster.port, timeout=60)
+    with closing(connection):
+        connection.request("POST", "/inference", body)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, answer.headers["Retry-After"]
+
+
 @pytest.mark.timeout(400)
 def test_replicas_come_with_the_load_and_go_with_it(elastic: Cluster) -> None:
     path = "frames/camera_1/a.jpg"
     elastic.put({path: picture(0)})
     body = json.dumps({"img_path": path}).encode()
     until = time.monotonic() + LOAD_S
-    statuses: list[int] = []
+    statuses: list[tuple[int, str | None]] = []
 
     def ask() -> None:
         while time.monotonic() < until:
-            statuses.append(elastic.ask(body)[0])
+            status, retry_after = asked(elastic, body)
+            statuses.append((status, retry_after))
+            time.sleep(float(retry_after or 0))
 
     callers = [threading.Thread(target=ask, daemon=True) for _ in range(CALLERS)]
     for caller in callers:
@@ -65,7 +81,7 @@ def test_replicas_come_with_the_load_and_go_with_it(elastic: Cluster) -> None:
     for caller in callers:
         caller.join()
     assert max(seen) >= 2, seen
-    assert set(statuses) == {200}
+    assert set(statuses) == {(200, None), (503, "1")}
     eventually(lambda: len(elastic.replicas("classifier1")) == 1, elastic, "one replica again")
     numbers = [number for number, _ in groupby(seen)]
     assert numbers == sorted(numbers), f"none goes while calls come: {numbers}"

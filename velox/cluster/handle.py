@@ -19,6 +19,8 @@ from velox.settings import InferenceSettings
 _LOOK_S: Final = 0.5
 """Whoever waits for an answer looks so often whether it should end instead."""
 _CONNECT_S: Final = 10.0
+_REPLACED_S: Final = 60.0
+"""Ray asks a replica that hangs several times how it is before it replaces it; that has to be heard first."""
 _REMEDY: Final = "start one with `python service_deployment.py`, or name it with RAY_ADDRESS=host:6379"
 
 
@@ -27,7 +29,7 @@ class ServeHandle:
 
     def __init__(self, settings: InferenceSettings) -> None:
         """Keep the time that an answer may take; touch nothing yet."""
-        self._timeout_s = settings.inference_timeout_s
+        self._timeout_s = settings.inference_timeout_s + _REPLACED_S
         self._closing = threading.Event()
         self._handle: Any = None
 

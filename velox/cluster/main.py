@@ -1,4 +1,4 @@
-"""``velox cluster up``: a Ray, the deployments of config.yaml, and consumers, until a signal comes."""
+"""``velox cluster``: a Ray, with the deployments of config.yaml and consumers, or readers of cameras."""
 
 import logging
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ import ray
 from ray import serve
 
 from velox import logs
+from velox.cameras import config as cameras
 from velox.cluster.actors import start_consumers, start_producers
 from velox.cluster.config import ClusterConfig
 from velox.cluster.reading import with_bucket
@@ -61,6 +62,7 @@ def produce(settings: Settings, *, producers: int) -> int:
     logs.configure(level=settings.log_level, form=settings.log_format, pipeline=settings.pipeline)
     objects = with_bucket(settings.part(ObjectSettings))
     told = settings.model_copy(update={"bucket_url": objects.bucket_url})
+    cameras.load(settings.cameras_file)  # what is wrong with it is said here, and not by an actor again and again
     started = join_or_start()
     with StopRequest() as stop:
         try:

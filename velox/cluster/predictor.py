@@ -40,7 +40,7 @@ class Service(Protocol):
         """
 
     def ask(self, frames: Sequence[Frame]) -> Reply:
-        """Have frames predicted by all models; returns within INFERENCE_TIMEOUT_S, and soon after ``close``."""
+        """Have frames predicted by all models; returns in the end, and soon after ``close``."""
 
     def close(self) -> None:
         """Let go of what is being asked. Safe to call twice, and without ``connect``."""

@@ -21,6 +21,7 @@ OPTIMISED: Final = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # halves what a call costs: one thread, and gRPC between deployments
     "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",  # which that would turn on, with a port for each replica
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",  # what hangs would be given time to finish
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "1",  # consumers wait for answers on threads
 }
 
