@@ -52,7 +52,13 @@ class Release:
     def upgrade(self, *settings: str, timeout: str = "120s", atomic: bool = False) -> None:
         given = [part for each in (*INSIDE, *settings) for part in ("--set", each)]
         wait = ("--wait", "--wait-for-jobs", "--timeout", timeout, *(["--atomic"] if atomic else []))
-        self.helm("upgrade", "--install", "velox", str(CHART), *values("dev"), *given, *wait)
+        try:
+            self.helm("upgrade", "--install", "velox", str(CHART), *values("dev"), *given, *wait)
+        except RefusedError as error:
+            where = ("--namespace", self.namespace)
+            error.add_note(self.cluster.kubectl(*where, "get", "pods,jobs,pvc", "-o", "wide"))
+            error.add_note(self.cluster.kubectl(*where, "get", "events", "--sort-by=.lastTimestamp"))
+            raise
 
     def get(self, *what: str) -> Any:  # noqa: ANN401 - JSON
         return self.cluster.get("--namespace", self.namespace, *what)
