@@ -78,8 +78,8 @@ faults: install ## Break every part while records flow, and write what it cost i
 	@echo 'faults: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
 	@$(BIN)/python -m pytest tests/faults --record $(ARGS)
 
-compose-test: install ## Build the image, run docker-compose.yml, break it and count (with an engine of its own)
-	@TORCH_INDEX='$(TORCH_INDEX)' $(BIN)/python -m tests.compose
+compose-test: install ## Build the image, run both stacks, break them and count (ARGS=api: one; with an engine of its own)
+	@TORCH_INDEX='$(TORCH_INDEX)' $(BIN)/python -m tests.compose $(ARGS)
 
 cameras-check: install ray ## Run models, consumers and producers on a real Ray, and kill them (3 minutes)
 	@echo 'cameras-check: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers

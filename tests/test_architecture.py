@@ -29,6 +29,7 @@ LAYERS = {
     "velox.model_reports": FOUNDATION,
     "velox.loading": FOUNDATION,
     "velox.probes": FOUNDATION,
+    "velox.probing": FOUNDATION,
     "velox.processor": FOUNDATION,
     "velox.signals": FOUNDATION,
     "velox.spans": FOUNDATION,

@@ -20,7 +20,9 @@ class Window(NamedTuple):
     cpu_s: float
 
 
-def measure(step: Callable[[], int], *, lasts_s: float, at_a_time: int) -> Window:
+def measure(
+    step: Callable[[], int], *, lasts_s: float, at_a_time: int, pause: Callable[[float], None] = time.sleep
+) -> Window:
     """Repeat a step on so many threads; it answers how many frames it got through."""
     done = [0] * at_a_time
     ending = threading.Event()
@@ -32,9 +34,9 @@ def measure(step: Callable[[], int], *, lasts_s: float, at_a_time: int) -> Windo
     threads = [threading.Thread(target=repeat, args=(number,), daemon=True) for number in range(at_a_time)]
     for thread in threads:
         thread.start()
-    time.sleep(_WARM_SHARE * lasts_s)
+    pause(_WARM_SHARE * lasts_s)
     began, before, cpu_before = time.monotonic(), sum(done), family_cpu_s()
-    time.sleep(lasts_s)
+    pause(lasts_s)
     window = Window(sum(done) - before, time.monotonic() - began, family_cpu_s() - cpu_before)
     ending.set()
     for thread in threads:

@@ -1,5 +1,6 @@
 """Ray as it is run on several machines: here a head and a second node, each `ray start`."""
 
+import os
 import signal
 import subprocess
 import tempfile
@@ -26,8 +27,11 @@ class Nodes:
         self.temporary = Path(tempfile.mkdtemp(prefix="ray-"))
         self.port = free_port()
         self.dashboard = free_port()
-        self.secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid4().hex}
-        """What whoever speaks to the cluster has to know, on all machines."""
+        self.told = {
+            "RAY_AUTH_MODE": "token",  # what whoever speaks to the cluster has to know, on all machines
+            "RAY_AUTH_TOKEN": uuid4().hex,
+            "PATH": f"{RAY.parent}:{os.environ['PATH']}",  # as in a shell with the environment activated
+        }
         self.processes: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -43,11 +47,13 @@ class Nodes:
             try:
                 head = ("--head", "--port", f"{self.port}", "--dashboard-port", f"{self.dashboard}")
                 self._start(
-                    "head", *head, "--temp-dir", str(self.temporary), "--ray-client-server-port", f"{free_port()}"
+                    "head", *head, "--temp-dir", str(self.temporary / "1"), "--ray-client-server-port", f"{free_port()}"
                 )
                 self._await(self.port)
                 self._await(self.dashboard)
-                self._start("second", "--address", self.address)
+                # As on another machine: nodes that share a folder clean up each other's files.
+                (self.temporary / "2").mkdir(exist_ok=True)
+                self._start("second", "--address", self.address, "--temp-dir", str(self.temporary / "2"))
                 wait_until(lambda: self.count() == 2, what=lambda: f"two nodes:\n{self.output}", timeout_s=_START_S)
             except AssertionError:
                 self.stop()
@@ -62,7 +68,7 @@ class Nodes:
             self.processes.append(
                 subprocess.Popen(
                     [*command, "--disable-usage-stats", "--dashboard-agent-listen-port", f"{free_port()}", *options],
-                    env=environment(**self.secret),
+                    env=environment(**self.told),
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
@@ -96,7 +102,7 @@ class Nodes:
 
         def is_taken() -> bool:
             done = subprocess.run(
-                command, cwd=folder, env=environment(**self.secret), capture_output=True, text=True, check=False
+                command, cwd=folder, env=environment(**self.told), capture_output=True, text=True, check=False
             )
             said.append(done.stdout + done.stderr)
             if "No available agent" in said[-1]:  # a node's part that takes jobs starts last

@@ -1,17 +1,20 @@
-"""`make compose-test`: builds the image, runs docker-compose.yml, loads it, breaks it, counts.
+"""`make compose-test`: builds the image, runs docker-compose.yml and docker-compose.api.yml, breaks them, counts.
 
 It takes the ports of the stack on this machine, and minutes; so it is a command, not part of `make test`. What it
 writes goes to temporary folders, and all that it starts is removed afterwards.
 """
 
+import argparse
 import os
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.compose import changes, checks, images
+from tests.compose import api, changes, checks, images
 from tests.compose.engine import Engine, engine
 from tests.compose.faults import faults
 from tests.compose.light import light
@@ -32,33 +35,72 @@ SETTINGS = {
 }
 
 
+STACKS = ("shapes", "api")
+
+
 def main() -> int:
     """Answers the exit code: 0 when every check has passed."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is removed
+    parser = argparse.ArgumentParser(prog="python -m tests.compose", description=__doc__)
+    parser.add_argument("stacks", nargs="*", metavar="STACK", help="shapes or api (default: both)")
+    stacks = parser.parse_args().stacks or STACKS
+    if unknown := set(stacks).difference(STACKS):
+        parser.error(f"there is no stack {', '.join(sorted(unknown))}: there are {', '.join(STACKS)}")
     report = Report()
-    with engine() as docker, tempfile.TemporaryDirectory(prefix="velox-compose-") as folder:
+    with engine() as docker:
         report.say(f"engine: {'one of our own, removed afterwards' if docker.is_ours else 'the one that answers'}")
         began = time.monotonic()
         stand_ins = images.provide(docker)
-        services = SERVICES + (["grafana"] if images.has_grafana(docker) else [])
         report.fact(f"stand-ins: {', '.join(stand_ins) or 'none'} ({time.monotonic() - began:.0f} s)")
-        if "grafana" not in services:
-            report.fact("left out: grafana, whose image cannot be had here")
+        there = images.optional(docker)
+        if lacking := sorted(service for service, is_there in there.items() if not is_there):
+            report.fact(f"left out, as their images cannot be had here: {', '.join(lacking)}")
         owner = OWNER if os.geteuid() == 0 else os.getuid()
-        copy_project(Path(folder), owner)
-        stack = Stack(docker, Path(folder), services)
         if not docker.is_ours:
             docker.env["COMPOSE_PROJECT_NAME"] = PROJECT
-        stack.configure(DOCKER_UID=str(owner), DOCKER_GID=str(owner), **SETTINGS)
+        if "shapes" in stacks:
+            services = [*SERVICES, *(["grafana"] if there["grafana"] else [])]
+            with _stack(docker, report, services, owner) as stack:
+                stack.configure(**SETTINGS)
+                _run(docker, stack, report, owner)
+        if "api" in stacks:
+            services = [*api.SERVICES, *(service for service, is_there in there.items() if is_there)]
+            is_built = "shapes" in stacks
+            with _stack(docker, report, services, owner, files=api.FILES if is_built else api.LIGHT) as stack:
+                (stack.folder / "light.yml").write_text(api.LIGHT_FILE)
+                stack.configure(**api.SETTINGS)
+                if not is_built:
+                    _build_light(docker, stack, report)
+                api.api(stack, report, owner)
+    return report.summary()
+
+
+@contextmanager
+def _stack(
+    docker: Engine, report: Report, services: list[str], owner: int, *, files: tuple[str, ...] = ()
+) -> Iterator[Stack]:
+    """A stack in a copy of the project; its logs are shown if a check fails, and nothing of it is left."""
+    failed = len(report.failed)
+    with tempfile.TemporaryDirectory(prefix="velox-compose-") as folder:
+        copy_project(Path(folder), owner)
+        stack = Stack(docker, Path(folder), services, files=files)
+        stack.configure(DOCKER_UID=str(owner), DOCKER_GID=str(owner))
         try:
-            _run(docker, stack, report, owner)
+            yield stack
         except Exception as error:  # noqa: BLE001 - a summary is due even when the run itself breaks
             report.failed.append(f"the run itself: {error}")
         finally:
-            if report.failed:
-                report.say(docker.attempt("compose", "logs", "--tail", "25", cwd=stack.folder).stdout)
+            if len(report.failed) > failed:
+                report.say(docker.attempt("compose", *files, "logs", "--tail", "25", cwd=stack.folder).stdout)
             stack.down("--volumes")
-    return report.summary()
+
+
+def _build_light(docker: Engine, stack: Stack, report: Report) -> None:
+    """Build the image without torch under the default one's name: quick, and enough for texts."""
+    with report.check("the image without torch builds"):
+        target = ("--target", "runtime", "--tag", IMAGE)
+        docker.docker("build", "--quiet", *target, str(stack.folder), timeout_s=1800)
+        report.fact("the API ran on the image without torch: its workers cannot make the classifier of images")
 
 
 def _run(docker: Engine, stack: Stack, report: Report, owner: int) -> None:

@@ -16,17 +16,29 @@ KAFKA = "apache/kafka:4.1.1"
 MONGO = "mongo:8.0.26"
 PROMETHEUS = "prom/prometheus:v3.5.0"
 GRAFANA = "grafana/grafana:12.0.2"
-OFFICIAL = (PYTHON, KAFKA, MONGO, PROMETHEUS, GRAFANA)
+POSTGRES = "postgres:17.6"
+KAFKA_UI = "ghcr.io/kafbat/kafka-ui:v1.3.0"
+OFFICIAL = (PYTHON, KAFKA, MONGO, PROMETHEUS, GRAFANA, POSTGRES, KAFKA_UI)
+OPTIONAL = {"grafana": GRAFANA, "kafka-ui": KAFKA_UI}
+"""What has no stand-in, by service."""
 BASE, JAVA = "velox-standin-base", "velox-standin-java"
 RELEASE = "bookworm"
 """The Debian release that all official images of Python 3.11 named here are made of, too."""
 
 
 def provide(engine: Engine) -> list[str]:
-    """Make every image available that can be; answers those that are stand-ins. Grafana has none: no package has it."""
+    """Make every image available that can be; answers those that are stand-ins.
+
+    Grafana and Kafka UI have none: no package has them.
+    """
     if all(_is_there(engine, image) or _pulled(engine, image) for image in OFFICIAL):
         return []
-    recipes: dict[str, Callable[[Engine, Path], None]] = {KAFKA: _kafka, MONGO: _mongo, PROMETHEUS: _prometheus}
+    recipes: dict[str, Callable[[Engine, Path], None]] = {
+        KAFKA: _kafka,
+        MONGO: _mongo,
+        PROMETHEUS: _prometheus,
+        POSTGRES: _postgres,
+    }
     lacking = [image for image in (PYTHON, *recipes) if not _is_there(engine, image)]
     with tempfile.TemporaryDirectory(prefix="velox-standins-") as work:
         if lacking:
@@ -39,9 +51,9 @@ def provide(engine: Engine) -> list[str]:
     return lacking
 
 
-def has_grafana(engine: Engine) -> bool:
-    """Whether Grafana can be part of the stack."""
-    return _is_there(engine, GRAFANA)
+def optional(engine: Engine) -> dict[str, bool]:
+    """By service, whether what has no stand-in can be part of a stack."""
+    return {service: _is_there(engine, image) for service, image in OPTIONAL.items()}
 
 
 def _is_there(engine: Engine, image: str) -> bool:
@@ -110,3 +122,7 @@ def _mongo(engine: Engine, context: Path) -> None:
 
 def _prometheus(engine: Engine, _: Path) -> None:
     _build(engine, PROMETHEUS, HERE / "prometheus")
+
+
+def _postgres(engine: Engine, _: Path) -> None:
+    _build(engine, POSTGRES, HERE / "postgres")

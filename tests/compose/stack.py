@@ -39,8 +39,9 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
 class Stack:
     """Compose commands and what the services answer. Nothing outside `folder` is written."""
 
-    def __init__(self, engine: Engine, folder: Path, services: list[str]) -> None:
+    def __init__(self, engine: Engine, folder: Path, services: list[str], *, files: tuple[str, ...] = ()) -> None:
         self._engine = engine
+        self._files = files
         self.folder = folder
         self.services = services
         for name in self._settings():
@@ -57,7 +58,11 @@ class Stack:
 
     def compose(self, *arguments: str, timeout_s: float = 300) -> str:
         """What `docker compose` prints."""
-        return self._engine.docker("compose", *arguments, timeout_s=timeout_s, cwd=self.folder)
+        return self._engine.docker("compose", *self._files, *arguments, timeout_s=timeout_s, cwd=self.folder)
+
+    def docker(self, *arguments: str) -> str:
+        """What `docker` prints."""
+        return self._engine.docker(*arguments)
 
     def up(self, *flags: str, within_s: int = 300) -> None:
         """`docker compose up --wait`: it fails unless every container gets healthy."""

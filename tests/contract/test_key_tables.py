@@ -185,6 +185,12 @@ def test_a_row_that_is_committed_later_with_a_lower_number_is_not_passed_over(in
         assert [row.key for row in read(table)] == ["lower", "higher"]
 
 
+def is_free(table: KeyTable) -> bool:
+    """Whether nothing holds keys up, but for a moment the server itself."""
+    holder = table.held_up_by()
+    return holder is None or "autovacuum worker" in holder.who
+
+
 def test_what_holds_keys_up_is_named_and_what_only_reads_does_not(
     in_postgres: InPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +200,7 @@ def test_what_holds_keys_up_is_named_and_what_only_reads_does_not(
     with closing(table_of(in_postgres.url)) as table, closing(in_postgres.connect()) as other:
         table.open()
         other.execute("SELECT count(*) FROM image_info")
-        assert table.held_up_by() is None
+        assert is_free(table)
         other.execute("SET application_name = 'nightly'")
         other.execute("INSERT INTO image_info (image_key) VALUES ('theirs')")
         table.add([Pointer(key="ours")])
@@ -211,7 +217,7 @@ def test_what_holds_keys_up_is_named_and_what_only_reads_does_not(
         assert unseen is not None and unseen.age_s is None and "GRANT pg_read_all_stats" in unseen.who
         in_postgres.execute(holder.end)
         assert [row.key for row in read(table)] == ["ours"]
-        assert table.held_up_by() is None
+        assert is_free(table)
 
 
 def test_in_a_file_nothing_holds_keys_up(table: KeyTable, database: InFile | InPostgres) -> None:

@@ -5,7 +5,10 @@ from time import sleep
 from typing import Literal
 
 from tests.e2e.fragile import FragileModel
-from velox.records import Result
+from velox.errors import BadRecordError
+from velox.images.pixels import Pixels
+from velox.models.image_classifier import ImageClassifier
+from velox.records import Prediction, Result
 from velox.settings import Settings
 
 PACE_S = 0.01
@@ -36,3 +39,11 @@ class SlowSink:
 
     def close(self) -> None:
         pass
+
+
+class SlowClassifier(ImageClassifier):
+    """Takes its time for each image."""
+
+    def predict(self, inputs: Sequence[Pixels]) -> list[Prediction | BadRecordError]:
+        sleep(PACE_S * 2 * len(inputs))
+        return super().predict(inputs)

@@ -19,9 +19,11 @@ from tests.servers.prometheus import PrometheusServer
 from tests.servers.proxy import TcpProxy
 
 DASHBOARDS = [
-    path for path in sorted((REPOSITORY / "deploy/grafana/dashboards").glob("*.json")) if path.stem != "gateway"
+    path
+    for path in sorted((REPOSITORY / "deploy/grafana/dashboards").glob("*.json"))
+    if path.stem not in {"gateway", "cameras"}
 ]
-"""Those of consumers; that of gateways has a test of its own."""
+"""Those of consumers; those of gateways and of cameras have tests of their own."""
 RULES = REPOSITORY / "deploy/prometheus/rules.yml"
 PARTITIONS = 6
 RATE_INTERVAL = "10s"

@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from tests import tools
-from tests.compose.images import OFFICIAL
+from tests.compose.api import SERVICES as API_RUN
+from tests.compose.images import OFFICIAL, OPTIONAL
 from tests.unit.test_env_syntax import READ
 from velox.settings import Settings
 from velox.settings.env_file import read
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 OURS = ("consumer", "producer")
 API_OURS = ("gateway", "ml-worker", "webhooks")
 API_SERVICES = {"kafka", "postgres", "kafka-ui", "prometheus", "grafana", *API_OURS}
+CAMERAS_SERVICES = {"kafka", "kafka-init", "cameras", "consumer", "prometheus", "grafana"}
 OBJECTS_OURS = ("consumer", "producer", "upload")
 OBJECTS_SERVICES = {"kafka", "postgres", "s3", "prometheus", "grafana", *OBJECTS_OURS}
 PIPELINES = sorted(path.stem for path in (ROOT / "pipelines").glob("*.env"))
@@ -127,9 +129,13 @@ def test_the_dockerfile_builds_on_bases_that_are_pinned_to_the_patch() -> None:
     assert {base for base in bases if not re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+(-[a-z-]+)?", base)} == set()
 
 
-def test_the_stand_ins_of_compose_test_have_the_names_of_the_real_images(services: dict[str, Any]) -> None:
+def test_the_stand_ins_of_compose_test_have_the_names_of_the_real_images(
+    services: dict[str, Any], api: dict[str, Any]
+) -> None:
     (base,) = re.findall(r"^FROM (\S+:\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert set(OFFICIAL) == {base, *(services[name]["image"] for name in SERVICES - set(OURS))}
+    others = [each["image"] for each in (*services.values(), *api.values()) if "build" not in each]
+    assert set(OFFICIAL) == {base, *others}
+    assert set(API_RUN) | set(OPTIONAL) == set(API_SERVICES)
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -440,6 +446,45 @@ def test_three_consumers_share_three_partitions(objects: dict[str, Any]) -> None
     assert str(objects["consumer"]["scale"]) == read(ROOT / "pipelines/objects.env")["KAFKA_PARTITIONS"] == "3"
 
 
+@pytest.fixture(scope="module")
+def cameras() -> dict[str, Any]:
+    """The services of the stack of cameras."""
+    found: dict[str, Any] = config("docker-compose.cameras.yml")["services"]
+    return found
+
+
+def test_compose_reads_the_stack_of_cameras_and_finds_all_services(cameras: dict[str, Any]) -> None:
+    assert set(cameras) == CAMERAS_SERVICES
+    assert cameras["kafka"]["container_name"] == "broker", "as its users know it"
+    assert cameras["kafka-init"]["image"] == cameras["kafka"]["image"]
+    assert cameras["kafka-init"]["command"][-1] == "150"
+
+
+def test_the_ports_of_the_stack_of_cameras_are_open_to_this_machine_only(cameras: dict[str, Any]) -> None:
+    ports = [port for service in cameras.values() for port in service.get("ports", [])]
+    assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("name", sorted(CAMERAS_SERVICES - {"kafka-init"}))
+def test_a_service_of_the_stack_of_cameras_restarts_and_has_bounded_memory_and_logs(
+    cameras: dict[str, Any], name: str
+) -> None:
+    test_a_service_restarts_and_has_bounded_memory_and_logs(cameras, name)
+
+
+@pytest.mark.parametrize("name", ["cameras", "consumer"])
+def test_our_containers_of_cameras_are_told_one_story(cameras: dict[str, Any], name: str) -> None:
+    service = cameras[name]
+    told = service["environment"]
+    assert set(told) <= {field.upper() for field in Settings.model_fields} | {"VELOX_ENV_FILE"}
+    assert told["BUCKET_URL"] == "file:///frames"
+    targets = {volume["target"]: volume for volume in service["volumes"]}
+    assert targets["/frames"]["source"] == "frames", "what one writes, the other reads"
+    assert set(service["depends_on"]) == {"kafka", "kafka-init"}
+    # The image's own check asks for readiness at this port.
+    assert told.get("CAMERAS_PORT", told.get("METRICS_PORT")) == "8000"
+
+
 def test_compose_reads_the_env_file_as_velox_does(tmp_path: Path) -> None:
     assert as_compose_reads(ROOT / ".env", tmp_path) == read(ROOT / ".env")
 
@@ -489,9 +534,12 @@ def test_the_light_lock_has_openvino_and_no_torch_and_differs_in_nothing_else() 
     [
         (
             "requirements.txt",
-            {"torch", "openvino", "onnxruntime", "imagenet", "text", "transformers", "objects", "gateway", "otlp"},
+            {
+                *("torch", "openvino", "onnxruntime", "imagenet", "text", "transformers"),
+                *("objects", "cameras", "gateway", "otlp"),
+            },
         ),
-        ("requirements-runtime.txt", {"openvino", "text", "objects", "gateway", "otlp"}),
+        ("requirements-runtime.txt", {"openvino", "text", "objects", "cameras", "gateway", "otlp"}),
     ],
 )
 def test_a_lock_has_what_its_image_needs_for_the_pipelines(lock: str, extras: set[str]) -> None:
@@ -512,9 +560,9 @@ def test_both_images_hold_the_pipelines() -> None:
 
 
 def test_promtool_accepts_the_configuration_and_the_rules_behave() -> None:
-    for name in ("prometheus.yml", "prometheus.api.yml"):
+    for name in ("prometheus.yml", "prometheus.api.yml", "prometheus.cameras.yml"):
         output_of(*tools.promtool(), "check", "config", "--lint-fatal", name)
-    for name in ("rules", "gateway_rules"):
+    for name in ("rules", "gateway_rules", "cameras_rules"):
         output_of(*tools.promtool(), "test", "rules", f"deploy/prometheus/{name}_test.yml")
 
 

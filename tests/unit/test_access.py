@@ -269,6 +269,7 @@ def test_a_key_is_known_again_and_shows_nothing_of_itself() -> None:
 
 def test_the_api_says_how_a_key_is_sent(running: Running) -> None:
     described = running.get("/openapi.json").json()
+    assert running.get("/openapi.json").json() == described
     assert described["paths"]["/predict"]["post"]["security"] == [{"HTTPBearer": []}, {"APIKeyHeader": []}]
     assert {"401", "403", "429"} <= described["paths"]["/v1/requests"]["post"]["responses"].keys()
     assert "security" not in described["paths"]["/health"]["get"]

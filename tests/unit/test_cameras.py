@@ -22,6 +22,7 @@ from velox.cameras.synthetic import SyntheticView
 from velox.core.cameras import Camera, Cause, Policy, State, path_of, policy, size, taken_at
 from velox.core.deadline import Deadline
 from velox.core.pointers import read_described
+from velox.core.subscription import subscription
 from velox.errors import BucketUnavailableError, SettingsError, SourceError
 from velox.images.decoding import decode
 from velox.images.limits import Limits as ImageLimits
@@ -81,6 +82,7 @@ def test_a_file_of_cameras_is_read_with_what_holds_for_all(tmp_path: Path) -> No
         ("cameras: []\nmore: 1", "unknown: more"),
         ("defaults: 3\ncameras: []", "defaults are names and values"),
         ("cameras: [", "cannot be read"),
+        ("cameras: [{id: 'a_{3..1}', url: 'synthetic:'}]", "camera id 'a_{3..1}'"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_said_with_its_place_and_without_passwords(
@@ -101,13 +103,13 @@ def test_a_file_that_is_not_there_names_the_command_that_writes_one(tmp_path: Pa
 
 def test_a_file_is_written_for_its_owner_alone_and_never_over_another(tmp_path: Path) -> None:
     path = tmp_path / "cameras.yaml"
-    cameras = config.numbered(3, "rtsp://me:secret@gate/{n}", Camera(id="camera_1", url="", fps=2))
-    config.save(path, cameras)
+    entry = {"id": "camera_{1..3}", "url": "rtsp://me:secret@gate/{n}", "fps": 2}
+    config.save(path, [entry])
     assert path.stat().st_mode & 0o777 == 0o600
-    assert [*config.load(path).values()] == cameras
-    assert cameras[2].url == "rtsp://me:secret@gate/3"
+    urls = {f"camera_{number}": f"rtsp://me:secret@gate/{number}" for number in (1, 2, 3)}
+    assert {one.id: one.url for one in config.load(path).values()} == urls
     with pytest.raises(SettingsError, match="--force"):
-        config.save(path, cameras)
+        config.save(path, [entry])
 
 
 def test_a_path_says_when_its_frame_was_taken() -> None:
@@ -504,6 +506,7 @@ def control(*changes: tuple[str, bytes | None]) -> Control:
     made = Control.__new__(Control)
     made._follower = FakeFollower(*changes)  # type: ignore[assignment]  # a topic in memory
     made._changes = {}
+    made._is_ours = subscription("^camera_").takes
     made.has_news()
     return made
 
@@ -517,6 +520,7 @@ def test_changes_lie_over_the_file_and_the_last_of_a_camera_counts() -> None:
         ("camera_3", change("remove")),
         ("camera_3", change("resume", file["camera_3"])),
         ("camera_4", change("add", new)),
+        ("gate_1", change("add", Camera(id="gate_1", url="synthetic:"))),
     ).over(file)
     assert wanted.keys() == {"camera_2", "camera_3", "camera_4"}
     assert wanted["camera_2"].is_paused

@@ -1,5 +1,9 @@
 """What is measured of frames on Ray, and how it is written into the document."""
 
+from threading import Semaphore
+
+import pytest
+
 from benchmarks import report
 from benchmarks.cluster.__main__ import NAMES, PAGE, section
 from benchmarks.cluster.window import family_cpu_s, measure
@@ -10,6 +14,15 @@ def test_the_page_shows_what_was_recorded() -> None:
     found = report.recorded("cluster")
     expected = "Not recorded yet." if found is None else section(found["introduction"], found["windows"]).strip()
     assert read_section("cluster", page=PAGE) == expected, "run `make bench-cluster ARGS=--record`"
+
+
+def test_the_page_says_how_many_replicas_there_were_under_the_load_script() -> None:
+    found = report.recorded("elastic")
+    assert found is not None
+    steps = found["steps"]
+    assert f"there were {', '.join(map(str, steps))} replicas" in PAGE.read_text()
+    turn = steps.index(max(steps))
+    assert steps == sorted(steps[:turn]) + sorted(steps[turn:], reverse=True), "up once, and down once"
 
 
 def test_each_way_is_compared_with_the_plain_one() -> None:
@@ -24,12 +37,21 @@ def test_each_way_is_compared_with_the_plain_one() -> None:
 
 
 def test_all_threads_steps_are_counted_and_what_they_compute() -> None:
+    asked: list[float] = []
+    steps = Semaphore(0)
+
     def step() -> int:
         sum(range(10_000))
+        steps.release()
         return 3
 
-    window = measure(step, lasts_s=0.2, at_a_time=2)
-    assert window.frames > 0
+    def pause(seconds: float) -> None:
+        asked.append(seconds)
+        for _ in range(40):
+            steps.acquire()
+
+    window = measure(step, lasts_s=2.0, at_a_time=2, pause=pause)
+    assert window.frames >= 3 * 30
     assert window.frames % 3 == 0
-    assert window.lasted_s >= 0.2
-    assert 0 < window.cpu_s <= family_cpu_s()
+    assert asked == [pytest.approx(0.6), 2.0]
+    assert 0 <= window.cpu_s <= family_cpu_s()

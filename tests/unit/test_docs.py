@@ -94,7 +94,7 @@ def test_every_make_target_that_is_named_exists(page: Path) -> None:
 
 
 def test_every_alert_has_its_paragraph() -> None:
-    files = [ROOT / f"deploy/prometheus/{name}.yml" for name in ("rules", "gateway_rules")]
+    files = [ROOT / f"deploy/prometheus/{name}.yml" for name in ("rules", "gateway_rules", "cameras_rules")]
     groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
     alerts = [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
     assert alerts == re.findall(r"^### (Velox\w+)$", OPERATIONS, flags=re.MULTILINE)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from velox.metrics.cameras import CameraMetrics
 from velox.metrics.consumer import ConsumerMetrics
 from velox.metrics.gateway import GatewayMetrics
 from velox.metrics.metric import Metric
@@ -21,9 +22,14 @@ REQUESTS = tuple(metric for metric in CATALOGUE if metric.name == "velox_request
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 (GATEWAY,) = (path for path in DASHBOARDS if path.stem == "gateway")
-CONSUMER = [path for path in DASHBOARDS if path != GATEWAY]
-RULES, GATEWAY_RULES = "rules", "gateway_rules"
-STACKS = {"docker-compose.yml": "prometheus.yml", "docker-compose.api.yml": "prometheus.api.yml"}
+(CAMERAS,) = (path for path in DASHBOARDS if path.stem == "cameras")
+CONSUMER = [path for path in DASHBOARDS if path not in {GATEWAY, CAMERAS}]
+RULES, GATEWAY_RULES, CAMERAS_RULES = "rules", "gateway_rules", "cameras_rules"
+STACKS = {
+    "docker-compose.yml": "prometheus.yml",
+    "docker-compose.api.yml": "prometheus.api.yml",
+    "docker-compose.cameras.yml": "prometheus.cameras.yml",
+}
 RECORDED = {"target_shapes_found"}
 OLD_NAMES = re.compile(r"(?:gateway|worker)_[a-z_]+")
 """What the recording rules of a gateway offer: the names that another system gave its metrics."""
@@ -39,7 +45,7 @@ PER_SERIES = {
 }
 
 each_dashboard = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
-each_rules = pytest.mark.parametrize("name", [RULES, GATEWAY_RULES])
+each_rules = pytest.mark.parametrize("name", [RULES, GATEWAY_RULES, CAMERAS_RULES])
 
 
 def exported(catalogue: tuple[Metric[Any], ...]) -> set[str]:
@@ -65,6 +71,8 @@ def test_every_panel_asks_for_metrics_that_exist(dashboard: Path) -> None:
     asked = {query: metrics_in(query) for query in queries(dashboard)}
     assert all(asked.values())
     catalogue = (*GATEWAY_CATALOGUE, *REQUESTS) if dashboard == GATEWAY else CATALOGUE
+    if dashboard == CAMERAS:
+        catalogue = (*CATALOGUE, *CameraMetrics.catalogue())
     assert set().union(*asked.values()) <= exported(catalogue) | RECORDED
 
 
@@ -83,6 +91,8 @@ def test_every_query_follows_the_choice_of_consumers_or_of_gateways(dashboard: P
     assert variable["name"] == "instance"
     # Webhook workers, and the workers that predict, are no gateways.
     others = exported(WebhookMetrics.catalogue()) | (exported(REQUESTS) if dashboard == GATEWAY else set())
+    if dashboard == CAMERAS:  # consumers are no processes of cameras
+        others |= exported(CATALOGUE)
     for query in queries(dashboard):
         assert len(metrics_in(query) - others) <= query.count('{instance=~"$instance"'), query
 
@@ -90,12 +100,18 @@ def test_every_query_follows_the_choice_of_consumers_or_of_gateways(dashboard: P
 def test_links_between_dashboards_lead_to_one_that_exists() -> None:
     texts = [dashboard.read_text() for dashboard in DASHBOARDS]
     links = {link for text in texts for link in re.findall(r'"url": "/d/([\w-]+)', text)}
-    # That of the gateway is where Grafana opens, in the stack that has one; the other stack's need not lead to it.
-    assert links | {json.loads(GATEWAY.read_text())["uid"]} == {json.loads(text)["uid"] for text in texts}
+    # Where Grafana opens in stacks of their own: nothing else need lead there.
+    homes = {json.loads(dashboard.read_text())["uid"] for dashboard in (GATEWAY, CAMERAS)}
+    assert links | homes == {json.loads(text)["uid"] for text in texts}
 
 
 @pytest.mark.parametrize(
-    ("file", "dashboard"), [("docker-compose.yml", "overview.json"), ("docker-compose.api.yml", "gateway.json")]
+    ("file", "dashboard"),
+    [
+        ("docker-compose.yml", "overview.json"),
+        ("docker-compose.api.yml", "gateway.json"),
+        ("docker-compose.cameras.yml", "cameras.json"),
+    ],
 )
 def test_grafana_opens_with_a_dashboard_that_exists(file: str, dashboard: str) -> None:
     (home,) = re.findall(r"GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH: (\S+)", (ROOT / file).read_text())
@@ -126,6 +142,7 @@ def test_the_dashboards_show_every_metric_but_the_build() -> None:
     elsewhere = {metric.name for metric in REQUESTS}
     assert hidden(CONSUMER, CATALOGUE) == {"velox_build_info", "target_shapes_found_total"} | elsewhere
     assert hidden([GATEWAY], (*GATEWAY_CATALOGUE, *REQUESTS)) == set()
+    assert hidden([CAMERAS], CameraMetrics.catalogue()) == set()
 
 
 def rules(name: str) -> list[dict[str, Any]]:
@@ -151,6 +168,11 @@ def test_the_rules_of_a_gateway_read_metrics_that_exist_and_record_the_names_of_
     assert {name for name in recorded if not OLD_NAMES.fullmatch(name)} == set()
     tested = (ROOT / f"deploy/prometheus/{GATEWAY_RULES}_test.yml").read_text()
     assert {name for name in recorded if f"expr: {name}" not in tested and f"/ {name}" not in tested} == set()
+
+
+def test_the_rules_of_cameras_read_metrics_that_exist() -> None:
+    expressions = " ".join(rule["expr"] for rule in rules(CAMERAS_RULES))
+    assert metrics_in(expressions) <= exported(CATALOGUE) | exported(CameraMetrics.catalogue())
 
 
 @each_rules

@@ -3,6 +3,7 @@
 import errno
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from velox.errors import SettingsError
 from velox.probes import ProbeServer, listen
+from velox.probing import ask, unready_because
 from velox.tools.doctor import machine
 from velox.tools.doctor.findings import Level
 
@@ -184,3 +186,31 @@ def test_where_ipv6_is_off_it_listens_on_ipv4(monkeypatch: pytest.MonkeyPatch, o
     monkeypatch.setattr(socket, "create_server", without_ipv6)
     with listen(0) as listening:
         assert listening.family == socket.AF_INET
+
+
+def test_another_process_hears_why_it_is_not_ready_and_what_it_has_counted(running: Served) -> None:
+    port = running.server.port
+    running.causes["ready"] = "waiting for Kafka"
+    assert unready_because(port) == "waiting for Kafka"
+    running.causes["ready"] = None
+    assert unready_because(port) is None
+    assert "velox_things_total 3.0" in ask(port, "/metrics").body
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [(b"", "starting"), (b"SSH-2.0-x\r\n", "starting"), (b"HTTP/1.0 503 No\r\n\r\nno JSON", "/readyz answers 503")],
+)
+def test_somebody_else_on_the_port_is_no_reason_to_fail(answer: bytes, cause: str) -> None:
+    with socket.create_server((HOSTS[0], 0)) as listening:
+
+        def serve() -> None:
+            client, _ = listening.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        assert unready_because(listening.getsockname()[1]) == cause
+        thread.join(WAIT_S)

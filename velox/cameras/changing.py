@@ -9,7 +9,7 @@ from rich.table import Table
 
 from velox.cameras import config
 from velox.cameras.control import Control, publish
-from velox.core.cameras import CONTROL_TOPIC, Camera
+from velox.core.cameras import CONTROL_TOPIC, Camera, masked
 from velox.core.deadline import Deadline
 from velox.core.subscription import expand
 from velox.errors import BrokerUnavailableError, SettingsError
@@ -33,13 +33,13 @@ def init(
     if not 1 <= count <= config.MOST_CAMERAS:
         msg = f"--count {count}: from 1 to {config.MOST_CAMERAS}"
         raise SettingsError(msg)
-    url = str(like["url"])
-    cameras = config.numbered(count, url, config.camera({**like, "url": url.replace("{n}", "1")}))
+    first = config.camera({**like, "url": str(like["url"]).replace("{n}", "1")})
+    ids = f"camera_{{1..{count}}}" if count > 1 else first.id
     path = settings.cameras_file
     done = []
     if not (topics and path.exists() and not force):  # only the topics are missing
-        config.save(path, cameras, force=force)
-        done.append(f"Wrote {path}: {cameras[0].id} to {cameras[-1].id}, {cameras[0].shown_url}")
+        config.save(path, [{**config.written(first), "id": ids, "url": like["url"]}], force=force)
+        done.append(f"Wrote {path}: camera_1 to camera_{count}, {masked(str(like['url']))}")
     if topics:
         names = [*config.load(path)]
         ensure_topics(settings.model_copy(update={"kafka_partitions": 1}), names)

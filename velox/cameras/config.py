@@ -3,19 +3,20 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from velox.core.cameras import Camera, check_id, masked, policy, size
+from velox.core.subscription import expand
 from velox.errors import SettingsError
 from velox.settings.readers import ReadingSettings
 
 _KEYS: Final = ("id", "url", "fps", "size", "policy", "paused")
 _MOST_FPS: Final = 1000.0
+_LAST_NUMBER: Final = re.compile(r"(\d+)\D*$")
 _URL: Final = re.compile(r"(rtsps?|https?)://\S+|file:.+|usb:\S+|synthetic:")
 MOST_CAMERAS: Final = 10_000
 
@@ -80,14 +81,14 @@ def written(one: Camera) -> dict[str, Any]:
     return said | ({"paused": True} if one.is_paused else {})
 
 
-def save(path: Path, cameras: Sequence[Camera], *, force: bool = False) -> None:
+def save(path: Path, entries: Sequence[Mapping[str, Any]], *, force: bool = False) -> None:
     """Write the file, readable by its owner alone: addresses hold passwords.
 
     Raises:
         SettingsError: it is there already and ``force`` is not given, or cannot be written.
     """
     text = "# The cameras, a topic each; docs/cameras.md says what each line may be.\n"
-    text += yaml.safe_dump({"cameras": [written(one) for one in cameras]}, sort_keys=False)
+    text += yaml.safe_dump({"cameras": [dict(entry) for entry in entries]}, sort_keys=False)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if force else os.O_EXCL), 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -98,11 +99,6 @@ def save(path: Path, cameras: Sequence[Camera], *, force: bool = False) -> None:
     except OSError as error:
         msg = f"CAMERAS_FILE={path}: {error.strerror}"
         raise SettingsError(msg) from error
-
-
-def numbered(count: int, url: str, like: Camera) -> list[Camera]:
-    """Make camera_1 to camera_``count``; ``{n}`` in the address becomes the number."""
-    return [replace(like, id=f"camera_{number}", url=url.replace("{n}", str(number))) for number in range(1, count + 1)]
 
 
 def _cameras(said: object) -> dict[str, Camera]:
@@ -116,20 +112,36 @@ def _cameras(said: object) -> dict[str, Camera]:
     if not isinstance(defaults, dict):
         msg = "defaults are names and values, as in `defaults: {fps: 5}`"
         raise SettingsError(msg)
-    entries = said["cameras"]
-    if len(entries) > MOST_CAMERAS:
-        msg = f"{len(entries)} cameras, and {MOST_CAMERAS} may be; use several files"
-        raise SettingsError(msg)
-    found = []
-    for number, entry in enumerate(entries, 1):
+    found: list[Camera] = []
+    for number, entry in enumerate(said["cameras"], 1):
         if not isinstance(entry, dict):
             msg = f"camera {number} of the list is not written as names and values, as in {{id: camera_1, url: ...}}"
             raise SettingsError(msg)
-        found.append(camera({**defaults, **entry}))
+        found += [camera(one) for one in _each({**defaults, **entry})]
+    if len(found) > MOST_CAMERAS:
+        msg = f"{len(found)} cameras, and {MOST_CAMERAS} may be; use several files"
+        raise SettingsError(msg)
     if doubled := next((name for name, times in Counter(one.id for one in found).items() if times > 1), None):
         msg = f"{doubled} is there twice; ids are unique"
         raise SettingsError(msg)
     return {one.id: one for one in found}
+
+
+def _each(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Write out an entry whose id is a range, ``camera_{1..20}``; ``{n}`` in its address becomes the number."""
+    identity, url = said.get("id"), said.get("url")
+    if not isinstance(identity, str) or "{" not in identity:
+        yield said
+        return
+    try:
+        names = expand(identity)
+    except ValueError as error:
+        msg = f"camera id {identity!r}: {error}"
+        raise SettingsError(msg) from None
+    for name in names:
+        numbered = _LAST_NUMBER.search(name)
+        where = url.replace("{n}", numbered[1] if numbered else "") if isinstance(url, str) else url
+        yield {**said, "id": name, "url": where}
 
 
 def _camera(identity: str, said: Mapping[str, Any]) -> Camera:

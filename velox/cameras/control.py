@@ -30,7 +30,10 @@ def change(action: str, camera: Camera | None = None) -> bytes:
 
 
 class Control:
-    """The changes, read as they come; what nobody can have meant is logged and left out. Used by one thread."""
+    """The changes, read as they come; what nobody can have meant is logged and left out. Used by one thread.
+
+    Only those of cameras whose topic KAFKA_TOPIC takes: several pipelines may have cameras on one Kafka.
+    """
 
     def __init__(self, settings: ClientSettings) -> None:
         """Read from the beginning.
@@ -39,6 +42,7 @@ class Control:
             BrokerUnavailableError: the topic cannot be read.
         """
         self._follower = Follower(settings, CONTROL_TOPIC)
+        self._is_ours = settings.subscription.takes
         self._changes: dict[str, Mapping[str, Any]] = {}
 
     def has_news(self, timeout_s: float = 0.0) -> bool:
@@ -46,6 +50,8 @@ class Control:
         news = False
         for message in self._follower.new(timeout_s):
             identity = (message.key() or b"").decode(errors="replace")
+            if not self._is_ours(identity):  # of another pipeline on the same Kafka
+                continue
             if (said := _read(identity, message.value())) is not None:
                 self._changes[identity] = said
                 news = True

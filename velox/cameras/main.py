@@ -39,8 +39,10 @@ log = logging.getLogger(__name__)
 
 _COMPACT: Final = {"cleanup.policy": "compact"}
 _THUMBS: Final = {"cleanup.policy": "delete", "retention.ms": "60000", "segment.ms": "30000"}
-_CONTROL_S: Final = 0.5
-_FILE_S: Final = 1.0
+_LOOK_S: Final = 0.5
+"""Time between two looks for changes of cameras."""
+_PATIENCE_S: Final = 10.0
+"""Old changes are waited for so long before the first camera is read: one of them may have removed it."""
 _TURN_S: Final = 60.0
 _FEWEST: Final = 8
 """Cameras for which a process of their own is worth it."""
@@ -96,9 +98,10 @@ def read(settings: ReadingSettings, shard: Shard, *, is_stopping: Callable[[], b
     metrics = CameraMetrics()
     store = FrameStore(_bucket(settings), Limits(settings.frame_max_age_s, settings.frame_max_bytes // shard.of))
     port = settings.cameras_port + shard.number if settings.cameras_port else 0
-    turned = _Turned()
+    turned, known = _Turned(), set(file.cameras)
     with closing(ProbeServer(port, metrics.registry)) as probes, closing(Control(settings)) as control:
         group: Group | None = None
+        wanted = _Wanted(file, control)
         publisher = Publisher(settings, [], refused=lambda topic: group.refused(topic) if group else None)
         group = Group(
             settings,
@@ -111,18 +114,12 @@ def read(settings: ReadingSettings, shard: Shard, *, is_stopping: Callable[[], b
         probes.serve(live=turned.stuck, ready=lambda: group.unready_because)
         store.start(lambda identity: shard.has(Camera(id=identity, url="")))
         group.start()
-        looked = Deadline(0)
-        known: set[str] = set(file.cameras)
         while not is_stopping():
             turned.now()
-            if looked.has_passed():
-                looked = Deadline(_CONTROL_S)
-                if file.look() | control.has_news() or not turned.has_wanted:
-                    turned.has_wanted = True
-                    wanted = control.over(file.cameras)
-                    ensure_topics(told, sorted(wanted.keys() - known), is_stopping=is_stopping)
-                    known |= wanted.keys()
-                    group.want({name: camera for name, camera in wanted.items() if shard.has(camera)})
+            if (cameras := wanted.look()) is not None:
+                ensure_topics(told, sorted(cameras.keys() - known), is_stopping=is_stopping)
+                known |= cameras.keys()
+                group.want({name: camera for name, camera in cameras.items() if shard.has(camera)})
             group.step()
         group.close(Deadline(settings.drain_s))
         missing = publisher.flush(Deadline(settings.drain_s))
@@ -136,7 +133,6 @@ class _Turned:
 
     def __init__(self) -> None:
         self._at = monotonic()
-        self.has_wanted = False
 
     def now(self) -> None:
         self._at = monotonic()
@@ -175,6 +171,30 @@ class _File:
         except OSError:
             return None
         return status.st_mtime, status.st_size
+
+
+class _Wanted:
+    """Which cameras are to be read: those of the file, and what was changed over it."""
+
+    def __init__(self, file: _File, control: Control) -> None:
+        self._file = file
+        self._control = control
+        self._is_first = True
+        self._due = Deadline(0)
+
+    def look(self) -> dict[str, Camera] | None:
+        """Answer them when they are others than before; None when they are the same, or it is not time to look."""
+        if not self._due.has_passed():
+            return None
+        self._due = Deadline(_LOOK_S)
+        has_news = self._control.has_news()
+        if self._is_first:
+            patience = Deadline(_PATIENCE_S)
+            while not self._control.is_at_end and not patience.has_passed():
+                self._control.has_news(_TICK_S)
+        has_news |= self._file.look() or self._is_first
+        self._is_first = False
+        return self._control.over(self._file.cameras) if has_news else None
 
 
 class _Views:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Final
@@ -37,6 +37,7 @@ def describe(app: FastAPI) -> None:
     """Have the app's description say how a key is sent. As dependencies of the routes, that would cost each request."""
     plain = app.openapi
 
+    @cache
     def described() -> dict[str, Any]:
         found = plain()
         found.setdefault("components", {})["securitySchemes"] = _SCHEMES

@@ -38,8 +38,9 @@ _PROBE: Final = (
     " FROM image_info i LEFT JOIN velox_progress p ON p.name = %s"
 )
 _OLDEST: Final = (
-    "SELECT 'pid ' || pid || ', ' || coalesce(nullif(application_name, ''), backend_type) || ' of ' || usename || ', '"
-    " || state, extract(epoch FROM now() - xact_start)::float8, format('SELECT pg_terminate_backend(%s)', pid)"
+    "SELECT 'pid ' || pid || ', ' || coalesce(nullif(application_name, ''), backend_type)"
+    " || coalesce(' of ' || usename, '') || coalesce(', ' || state, ''),"
+    " extract(epoch FROM now() - xact_start)::float8, format('SELECT pg_terminate_backend(%s)', pid)"
     " FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"
     " UNION ALL SELECT 'prepared as ' || gid || ' by ' || owner, extract(epoch FROM now() - prepared)::float8,"
     " format('ROLLBACK PREPARED %L', gid) FROM pg_prepared_xacts ORDER BY 2 DESC LIMIT 1"

@@ -1,13 +1,12 @@
 """Asks running consumers how their shadow compares."""
 
-import http.client
 import json
 import socket
-from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
+from velox import probing
 from velox.errors import SettingsError, SystemUnavailableError
 from velox.model_reports import read_reports
 from velox.settings.models import read_models
@@ -45,14 +44,9 @@ def ask(address: str) -> Told:
     if not host or not port.isdecimal():
         msg = f"--at {address}: write HOST:PORT"
         raise SettingsError(msg)
-    with closing(http.client.HTTPConnection(host, int(port), timeout=_ANSWERS_S)) as connection:
-        try:
-            connection.request("GET", "/comparison")
-            response = connection.getresponse()
-            body = response.read()
-            if response.status == HTTPStatus.NOT_FOUND:
-                return address, None
-            return address, dict(json.loads(body))
-        except (OSError, http.client.HTTPException, ValueError, TypeError) as error:
-            msg = f"{address} says nothing of a comparison: {error}; after a change, ask again in a few seconds"
-            raise SystemUnavailableError(msg) from error
+    try:
+        status, body = probing.ask(int(port), "/comparison", host=host, timeout_s=_ANSWERS_S)
+        return address, None if status == HTTPStatus.NOT_FOUND else dict(json.loads(body))
+    except (OSError, ValueError, TypeError) as error:
+        msg = f"{address} says nothing of a comparison: {error}; after a change, ask again in a few seconds"
+        raise SystemUnavailableError(msg) from error

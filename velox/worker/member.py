@@ -1,18 +1,14 @@
 """One model's consumer, as its supervisor sees it: a process, its port, and why it is not ready."""
 
-import http.client
-import json
 import socket
 from collections.abc import Callable
-from contextlib import closing
-from http import HTTPStatus
 from typing import Final, Protocol, TextIO
 
 from velox.children import Child
+from velox.probing import unready_because
 from velox.settings import handed_on
 from velox.settings.models import ModelEntry
 
-_ANSWERS_S: Final = 1.0
 _LAST_PORT: Final = 65_535
 _REFUSAL: Final = "velox consume: "
 """So begins the one line with which a command ends that cannot go on."""
@@ -71,19 +67,7 @@ class Member:
 
     def unready_because(self) -> str | None:
         """Ask it; None when it is ready."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWERS_S)) as connection:
-            try:
-                connection.request("GET", "/readyz")
-                response = connection.getresponse()
-                body = response.read()
-            except (OSError, http.client.HTTPException):
-                return "starting"
-            if response.status == HTTPStatus.OK:
-                return None
-            try:
-                return str(json.loads(body)["cause"])
-            except (ValueError, KeyError, TypeError):
-                return f"/readyz answers {response.status}"
+        return unready_because(self.port)
 
     def terminate(self) -> None:
         """Ask it to drain and end."""

@@ -1,18 +1,13 @@
 """Reads the metrics of other processes."""
 
-import http.client
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
-from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from velox.metrics.consumer import ConsumerMetrics
-
-_TIMEOUT_S: Final = 1.0
+from velox.probing import HERE, ask, unready_because
 
 Buckets = Mapping[float, float]
 """A histogram: for each upper bound in seconds the number of observations up to it, as Prometheus counts."""
@@ -39,48 +34,39 @@ class Scrape:
 class Scraper:
     """Asks one process."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, host: str = HERE) -> None:
         """Ask on METRICS_PORT."""
         self._port = port
         self._host = host
 
     def scrape(self) -> Scrape | None:
         """Read its metrics; None while it does not answer."""
-        answer = self._get("/metrics")
-        return parse(answer[1]) if answer else None
+        text = self._metrics()
+        return None if text is None else parse(text)
 
     def page(self) -> Page | None:
         """Read all its metrics; None while it does not answer, or what answers is no consumer."""
-        answer = self._get("/metrics")
+        text = self._metrics()
         try:
-            page = read(answer[1]) if answer else {}
+            page = read(text) if text is not None else {}
         except ValueError:
             return None
         return page if ConsumerMetrics.started.name in page else None
 
     def samples(self) -> Page | None:
         """Read all metrics of whatever process answers; None while none does."""
-        answer = self._get("/metrics")
-        return read(answer[1]) if answer else None
+        text = self._metrics()
+        return None if text is None else read(text)
 
     def unready_because(self) -> str | None:
         """Say why it is not ready, None when it is."""
-        answer = self._get("/readyz")
-        if answer is None:
-            return "starting"
-        status, body = answer
-        return None if status == HTTPStatus.OK else str(json.loads(body).get("cause", body))
+        return unready_because(self._port, host=self._host)
 
-    def _get(self, path: str) -> tuple[int, str] | None:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
+    def _metrics(self) -> str | None:
         try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException):
+            return ask(self._port, "/metrics", host=self._host).body
+        except OSError:
             return None
-        finally:
-            connection.close()
 
 
 def read(text: str) -> Page:
