@@ -3,7 +3,9 @@
 Probes, images, networks and DNS are not proved here: nodes are simulated.
 """
 
-import threading
+import os
+import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +17,10 @@ import pytest
 
 from tests.deploy import plain
 from tests.deploy.chart import CHART, RefusedError, manifests, render, run_helm, values
-from tests.servers.kubernetes import ZONES, Cluster
+from tests.servers.kubernetes import ZONES, Cluster, kubectl
 from tests.servers.kubernetes_schemas import schemas
 from tests.servers.process import ServerError
+from velox.tether import tethered
 
 EVERYTHING = ["--values", str(Path(__file__).with_name("everything.yaml"))]
 INSIDE = [f"{part}.service.type=ClusterIP" for part in ("gateway", "prometheus", "grafana")]
@@ -52,7 +55,13 @@ class Release:
     def upgrade(self, *settings: str, timeout: str = "120s", atomic: bool = False) -> None:
         given = [part for each in (*INSIDE, *settings) for part in ("--set", each)]
         wait = ("--wait", "--wait-for-jobs", "--timeout", timeout, *(["--atomic"] if atomic else []))
-        self.helm("upgrade", "--install", "velox", str(CHART), *values("dev"), *given, *wait)
+        try:
+            self.helm("upgrade", "--install", "velox", str(CHART), *values("dev"), *given, *wait)
+        except RefusedError as error:
+            where = ("--namespace", self.namespace)
+            error.add_note(self.cluster.kubectl(*where, "get", "pods,jobs,pvc", "-o", "wide"))
+            error.add_note(self.cluster.kubectl(*where, "get", "events", "--sort-by=.lastTimestamp"))
+            raise
 
     def get(self, *what: str) -> Any:  # noqa: ANN401 - JSON
         return self.cluster.get("--namespace", self.namespace, *what)
@@ -69,21 +78,19 @@ class Release:
 
     @contextmanager
     def never_fewer(self, deployment: str, least: int) -> Iterator[None]:
-        """Look all the time whether so many pods are ready."""
-        counts: list[int] = []
-        over = threading.Event()
-
-        def look() -> None:
-            while not over.is_set():
-                counts.append(self.ready(deployment))
-
-        looking = threading.Thread(target=look)
-        looking.start()
-        try:
-            yield
-        finally:
-            over.set()
-            looking.join()
+        """Hear of every change of how many pods are ready: they come and go faster than one could ask."""
+        asked = ("get", f"deployment/{deployment}", "--watch", "-o", 'jsonpath={.status.readyReplicas}{"\\n"}')
+        access = f"--kubeconfig={self.cluster.kubeconfig}"
+        command = tethered(kubectl(), access, "--namespace", self.namespace, *asked)
+        with tempfile.TemporaryFile("w+") as told, subprocess.Popen(command, stdout=told) as watching:
+            try:
+                self.cluster.wait("the watch has begun", lambda: os.fstat(told.fileno()).st_size > 0)
+                yield
+            finally:
+                watching.terminate()
+                watching.wait()
+            told.seek(0)
+            counts = [int(line or 0) for line in told.read().splitlines()]
         assert counts
         assert min(counts) >= least, counts
 

@@ -1,6 +1,7 @@
 """A real Kubernetes control plane here, with simulated nodes: pods are scheduled and ready, and nothing runs."""
 
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -180,7 +181,7 @@ class Cluster:
     def _api_is_ready(self, port: int) -> bool:
         try:
             certificate, key = self._admin
-            context = httpx2.create_ssl_context(verify=str(self._authority.certificate))
+            context = ssl.create_default_context(cafile=str(self._authority.certificate))
             context.load_cert_chain(certificate, key)
             return httpx2.get(f"https://{HOST}:{port}/readyz", verify=context, timeout=5).status_code == 200
         except httpx2.HTTPError:
@@ -193,6 +194,8 @@ class Cluster:
         controllers = [
             *(access, *quiet, f"--service-account-private-key-file={self._signer}"),
             f"--root-ca-file={authority.certificate}",
+            # On a busy machine simulated nodes tell late that they live; pods of one that was given up stay unready.
+            "--node-monitor-grace-period=10m",
             *(f"--cluster-signing-cert-file={authority.certificate}", f"--cluster-signing-key-file={authority.key}"),
         ]
         stages = self.folder / "stages.yaml"
