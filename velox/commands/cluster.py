@@ -19,8 +19,8 @@ def add(commands: Commands) -> None:
     cluster = commands.add_parser(
         "cluster",
         help="run models and consumers on Ray, on several GPUs or machines",
-        description="Where one machine is enough, `velox consume` needs half of the processor time a frame, and a small "
-        "part of it where frames are asked for one by one.",
+        description="Where one machine is enough, `velox consume` needs half of the processor time a frame, and a "
+        "small part of it where frames are asked for one by one.",
     )
     actions = cluster.add_subparsers(dest="action", required=True, metavar="ACTION")
     up = actions.add_parser(

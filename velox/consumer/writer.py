@@ -34,8 +34,7 @@ _LONGEST_S = 30 * 86400.0
 """A latency beyond is no latency: the record was dated by a clock that is wrong."""
 _LETTERS_EVERY_S = 5.0
 """One dead letter of each reason is logged in this time: `velox dlq` shows them all."""
-_MOST_LABELS = 1000
-_OTHER_LABELS = "other"
+_MOST_LABELS, _OTHER_LABELS = 1000, "other"
 Answer = TypeVar("Answer")
 
 
@@ -66,12 +65,12 @@ class Writer:
         self._sinks = sinks
         self._dead_letters = dead_letters
         self._metrics = metrics
+        self._by_model = settings.result_id == "model"
         self._rule = TargetRule(settings.target_labels, settings.confidence_threshold)
-        self._is_of_several = settings.result_id == "model"
         self._images_in = settings.storage_place if "disk" in settings.sinks else None
         self._has_database = any(sink.name not in {"disk", "kafka"} for sink in sinks)
-        self._answered: SimpleQueue[list[Answered] | None] = SimpleQueue()
         self._is_behind: Callable[[], bool]
+        self._answered: SimpleQueue[list[Answered] | None] = SimpleQueue()
         self._gathered = max(1, settings.queue_size // 4)
         """A bulk with so many records waits for no more."""
         self._labels: set[tuple[str, str]] = set()
@@ -206,16 +205,16 @@ class Writer:
         failpoints.reach("after_dead_letters")
 
     def _result(self, answered: Answered, prediction: Prediction, model: ModelInfo) -> Result:
-        is_detection = self._rule.is_detection(prediction)
+        found = self._rule.is_detection(prediction)
         return Result(
             record=answered.record,
             prediction=prediction,
             model=model,
-            is_detection=is_detection,
+            is_detection=found,
             predicted_at=answered.at,
-            file_path=self._file_path(answered.record, is_detection=is_detection),
+            file_path=self._file_path(answered.record, is_detection=found),
             timings=answered.timings,
-            is_of_several=answered.is_of_several or self._is_of_several,
+            is_of_several=answered.is_of_several or self._by_model,
         )
 
     def _file_path(self, record: Record, *, is_detection: bool) -> str:
@@ -288,7 +287,7 @@ class Writer:
 def _close(name: str, close: Callable[[], None]) -> None:
     try:
         close()
-    except Exception:  # a user's sink may raise anything; the others are closed all the same
+    except Exception:  # a user's sink may raise anything; others are closed all the same
         log.exception("%s did not close", name)
 
 
