@@ -1,9 +1,11 @@
 """One camera at work: a thread that reads it, and reads it again when it was away."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from velox.cameras.health import Health
@@ -17,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 30.0
-_END_S: Final = 0.1
+_NICE: Final = 10
 Open = Callable[[Camera], View]
 
 
@@ -62,6 +64,9 @@ class Feed:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        # Readers are many, and decode all there is: what they have read is to be published before they read more.
+        with suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         waits = backoff_s(first_s=_FIRST_WAIT_S, cap_s=_LONGEST_WAIT_S)
         while not self._ending.is_set():
             had = self._sequence

@@ -32,6 +32,7 @@ _PLANAR: Final = {"yuv420p", "yuvj420p"}
 _FULL_RANGE: Final = 2
 """FFmpeg's AVCOL_RANGE_JPEG."""
 _DEFAULT_FPS: Final = 25.0
+_BEHIND_S: Final = 1.0
 
 
 class StreamView:
@@ -42,6 +43,7 @@ class StreamView:
         self.undecodable = 0
         self._camera = camera
         self._is_file = camera.url.startswith("file:")
+        self._skips = not self._is_file and not camera.policy.keeps_all
 
     def pictures(self, wait: Wait) -> Iterator[Picture]:
         """Yield frames as they come; of a file, at its pace, or that of ``fps``."""
@@ -87,6 +89,7 @@ class StreamView:
     def _frames(self, container: Any, stream: Any) -> Iterator[VideoFrame]:  # noqa: ANN401 - PyAV's own
         """Decode; after garbage, skip to the next frame that needs no other."""
         is_whole = True
+        catching_up = _CatchingUp() if self._skips else None
         for packet in container.demux(stream):
             try:
                 frames = packet.decode()
@@ -95,6 +98,8 @@ class StreamView:
                 is_whole = False
                 continue
             for frame in frames:
+                if catching_up and frame.time is not None:
+                    stream.codec_context.skip_frame = catching_up.skip(frame.time)
                 is_whole = not frame.is_corrupt and (is_whole or frame.key_frame)
                 if is_whole:
                     yield frame
@@ -108,6 +113,25 @@ class StreamView:
         is_full_range = frame.format.name == "yuvj420p" or int(frame.color_range or 0) == _FULL_RANGE
         y, u, v = (_plane(plane, frame, half=number > 0) for number, plane in enumerate(frame.planes))
         return Picture(Pixels(y, u, v, is_full_range=is_full_range), media_s=frame.time)
+
+
+class _CatchingUp:
+    """Whether to leap to the next frame that needs no others, as the stream has fallen behind its own clock.
+
+    It is where there are more cameras than the processor can decode: a late frame is worth less than a rare one.
+    """
+
+    def __init__(self) -> None:
+        self._least: float | None = None
+        self._is_behind = False
+
+    def skip(self, media_s: float) -> str:
+        """Say what the decoder is to skip, after a frame of this time."""
+        offset = time.monotonic() - media_s
+        # After a leap the count begins anew: what is late then is the stream, and no leap makes it sooner.
+        self._least = offset if self._least is None or self._is_behind else min(self._least, offset)
+        self._is_behind = offset - self._least > _BEHIND_S
+        return "NONKEY" if self._is_behind else "DEFAULT"
 
 
 class _Pace:
