@@ -1,0 +1,59 @@
+"""A dashboard for tests: its application in this process, over a store of its own."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from httpx2 import ASGITransport, AsyncClient
+
+from velox.dashboard.app import build
+from velox.dashboard.feed import Feed
+from velox.dashboard.media import Media
+from velox.dashboard.parts import Parts
+from velox.dashboard.sqlite import SqliteResults
+from velox.errors import BrokerUnavailableError
+from velox.kafka.lag import Observer
+from velox.records import Result
+from velox.settings import Settings
+from velox.sinks.sqlite import SqliteSink
+from velox.tools.top.watch import Watch
+
+Answer = TypeVar("Answer")
+HOST = "http://localhost:8088"
+
+
+def no_kafka() -> Observer:
+    raise BrokerUnavailableError("there is no Kafka in this test")
+
+
+def dashboard(folder: Path, stored: Sequence[Result] = (), **told: object) -> Parts:
+    """Make the parts over a store with these results; nothing runs, and nobody answers but the store."""
+    settings = Settings.model_validate({"sinks": "sqlite,disk", "sqlite_path": folder / "velox.db", **told})
+    if stored:
+        sink = SqliteSink(settings)
+        sink.open()
+        sink.write(stored)
+        sink.close()
+    results = SqliteResults(settings)
+    return Parts(
+        settings=settings,
+        results=results,
+        feed=Feed(Watch([]), results),
+        media=Media(settings, no_kafka, folder=folder / "discoveries"),
+    )
+
+
+def without_store(parts: Parts) -> Parts:
+    return replace(parts, results=None)
+
+
+def ask(parts: Parts, questions: Callable[[AsyncClient], Awaitable[Answer]], *, host: str = HOST) -> Answer:
+    """Ask the application as a browser would."""
+
+    async def asked() -> Answer:
+        async with AsyncClient(transport=ASGITransport(build(parts)), base_url=host) as client:
+            return await questions(client)
+
+    return asyncio.run(asked())
