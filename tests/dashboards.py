@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from httpx2 import ASGITransport, AsyncClient
 
@@ -13,22 +13,40 @@ from velox.dashboard.feed import Feed
 from velox.dashboard.media import Media
 from velox.dashboard.parts import Parts
 from velox.dashboard.sqlite import SqliteResults
-from velox.errors import BrokerUnavailableError
+from velox.errors import BrokerUnavailableError, VeloxError
 from velox.kafka.lag import Observer
 from velox.records import Result
 from velox.settings import Settings
 from velox.sinks.sqlite import SqliteSink
+from velox.tools.dlq.choice import Choice
 from velox.tools.top.watch import Watch
 
 Answer = TypeVar("Answer")
 HOST = "http://localhost:8088"
 
 
+class FakeLetters:
+    """Dead letters in memory."""
+
+    def __init__(self) -> None:
+        self.handled: list[tuple[str, Choice]] = []
+
+    def found(self) -> dict[str, Any]:
+        return {"topic": "image_data.dlq", "open": 0, "handled": len(self.handled), "reasons": [], "letters": []}
+
+    def one(self, source: str) -> dict[str, Any]:
+        raise VeloxError(f"no dead letter of {source}")
+
+    def handle(self, action: str, choice: Choice) -> dict[str, int]:
+        self.handled.append((action, choice))
+        return {"done": 1, "of": 1}
+
+
 def no_kafka() -> Observer:
     raise BrokerUnavailableError("there is no Kafka in this test")
 
 
-def dashboard(folder: Path, stored: Sequence[Result] = (), **told: object) -> Parts:
+def dashboard(folder: Path, stored: Sequence[Result] = (), **told: str) -> Parts:
     """Make the parts over a store with these results; nothing runs, and nobody answers but the store."""
     settings = Settings.model_validate({"sinks": "sqlite,disk", "sqlite_path": folder / "velox.db", **told})
     if stored:
@@ -42,6 +60,7 @@ def dashboard(folder: Path, stored: Sequence[Result] = (), **told: object) -> Pa
         results=results,
         feed=Feed(Watch([]), results),
         media=Media(settings, no_kafka, folder=folder / "discoveries"),
+        letters=FakeLetters(),
     )
 
 

@@ -1,15 +1,17 @@
 """What the dashboard answers, to whom, and what a stranger's words can do to it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from httpx2 import AsyncClient, Response
 
-from tests.dashboards import ask, dashboard, without_store
+from tests.dashboards import FakeLetters, ask, dashboard, without_store
 from tests.results import make_result
 from velox.dashboard.app import VIEWS
 from velox.dashboard.feed import addresses
 from velox.errors import SettingsError
+from velox.tools.dlq.choice import Choice
 
 JPEG = b"\xff\xd8\xff\xe0 a picture"
 CHANGING = {"X-Velox-Dashboard": "1"}
@@ -130,11 +132,11 @@ def test_an_address_that_others_reach_asks_for_a_token(tmp_path: Path) -> None:
     assert get_with(tmp_path, dashboard_host="0.0.0.0", dashboard_token=TOKEN).status_code == 401  # noqa: S104
 
 
-def get_with(folder: Path, **told: object) -> Response:
+def get_with(folder: Path, **told: str) -> Response:
     async def asked(client: AsyncClient) -> Response:
         return await client.get("/api/records")
 
-    return ask(dashboard(folder, **told), asked, host="http://velox.example")
+    return ask(dashboard(folder, (), **told), asked, host="http://velox.example")
 
 
 def test_who_has_the_token_logs_in_and_others_are_sent_to_do_so(tmp_path: Path) -> None:
@@ -189,3 +191,43 @@ def test_a_pipeline_without_a_store_says_what_to_do(tmp_path: Path) -> None:
 def test_consumers_are_asked_where_the_settings_say_else_on_this_machine() -> None:
     assert list(map(str, addresses(("one:8000", "[::1]:8001"), 9))) == ["one:8000", "[::1]:8001"]
     assert list(map(str, addresses((), 8000))) == ["127.0.0.1:8000"]
+
+
+@pytest.mark.parametrize(
+    ("said", "choice"),
+    [
+        ({"reason": "undecodable"}, Choice(reasons=frozenset({"undecodable"}))),
+        ({"record": "image_data-1-2"}, Choice(records=frozenset({"image_data-1-2"}))),
+        ({}, None),
+        ({"reason": "", "record": ""}, None),
+        ({"reason": "undecodable", "record": "image_data-1-2"}, None),
+        ([], None),
+    ],
+)
+def test_dead_letters_are_handled_only_when_it_is_said_which(
+    tmp_path: Path, said: object, choice: Choice | None
+) -> None:
+    letters = FakeLetters()
+    parts = replace(dashboard(tmp_path), letters=letters)
+
+    async def asked(client: AsyncClient) -> Response:
+        return await client.post("/api/letters/replay", json=said, headers=CHANGING)
+
+    assert ask(parts, asked).status_code == (200 if choice else 422)
+    assert letters.handled == ([("replay", choice)] if choice else [])
+
+
+def test_nothing_else_is_done_with_dead_letters_and_nothing_by_looking(tmp_path: Path) -> None:
+    letters = FakeLetters()
+    parts = replace(dashboard(tmp_path), letters=letters)
+
+    async def asked(client: AsyncClient) -> list[int]:
+        said = {"reason": "undecodable"}
+        answers = [await client.post("/api/letters/burn", json=said, headers=CHANGING)]
+        answers.append(await client.post("/api/letters/discard", json=said))
+        answers.append(await client.get("/api/letters/discard"))
+        answers.append(await client.post("/api/letters/discard", content=b"x" * 20_000, headers=CHANGING))
+        return [answer.status_code for answer in answers]
+
+    assert ask(parts, asked) == [422, 403, 503, 422]
+    assert letters.handled == []

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from velox import __version__
 from velox.dashboard.access import COOKIE, Access, cookie_of, is_token
 from velox.dashboard.gallery import ROUTES as GALLERY
+from velox.dashboard.letters import ROUTES as LETTERS
 from velox.dashboard.parts import Parts
 from velox.errors import BadRecordError, SettingsError, VeloxError
 
@@ -50,6 +51,7 @@ def build(parts: Parts) -> ASGIApp:
             Route("/api/login", _login, methods=["POST"]),
             Route("/api/live", _live),
             *GALLERY,
+            *LETTERS,
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         exception_handlers={VeloxError: _failed},

@@ -12,6 +12,7 @@ from velox.buckets import bucket
 from velox.buckets.bucket import Bucket
 from velox.dashboard.app import build
 from velox.dashboard.feed import Feed, addresses
+from velox.dashboard.letters import LettersOnTopic
 from velox.dashboard.media import GetObject, Media
 from velox.dashboard.parts import Parts
 from velox.dashboard.queries import results
@@ -78,6 +79,7 @@ def connect(settings: Settings) -> Parts:
         results=found,
         feed=Feed(watch, found),
         media=Media(settings, partial(Observer, settings), folder=folder, get_object=_getter(store)),
+        letters=LettersOnTopic(settings),
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from velox.dashboard.feed import Feed
+from velox.dashboard.letters import Letters
 from velox.dashboard.media import Media
 from velox.dashboard.queries import Results
 from velox.settings.dashboard import DashboardSettings
@@ -16,3 +17,4 @@ class Parts:
     results: Results | None
     feed: Feed
     media: Media
+    letters: Letters

@@ -16,8 +16,9 @@ function rounded(value) {
  * @param {{at: number}[]} points with the values of each line
  * @param {{key: string, color: string, fill?: boolean}[]} lines
  * @param {(value: number) => string} words writes a value with its unit
+ * @param {number} least what the axis reaches, however small the values
  */
-export function lines(canvas, points, lines, words) {
+export function lines(canvas, points, lines, words, least) {
   const scale = devicePixelRatio || 1;
   const width = canvas.clientWidth;
   const height = canvas.clientHeight;
@@ -31,7 +32,7 @@ export function lines(canvas, points, lines, words) {
   pen.clearRect(0, 0, width, height);
   const end = points.length ? points[points.length - 1].at : 0;
   const values = points.flatMap((point) => lines.map((line) => point[line.key] ?? 0));
-  const top = rounded(Math.max(...values, 0.001));
+  const top = rounded(Math.max(...values, least));
   const floor = height - 15;
   const x = (at) => width - ((end - at) / WIDTH_S) * width;
   const y = (value) => floor - (value / top) * (floor - 14);

@@ -19,7 +19,11 @@ export function h(name, attributes = {}, ...children) {
 export const pageOf = (id) => `/record/${id.split("/").map(encodeURIComponent).join("/")}`;
 export const mediaOf = (id) => `/media/${id.split("/").map(encodeURIComponent).join("/")}`;
 
-export const percent = (share) => (share === null || share === undefined ? "–" : `${(share * 100).toFixed(share < 0.9995 && share > 0.99 ? 1 : 0)} %`);
+/** A share; of one that is nearly all, a digit more. */
+export function percent(share) {
+  if (share === null || share === undefined) return "–";
+  return `${(share * 100).toFixed(share > 0.99 && share < 0.9995 ? 1 : 0)}%`;
+}
 
 /** A number as people read it. */
 export function count(number) {

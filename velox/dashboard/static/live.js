@@ -7,18 +7,18 @@ import { age, count, h, notice, percent, table, tile, took } from "./dom.js";
 const CHART_S = 125;
 const DOES = { download: "an object, from the bucket", queue: "waits for a process", decode: "bytes to inputs", inference: "predicts", sink: "stores, in bulk" };
 
-function chart(title, keys, words) {
+function chart(title, keys, words, least) {
   const figure = h("span", { class: "figure" }, "–");
   const canvas = h("canvas", { role: "img", "aria-label": `${title}, the last two minutes` });
   const panel = h("section", { class: "panel" }, h("h2", {}, title), figure, canvas);
-  const draw = (points) => lines(canvas, points, keys, words);
+  const draw = (points) => lines(canvas, points, keys, words, least);
   return { panel, figure, canvas, draw };
 }
 
 export async function show(view, signal) {
-  const rate = chart("Predictions per second", [{ key: "rate", color: "--accent", fill: true }], (value) => `${count(value)}/s`);
-  const latency = chart("From produced to stored", [{ key: "p95", color: "--warn" }, { key: "p50", color: "--accent" }], took);
-  const lag = chart("Records waiting in Kafka", [{ key: "lag", color: "--accent", fill: true }], count);
+  const rate = chart("Predictions per second", [{ key: "rate", color: "--accent", fill: true }], (value) => `${count(value)}/s`, 1);
+  const latency = chart("From produced to stored", [{ key: "p95", color: "--warn" }, { key: "p50", color: "--accent" }], took, 0.01);
+  const lag = chart("Records waiting in Kafka", [{ key: "lag", color: "--accent", fill: true }], count, 10);
   const problems = h("div", { "aria-live": "polite" });
   const verdict = h("section", { class: "panel" });
   const stages = h("section", { class: "panel" });
