@@ -1,7 +1,7 @@
 """A dashboard for tests: its application in this process, over a store of its own."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from velox.dashboard.feed import Feed
 from velox.dashboard.media import Media
 from velox.dashboard.parts import Parts
 from velox.dashboard.sqlite import SqliteResults
+from velox.dashboard.wall import Wall
 from velox.errors import BrokerUnavailableError, VeloxError
 from velox.kafka.lag import Observer
 from velox.records import Result
@@ -42,6 +43,29 @@ class FakeLetters:
         return {"done": 1, "of": 1}
 
 
+class FakeCameras:
+    """Cameras that can be changed, and one that has a frame."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[str, Mapping[str, object]]] = []
+
+    def change(self, action: str, said: Mapping[str, object]) -> None:
+        self.changes.append((action, said))
+
+    def frame(self, identity: str) -> bytes | None:
+        return b"\xff\xd8\xff a frame" if identity == "camera_1" else None
+
+
+class FakeTopic:
+    """A topic on which nothing comes."""
+
+    def new(self, timeout_s: float) -> list[Any]:
+        return []
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
 def no_kafka() -> Observer:
     raise BrokerUnavailableError("there is no Kafka in this test")
 
@@ -61,6 +85,8 @@ def dashboard(folder: Path, stored: Sequence[Result] = (), **told: str) -> Parts
         feed=Feed(Watch([]), results),
         media=Media(settings, no_kafka, folder=folder / "discoveries"),
         letters=FakeLetters(),
+        wall=Wall(FakeTopic, [], []),
+        cameras=FakeCameras(),
     )
 
 

@@ -83,6 +83,8 @@ NEIGHBOURS = {
     ("velox.tools.cameras", "velox.tools.top"): "both show what processes counted in the last seconds",
     ("velox.tools.cameras", "velox.tools.up"): "both read what processes serve as metrics",
     ("velox.dashboard", "velox.tools.top"): "both show where the time goes, and say what to do about it",
+    ("velox.dashboard", "velox.cameras"): "cameras are changed by the code of the command",
+    ("velox.dashboard", "velox.tools.cameras"): "both show how cameras are",
     ("velox.dashboard", "velox.tools.dlq"): "dead letters are handled by the code of the command",
     ("velox.dashboard", "velox.tools.up"): "both read what consumers serve as metrics",
     ("velox.tools.up", "velox.cameras"): "an embedded broker begins with a topic for each camera",

@@ -20,6 +20,7 @@ from velox.dashboard.access import COOKIE, Access, cookie_of, is_token
 from velox.dashboard.gallery import ROUTES as GALLERY
 from velox.dashboard.letters import ROUTES as LETTERS
 from velox.dashboard.parts import Parts
+from velox.dashboard.wall import ROUTES as WALL
 from velox.errors import BadRecordError, SettingsError, VeloxError
 
 _STATIC: Final = Path(str(files("velox.dashboard") / "static"))
@@ -52,6 +53,7 @@ def build(parts: Parts) -> ASGIApp:
             Route("/api/live", _live),
             *GALLERY,
             *LETTERS,
+            *WALL,
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         exception_handlers={VeloxError: _failed},

@@ -10,18 +10,21 @@ import uvicorn
 from velox import __version__, logs
 from velox.buckets import bucket
 from velox.buckets.bucket import Bucket
+from velox.cameras.main import processes
 from velox.dashboard.app import build
 from velox.dashboard.feed import Feed, addresses
 from velox.dashboard.letters import LettersOnTopic
 from velox.dashboard.media import GetObject, Media
 from velox.dashboard.parts import Parts
 from velox.dashboard.queries import results
-from velox.errors import BucketUnavailableError
+from velox.dashboard.wall import CamerasOnTopic, Wall, follow
+from velox.errors import BucketUnavailableError, SettingsError
 from velox.kafka.lag import Observer
 from velox.records import Pointer
 from velox.settings import Settings
 from velox.signals import StopRequest
 from velox.tools.top.watch import Watch
+from velox.tools.up.scraping import Scraper
 from velox.web.connections import Connection
 from velox.web.listening import address, listen
 
@@ -71,16 +74,29 @@ def connect(settings: Settings) -> Parts:
         SettingsError: what reads the store or the bucket is not installed.
     """
     found = results(settings)
-    watch = Watch(addresses(settings.dashboard_consumers, settings.metrics_port))
     store = bucket(settings)
     folder = settings.storage_path if "disk" in settings.sinks and not settings.storage_url else None
+    asked = addresses(settings.dashboard_consumers, settings.metrics_port)
+    media = Media(settings, partial(Observer, settings), folder=folder, get_object=_getter(store))
     return Parts(
         settings=settings,
         results=found,
-        feed=Feed(watch, found),
-        media=Media(settings, partial(Observer, settings), folder=folder, get_object=_getter(store)),
+        feed=Feed(Watch(asked), found),
+        media=media,
         letters=LettersOnTopic(settings),
+        wall=Wall(follow(settings), _reading(settings), [Scraper(at.port, at.host) for at in asked]),
+        cameras=CamerasOnTopic(settings, media.newest),
     )
+
+
+def _reading(settings: Settings) -> list[Scraper]:
+    """Say where the processes that read cameras serve their metrics, on this machine."""
+    try:
+        count = processes(settings) if settings.cameras_file.exists() else 1
+    except SettingsError as error:
+        log.warning("%s: the wall asks one process alone", error)
+        count = 1
+    return [Scraper(settings.cameras_port + number) for number in range(count)]
 
 
 def _getter(store: Bucket | None) -> GetObject | None:

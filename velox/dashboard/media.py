@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from velox.core.envelope import PARSERS
-from velox.core.image_formats import recognise
+from velox.core.image_formats import JPEG, recognise
 from velox.dashboard.queries import Row
 from velox.errors import BadRecordError, VeloxError
 from velox.kafka.lag import Extent, Observer
@@ -87,7 +87,9 @@ class Media:
             return None
 
     def _in_kafka(self, row: Row) -> bytes | None:
-        value = self.value(row.topic, row.partition, row.offset)
+        return self._payload(self.value(row.topic, row.partition, row.offset))
+
+    def _payload(self, value: bytes | None) -> bytes | None:
         if value is None:
             return None
         try:
@@ -95,6 +97,18 @@ class Media:
         except BadRecordError:
             return None
         return self._in_bucket("", taken.pointer) if taken.pointer else taken.payload
+
+    def newest(self, topic: str) -> bytes | None:
+        """Answer the payload of a topic's last record, of a topic with one partition; None where there is none.
+
+        Raises:
+            BrokerUnavailableError: it does not answer, or there is no such topic.
+        """
+        with self._kafka:
+            self._observer = self._observer or self._observe()
+            high = max((extent.high for extent in self._observer.extents(topic).values()), default=0)
+        payload = self._payload(self.value(topic, 0, high - 1)) if high else None
+        return payload if payload is not None and recognise(payload) is JPEG else None
 
     def value(self, topic: str, partition: int, offset: int) -> bytes | None:
         """Read a record's value; None where Kafka no longer has it.

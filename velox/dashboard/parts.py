@@ -6,6 +6,7 @@ from velox.dashboard.feed import Feed
 from velox.dashboard.letters import Letters
 from velox.dashboard.media import Media
 from velox.dashboard.queries import Results
+from velox.dashboard.wall import Cameras, Wall
 from velox.settings.dashboard import DashboardSettings
 
 
@@ -18,3 +19,5 @@ class Parts:
     feed: Feed
     media: Media
     letters: Letters
+    wall: Wall
+    cameras: Cameras

@@ -86,7 +86,7 @@ function filters(chips, asked, absent) {
     ...(absent.has("verdict") ? [h("span", { class: "quiet" }, "this store keeps no ground truth")] : [chip("verdict", "wrong", "wrong"), chip("verdict", "agreed", "as labelled")]),
     choose("last", TIMES, "Time"), number("least", "confidence %, from"), number("most", "to"),
     ...set.map(([name, value]) => h("a", { class: "chip", role: "button", "aria-pressed": "true", href: changed(asked, { [name]: "" }), "aria-label": `without ${name} ${value}` }, `${name}: ${value} ×`)),
-    asked.toString() ? h("a", { href: "/gallery" }, "clear") : null);
+    ...(asked.toString() ? [h("a", { href: "/gallery" }, "clear")] : []));
 }
 
 function summary(labels, histogram, asked, found) {
