@@ -113,7 +113,10 @@ DRIVERS = {
     "obstore": {"velox.buckets"},
     "ray": {"velox.cluster"},
     "sqlalchemy": {"velox.requests"},
-    "psycopg": {"velox.postgres", "velox.keys.postgres", "velox.keys.pages", "velox.sinks.postgres"},
+    "psycopg": {
+        *("velox.dashboard.postgres", "velox.keys.pages", "velox.keys.postgres", "velox.postgres"),
+        "velox.sinks.postgres",
+    },
     "fastapi": {"velox.gateway"},
     "starlette": {"velox.cluster.serving", "velox.dashboard", "velox.gateway"},
     "uvicorn": {"velox.dashboard", "velox.gateway", "velox.web"},

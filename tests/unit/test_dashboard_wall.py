@@ -9,8 +9,10 @@ import pytest
 from httpx2 import AsyncClient, Response
 
 from tests.dashboards import FakeCameras, FakeTopic, ask, dashboard
+from tests.results import make_result
 from velox.core.cameras import State
 from velox.dashboard.wall import MOST_CAMERAS, Wall
+from velox.records import Pointer, Result
 from velox.tools.cameras.figures import Row
 
 CHANGING = {"X-Velox-Dashboard": "1"}
@@ -84,3 +86,18 @@ def test_cameras_are_changed_by_who_means_it(tmp_path: Path) -> None:
 
     assert ask(parts, asked) == [403, 422, 200]
     assert cameras.changes == [("pause", {"id": "camera_1"})]
+
+
+def test_a_camera_shows_the_label_of_its_newest_result(tmp_path: Path) -> None:
+    stored = [replace(of_camera(number), is_detection=number < 5) for number in range(6)]
+    results = dashboard(tmp_path, stored).results
+    assert results is not None
+    looked_at = Wall(FakeTopic, [], [], results=results)
+    looked_at.look()
+    looked_at._rows = [Row(camera="camera_1", state=State.LIVE, dropped_per_s={}, label="seen most")]
+    assert taken_apart(looked_at.message(0, None))[0]["cameras"][0]["label"] == "label 5"
+
+
+def of_camera(number: int) -> Result:
+    made = make_result(number, label=f"label {number}", produced_at=1000.0 + number)
+    return replace(made, record=replace(made.record, pointer=Pointer(key="x.jpg", taken_at=1.0, camera="camera_1")))

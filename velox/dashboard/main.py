@@ -84,7 +84,7 @@ def connect(settings: Settings) -> Parts:
         feed=Feed(Watch(asked), found),
         media=media,
         letters=LettersOnTopic(settings),
-        wall=Wall(follow(settings), _reading(settings), [Scraper(at.port, at.host) for at in asked]),
+        wall=Wall(follow(settings), _reading(settings), [Scraper(at.port, at.host) for at in asked], results=found),
         cameras=CamerasOnTopic(settings, media.newest),
     )
 

@@ -19,6 +19,7 @@ from velox.cameras import changing
 from velox.core.cameras import THUMBS_TOPIC, is_camera_id
 from velox.core.text import readable
 from velox.dashboard.bodies import read_object
+from velox.dashboard.queries import Results
 from velox.errors import SettingsError, VeloxError
 from velox.kafka.following import Follower
 from velox.settings.readers import ReadingSettings
@@ -35,6 +36,8 @@ _LOOK_S: Final = 1.0
 _IDLE_S: Final = 15.0
 """Nobody looks any more: pictures are read no longer, until somebody does."""
 _RETRY_S: Final = 3.0
+_LABELLED: Final = 400
+"""Results that are looked through for each camera's newest label; what the metrics say was seen most is older."""
 _MOST_THUMB_BYTES: Final = 256 * 1024
 _HEAD: Final = struct.Struct(">I")
 ACTIONS: Final = ("pause", "resume", "remove")
@@ -67,8 +70,12 @@ class Wall:
         follow: Callable[[], Reading],
         cameras: Sequence[Scraper],
         consumers: Sequence[Scraper],
+        *,
+        results: Results | None = None,
     ) -> None:
         """Look at nothing yet."""
+        self._results = results
+        self._labels: dict[str, str] = {}
         self._follow = follow
         self._cameras = {scraper: History() for scraper in cameras}
         self._consumers = {scraper: History() for scraper in consumers}
@@ -100,7 +107,8 @@ class Wall:
             thumb = thumbs.get(row.camera)
             is_new = thumb is not None and thumb.number > after and (shown is None or row.camera in shown)
             jpeg = thumb.jpeg if thumb is not None and is_new else b""
-            cameras.append({**_shown(row), "bytes": len(jpeg)})
+            label = self._labels.get(row.camera, row.label)
+            cameras.append({**_shown(row), "label": label, "bytes": len(jpeg)})
             pictures.append(jpeg)
         head = {
             "number": max((thumb.number for thumb in thumbs.values()), default=0),
@@ -116,6 +124,12 @@ class Wall:
         for scraper, history in (*self._cameras.items(), *self._consumers.items()):
             history.saw(scraper.samples())
         self._rows = rows(list(self._cameras.values()), list(self._consumers.values()))
+        try:
+            newest = self._results.newest(_LABELLED) if self._results else ()
+        except VeloxError as error:
+            log.debug("No newest labels: %s", error)
+            return
+        self._labels |= {row.camera: row.label for row in reversed(newest) if row.camera}
 
     def came(self, identity: str, jpeg: bytes) -> None:
         """Take a picture."""
@@ -194,8 +208,12 @@ class CamerasOnTopic:
 
 def _shown(row: Row) -> dict[str, Any]:
     return {
-        "id": row.camera, "state": row.state.value, "label": row.label, "age": row.age_s,
-        "in": row.decoded_per_s, "published": row.published_per_s, "predicted": row.predicted_per_s,
+        "id": row.camera,
+        "state": row.state.value,
+        "age": row.age_s,
+        "in": row.decoded_per_s,
+        "published": row.published_per_s,
+        "predicted": row.predicted_per_s,
         "dropped": dict(row.dropped_per_s),
     }
 
