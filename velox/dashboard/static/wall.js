@@ -132,7 +132,10 @@ export async function show(view, signal) {
       chosen = Math.max(0, Math.min(cameras.length - 1, chosen + step));
       event.preventDefault();
       draw();
-    } else if (event.key === "Enter" && chosen >= 0) open(cameras[chosen].id);
+    } else if (event.key === "Enter" && chosen >= 0) {
+      event.preventDefault(); // or it would press the button that gets the focus
+      open(cameras[chosen].id);
+    }
   });
   const resized = new ResizeObserver(draw);
   resized.observe(view);
