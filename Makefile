@@ -1,6 +1,6 @@
 # Everything a developer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install ray run test faults compose-test cameras-check manifests deploy-check check types fast-tests format \
+.PHONY: help install ray run test faults compose-test cameras-check browser-test manifests deploy-check check types fast-tests format \
 	lock lock-peers train \
 	bench bench-check bench-gateway bench-latency bench-scale bench-peers \
 	bench-kills bench-accepts bench-texts bench-objects bench-cameras bench-cluster picture clean
@@ -15,6 +15,8 @@ STAMP := .venv/.installed
 PEERS := .venv-peers
 # So does Ray, with what Velox needs where it runs: its versions are not to decide those of everything else.
 RAY := .venv-ray
+# What drives the browser of tests/browser is no part of the locked environment, and would be removed from it.
+BROWSER := .venv-browser
 COMPILE := $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock'
 
@@ -52,7 +54,7 @@ ifeq ($(TORCH_INDEX),)
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-verify-hashes --index-strategy unsafe-best-match \
-		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,onnxruntime,text,transformers,imagenet,objects,cameras,gateway,otlp,client,dev]'
+		--index '$(TORCH_INDEX)' -c requirements-dev.txt -e '.[torch,openvino,onnxruntime,text,transformers,imagenet,objects,cameras,gateway,dashboard,otlp,client,dev]'
 endif
 	@touch $@
 
@@ -72,7 +74,7 @@ run: install ## Show the whole pipeline in one terminal; trains a model first if
 
 test: install ## Run every test, against real servers started for the purpose
 	@echo 'test: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m '(not faults or representative) and not cluster and not cameras and not kubernetes' $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m '(not faults or representative) and not cluster and not cameras and not kubernetes and not browser' $(ARGS)
 
 faults: install ## Break every part while records flow, and write what it cost into docs/delivery.md
 	@echo 'faults: preparing the servers (a minute the first time)' && $(BIN)/python -m tests.servers
@@ -87,6 +89,15 @@ cameras-check: install ray ## Cameras by RTSP, and models, consumers and produce
 
 manifests: install ## Write deploy/kubernetes/ from the chart in deploy/helm
 	@$(BIN)/python -m tests.deploy.plain
+
+$(BROWSER)/.installed: tests/browser/requirements.txt | $(STAMP)
+	@echo 'browser-test: installing what drives the browser into $(BROWSER)'
+	@$(BIN)/uv pip install -q --python $(BIN)/python --target $(BROWSER) -r tests/browser/requirements.txt
+	@touch $@
+
+browser-test: install $(BROWSER)/.installed ## Look at the dashboard with a real browser (needs the system's Chromium)
+	@test -x /usr/bin/chromium || { echo 'No Chromium: apt-get install --no-install-recommends chromium' >&2; exit 1; }
+	@PYTHONPATH=$(BROWSER) $(BIN)/python -m pytest tests/browser -rs $(ARGS)
 
 deploy-check: install ## Check all that deploys, and apply it to a real Kubernetes API server (compiles one: 15 minutes the first time)
 	@echo 'deploy-check: preparing programs and schemas' && $(BIN)/python -m tests.deploy
@@ -108,9 +119,9 @@ format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 lock: $(BIN)/uv ## Write the four lock files from pyproject.toml (make lock ARGS=--upgrade for the latest versions)
-	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway otlp,--extra $(extra)) -o requirements.txt $(ARGS)
-	@$(COMPILE) $(foreach extra,openvino text objects cameras gateway otlp,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
-	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway otlp client dev,--extra $(extra)) \
+	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway dashboard otlp,--extra $(extra)) -o requirements.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,openvino text objects cameras gateway dashboard otlp,--extra $(extra)) -c requirements.txt -o requirements-runtime.txt $(ARGS)
+	@$(COMPILE) $(foreach extra,torch openvino onnxruntime imagenet text transformers objects cameras gateway dashboard otlp client dev,--extra $(extra)) \
 		-c requirements.txt -o requirements-dev.txt $(ARGS)
 	@$(COMPILE) $(foreach extra,ray openvino objects cameras,--extra $(extra)) -c requirements.txt -o requirements-ray.txt $(ARGS)
 	@echo 'lock: wrote requirements.txt, requirements-runtime.txt, requirements-dev.txt and requirements-ray.txt'
@@ -178,5 +189,5 @@ picture: install ## Run the pipeline for 20 s and draw its view into docs/velox-
 	@$(BIN)/velox up --for 20s --record docs/velox-up.svg $(ARGS)
 
 clean: ## Remove the environment and every cache in this folder
-	@rm -rf .venv .venv-peers .venv-ray build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-peers .venv-ray .venv-browser build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

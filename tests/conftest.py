@@ -24,7 +24,7 @@ from velox.kafka import reachability
 
 TESTS = Path(__file__).parent
 RAY = TESTS.parent / ".venv-ray" / "bin" / "ray"
-TIERS = {"unit", "contract", "integration", "e2e", "faults", "gpu", "cameras", "cluster", "deploy"}
+TIERS = {"unit", "contract", "integration", "e2e", "faults", "gpu", "cameras", "cluster", "deploy", "browser"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

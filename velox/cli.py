@@ -12,6 +12,7 @@ from velox.commands import (
     cameras,
     cluster,
     consume,
+    dashboard,
     dlq,
     doctor,
     gateway,
@@ -80,6 +81,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     pipeline = (up, prepare, upload, cameras, produce, consume, cluster, gateway, key, webhooks, model, train)
-    for command in (*pipeline, top, bench, doctor, verify, dlq, autoscale, settings, metrics):
+    for command in (*pipeline, dashboard, top, bench, doctor, verify, dlq, autoscale, settings, metrics):
         command.add(commands)
     return parser

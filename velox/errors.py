@@ -117,7 +117,7 @@ class SinkUnavailableError(SystemUnavailableError):
 
 
 class StoreUnavailableError(SystemUnavailableError):
-    """The gateway's store of requests cannot be reached for now."""
+    """A store that is read, of requests or of results, cannot be reached for now."""
 
 
 class RefusedResultsError(VeloxError):

@@ -67,6 +67,7 @@ def test_the_settings_that_are_secrets() -> None:
         "mongo_uri",
         *kafka,
         *s3,
+        "dashboard_token",
         "keys_url",
         "postgres_dsn",
         "requests_url",

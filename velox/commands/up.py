@@ -39,6 +39,7 @@ def add(commands: Commands) -> None:
         help="serve the REST API instead: gateway, models of MODELS_PATH (models.toml) and webhooks, with requests and "
         "results in REQUESTS_URL; --for counts from when it is ready",
     )
+    up.add_argument("--no-dashboard", action="store_true", help="serve no page that shows it in a browser")
     up.set_defaults(run=_run)
 
 
@@ -53,4 +54,6 @@ def _run(args: argparse.Namespace) -> int:
         from velox.tools.up import api
 
         return api.run(renamed.load("gateway"), for_s=args.for_s)
-    return up.run(settings.load(), for_s=args.for_s, topics=args.topics, record=args.record)
+    return up.run(
+        settings.load(), for_s=args.for_s, topics=args.topics, record=args.record, dashboard=not args.no_dashboard
+    )

@@ -19,6 +19,7 @@ from velox.gateway.problems import Problem, answer, of
 from velox.gateway.rates import Rates
 from velox.requests.rows import NOBODY
 from velox.settings.gateway import GatewaySettings
+from velox.web.listening import is_loopback
 
 OPEN: Final = frozenset(
     {"/health", "/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
@@ -51,7 +52,7 @@ def describe(app: FastAPI) -> None:
 
 def asks_for_keys(settings: GatewaySettings) -> bool:
     """Say whether an API key is needed: AUTH=auto asks for one where others than this machine can reach the address."""
-    return settings.auth == "on" or (settings.auth == "auto" and not _is_loopback(settings.gateway_host))
+    return settings.auth == "on" or (settings.auth == "auto" and not is_loopback(settings.gateway_host))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +159,3 @@ def address_of(scope: Scope) -> str:
     except ValueError:
         return str(host)
     return str(int(address) >> _SUBNET_BITS) if isinstance(address, IPv6Address) else host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,7 +1,6 @@
 """The gateway's life: listen, accept until told to stop, drain."""
 
 import logging
-import os
 import socket
 from contextlib import closing
 from typing import Final
@@ -10,22 +9,21 @@ import uvicorn
 
 from velox import __version__, failpoints, logs
 from velox.core.deadline import Deadline
-from velox.errors import SettingsError
 from velox.gateway.access import asks_for_keys
 from velox.gateway.app import build, connect
-from velox.gateway.connections import Connection
 from velox.gateway.models import Models
 from velox.gateway.parts import Gateway
 from velox.kafka.asking import Asker
 from velox.requests.store import RequestStore
 from velox.settings.readers import ApiSettings
 from velox.signals import StopRequest
+from velox.web.connections import Connection
+from velox.web.listening import BACKLOG, address, listen
 
 log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_S: Final = 65
 """Longer than load balancers keep a connection, so that none sends into one that has just been closed."""
-_BACKLOG: Final = 2048
 
 
 class _Server(uvicorn.Server):
@@ -56,7 +54,7 @@ def run(settings: ApiSettings) -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of starting and stopping, we say
     failpoints.arm()
     # First: a port that is taken ends the start before there is anything to end with it.
-    with StopRequest(), closing(_listen(settings.gateway_host, settings.gateway_port)) as listening:
+    with StopRequest(), closing(listen(settings.gateway_host, settings.gateway_port, settings="GATEWAY")) as listening:
         store = RequestStore(settings.requests_url.get_secret_value())
         asker = Asker(settings, accept_timeout_s=settings.accept_timeout_s)
         gateway = connect(settings, store, asker, Models(settings.models_path))
@@ -81,36 +79,18 @@ def _config(settings: ApiSettings, gateway: Gateway) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         limit_concurrency=settings.gateway_connections,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the port.
-
-    Raises:
-        SettingsError: it cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        msg = f"GATEWAY_HOST={host}, GATEWAY_PORT={port}: {why}; choose another, or port 0 for any free one"
-        raise SettingsError(msg) from error
-
-
 def _tell(settings: ApiSettings, listening: socket.socket) -> None:
-    host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
     log.info(
-        "Velox %s: gateway on http://%s:%d (/predict, /inference, /v1; /docs), requests to %s",
+        "Velox %s: gateway on http://%s (/predict, /inference, /v1; /docs), requests to %s",
         __version__,
-        shown,
-        port,
+        address(listening),
         settings.kafka_bootstrap_server,
     )
     who = "whoever has an API key" if asks_for_keys(settings) else f"everybody who reaches {settings.gateway_host}"

@@ -11,6 +11,7 @@ from pydantic import model_validator
 from velox.core.envelope import Codec
 from velox.settings.buckets import BucketSettings
 from velox.settings.cameras import CameraSettings, FreshnessSettings
+from velox.settings.dashboard import DashboardSettings
 from velox.settings.gateway import (
     CatalogueSettings,
     DestinationSettings,
@@ -158,6 +159,10 @@ class DeliverySettings(OperationsSettings, RequestSettings, WebhookSettings, Tra
 
 class LetterSettings(StreamSettings, OperationsSettings):
     """What ``velox dlq`` gets."""
+
+
+class LookingSettings(OperationsSettings, DashboardSettings):
+    """What the dashboard's own part gets; what it looks at has settings of its own."""
 
 
 class FleetSettings(ProcessSettings, GroupSettings, OperationsSettings, CatalogueSettings):

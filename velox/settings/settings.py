@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from velox.settings.buckets import BucketSettings
 from velox.settings.cameras import CameraSettings, FreshnessSettings
+from velox.settings.dashboard import DashboardSettings
 from velox.settings.gateway import CatalogueSettings, GatewaySettings, RequestSettings, WebhookSettings
 from velox.settings.kafka import GroupSettings, KafkaSettings, SecuritySettings
 from velox.settings.keys import KeysSettings
@@ -21,6 +22,7 @@ from velox.settings.readers import (
     FleetSettings,
     ImageBucketSettings,
     LetterSettings,
+    LookingSettings,
     ProductionSettings,
     ReadingSettings,
     RoutingSettings,
@@ -48,6 +50,7 @@ class Settings(
     ApiSettings,
     DeliverySettings,
     FinishingSettings,
+    LookingSettings,
 ):
     """All that a Velox process can be told."""
 
@@ -112,6 +115,7 @@ SECTIONS = (
     CatalogueSettings,
     GatewaySettings,
     WebhookSettings,
+    DashboardSettings,
     OperationsSettings,
     TracingSettings,
 )

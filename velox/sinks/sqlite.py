@@ -33,6 +33,7 @@ _CREATE: Final = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS predictions_by_label_and_time ON predictions (predicted_label, timestamp)",
+    "CREATE INDEX IF NOT EXISTS predictions_by_time ON predictions (timestamp)",
 )
 _COLUMNS: Final = (
     *("id", "timestamp", "confidence", "predicted_label", "ground_truth", "file_path", "is_detection"),

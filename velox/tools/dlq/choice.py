@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from velox.core.letters import Letter, oldest_first
 from velox.errors import VeloxError
-from velox.kafka.letter_topic import LetterTopic
+from velox.kafka.letter_topic import Findings, LetterTopic
 from velox.tools.dlq.screen import reading
 
 
@@ -28,12 +28,19 @@ class Choice:
             BrokerUnavailableError: the broker does not answer, or there is no such topic.
         """
         with reading() as on_read:
-            findings = topic.find(on_read=on_read)
+            return self.among(topic.find(on_read=on_read), topic.name)
+
+    def among(self, findings: Findings, topic_name: str) -> Sequence[Letter]:
+        """Choose from what the topic holds, oldest first.
+
+        Raises:
+            VeloxError: a record was named that has no such letter.
+        """
         letters = [*findings.open, *findings.handled] if self.handled_too else findings.open
         chosen = [letter for letter in letters if self._takes(letter)]
         if missing := self.records - {name for letter in chosen for name in _names(letter)}:
             also = "" if self.handled_too else " (one that was replayed or discarded already needs --all)"
-            msg = f"{topic.name} has no dead letter of {', '.join(sorted(missing))}{also}; see velox dlq list"
+            msg = f"{topic_name} has no dead letter of {', '.join(sorted(missing))}{also}; see velox dlq list"
             raise VeloxError(msg)
         return oldest_first(chosen)[: self.limit]
 

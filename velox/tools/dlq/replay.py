@@ -36,18 +36,37 @@ def replay(settings: LetterSettings, choice: Choice, *, rate: float, dry_run: bo
     logs.configure(level=settings.log_level, form=settings.log_format)
     with StopRequest() as stop, LetterTopic(settings) as topic:
         letters = choice.find(topic)
-        twins: dict[Position, list[Letter]] = defaultdict(list)
-        for letter in letters:
-            twins[letter.source].append(letter)
+        records = len({letter.source for letter in letters})
         reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(x.reason for x in letters).most_common())
         if dry_run or not letters:
-            log.info("Would replay %d records to %s (%s)", len(twins), topic.source, reasons or "no such dead letters")
+            log.info("Would replay %d records to %s (%s)", records, topic.source, reasons or "no such dead letters")
             return 0
-        run = _Run(Replayer(settings), Schedule(1 / rate), stop, twins)
         with bar("replaying") as show:
-            run.all(topic, show)
-    log.info("Replayed %d of %d records to %s (%s)", run.replayed, len(twins), topic.source, reasons)
-    return 0 if run.replayed == len(twins) else 1
+            replayed = again(settings, topic, letters, rate=rate, stop=stop, show=show)
+    log.info("Replayed %d of %d records to %s (%s)", replayed, records, topic.source, reasons)
+    return 0 if replayed == records else 1
+
+
+def again(
+    settings: LetterSettings,
+    topic: LetterTopic,
+    letters: Sequence[Letter],
+    *,
+    rate: float,
+    stop: StopRequest,
+    show: Callable[[int, int], None],
+) -> int:
+    """Publish the records of these letters again, each once; answer how many Kafka has.
+
+    Raises:
+        BrokerUnavailableError: Kafka does not answer; what was acknowledged before is noted.
+    """
+    twins: dict[Position, list[Letter]] = defaultdict(list)
+    for letter in letters:
+        twins[letter.source].append(letter)
+    run = _Run(Replayer(settings), Schedule(1 / rate), stop, twins)
+    run.all(topic, show)
+    return run.replayed
 
 
 def discard(settings: LetterSettings, choice: Choice, *, dry_run: bool) -> int:

@@ -56,8 +56,8 @@ def show_letters(settings: StreamSettings, choice: Choice, *, save: Path | None)
         for letter, content in topic.contents(letters):
             said = Content(None, None, headers[letter.position]) if letter.is_pointer else content
             _print(out, letter, said or Content(None, None, ()))
-            payload = _payload(settings, content)
-            out.print(Text(f"  payload: {_describe(payload)}"))
+            payload = payload_of(settings, content)
+            out.print(Text(f"  payload: {describe(payload)}"))
             if save and payload:
                 out.print(Text(f"  saved: {_save(payload, save / str(letter.source))}"))
     return 0
@@ -71,7 +71,7 @@ def _print(out: Console, letter: Letter, content: Content) -> None:
         out.print(Text(f"  {readable(name)}: {readable(value, 1000)}"))
 
 
-def _payload(settings: StreamSettings, content: Content | None) -> bytes | None:
+def payload_of(settings: StreamSettings, content: Content | None) -> bytes | None:
     """Take the payload out of a value; all of it, when it cannot be taken apart."""
     if content is None:
         return None
@@ -83,7 +83,8 @@ def _payload(settings: StreamSettings, content: Content | None) -> bytes | None:
     return value if taken.problem else taken.payload
 
 
-def _describe(payload: bytes | None) -> str:
+def describe(payload: bytes | None) -> str:
+    """Say what a payload is, in a line."""
     if payload is None:
         return "left behind at the record's position, where Kafka no longer has it"
     return f"{len(payload)} bytes, beginning with {readable(payload[:32])}" if payload else "none"

@@ -19,6 +19,7 @@ from velox.sources import check_codec
 from velox.tools.up import view
 from velox.tools.up.environment import as_environment, changes
 from velox.tools.up.output import LOG_PATH, open_log
+from velox.tools.up.page import Page
 from velox.tools.up.picture import Recorded
 from velox.tools.up.pipeline import Pipeline
 from velox.tools.up.training import train_if_missing
@@ -36,7 +37,12 @@ class _Urgent(Exception):  # noqa: N818 - not an error: somebody asked for it
 
 
 def run(
-    settings: Settings, *, for_s: float | None = None, topics: str | None = None, record: Path | None = None
+    settings: Settings,
+    *,
+    for_s: float | None = None,
+    topics: str | None = None,
+    record: Path | None = None,
+    dashboard: bool = True,
 ) -> int:
     """Run until a signal comes, the source ends, or ``for_s`` seconds after the first record is done; then drain.
 
@@ -45,6 +51,7 @@ def run(
         for_s: None = until the source ends.
         topics: names of the topics that the broker begins with, where KAFKA_TOPIC is a pattern.
         record: an SVG file: the view as it was at last while the pipeline ran; None = none is written.
+        dashboard: serve the page too, where what that needs is installed.
 
     Returns:
         0 when every process ended well and the counts add up, else 1.
@@ -66,9 +73,13 @@ def run(
             return 1
         changed = changes(settings, bootstrap=broker.start())
         settings = settings.model_copy(update=changed)
-        pipeline = Pipeline(settings, records, as_environment(changed), log_file)
+        environment = as_environment(changed)
+        pipeline = Pipeline(settings, records, environment, log_file)
         log.info("Embedded broker on %s; processes log to %s", settings.kafka_bootstrap_server, LOG_PATH)
+        page = Page(settings, environment, log_file) if dashboard else None
         try:
+            if page:
+                page.start()
             with _choose(settings, record) as shown:
                 ended_well = _Run(settings, pipeline, shown, stop).go(for_s)
             return 0 if _summarise(pipeline, settings) and ended_well else 1
@@ -77,6 +88,8 @@ def run(
             return 1
         finally:
             pipeline.close()
+            if page:
+                page.close()
 
 
 def _choose(settings: Settings, record: Path | None) -> view.View:
