@@ -26,7 +26,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     else \
         uv pip install --no-verify-hashes --index-strategy unsafe-best-match --index "${TORCH_INDEX}" \
             -c requirements.txt -r pyproject.toml --extra torch --extra openvino --extra onnxruntime \
-            --extra imagenet --extra text --extra transformers --extra objects --extra cameras --extra gateway --extra otlp; \
+            --extra imagenet --extra text --extra transformers --extra objects --extra cameras --extra gateway --extra dashboard --extra otlp; \
     fi
 
 # What both images are, but for what is in them.

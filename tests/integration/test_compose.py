@@ -536,10 +536,10 @@ def test_the_light_lock_has_openvino_and_no_torch_and_differs_in_nothing_else() 
             "requirements.txt",
             {
                 *("torch", "openvino", "onnxruntime", "imagenet", "text", "transformers"),
-                *("objects", "cameras", "gateway", "otlp"),
+                *("objects", "cameras", "gateway", "dashboard", "otlp"),
             },
         ),
-        ("requirements-runtime.txt", {"openvino", "text", "objects", "cameras", "gateway", "otlp"}),
+        ("requirements-runtime.txt", {"openvino", "text", "objects", "cameras", "gateway", "dashboard", "otlp"}),
     ],
 )
 def test_a_lock_has_what_its_image_needs_for_the_pipelines(lock: str, extras: set[str]) -> None:
