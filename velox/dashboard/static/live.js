@@ -5,6 +5,7 @@ import { lines } from "./charts.js";
 import { age, count, h, notice, percent, table, tile, took } from "./dom.js";
 
 const CHART_S = 125;
+const MOST_NEW = 12;
 const DOES = { download: "an object, from the bucket", queue: "waits for a process", decode: "bytes to inputs", inference: "predicts", sink: "stores, in bulk" };
 
 function chart(title, keys, words, least) {
@@ -24,7 +25,8 @@ export async function show(view, signal) {
   const stages = h("section", { class: "panel" });
   const topics = h("section", { class: "panel" });
   const tiles = h("ul", { class: "tiles" });
-  const newest = h("section", {}, h("h1", {}, "Newest results"), tiles);
+  const sampled = h("p", { class: "quiet", hidden: true }, "More come than can be shown: these are some of them.");
+  const newest = h("section", {}, h("h1", {}, "Newest results"), sampled, tiles);
   view.replaceChildren(notice("Loading…"));
 
   let number = 0;
@@ -41,20 +43,24 @@ export async function show(view, signal) {
   }, 1000);
   signal.addEventListener("abort", () => clearInterval(ticking));
 
-  function place(rows) {
+  /** Show the newest; where more come than can be looked at, a few of them each time, and say so. */
+  function place(found) {
+    const fresh = found.filter((row) => !shown.has(row.id));
+    const isSampled = shown.size > 0 && fresh.length > MOST_NEW;
+    const rows = isSampled ? [...fresh.slice(0, MOST_NEW), ...[...shown.values()].map((each) => each.row)].slice(0, found.length) : found;
+    sampled.hidden = !isSampled;
     const wanted = new Set(rows.map((row) => row.id));
-    for (const [id, item] of shown) {
+    for (const [id, { item }] of shown) {
       if (!wanted.has(id)) {
         item.remove();
         shown.delete(id);
       }
     }
+    const before = new Map(shown);
+    shown.clear();
     rows.forEach((row, at) => {
-      let item = shown.get(row.id);
-      if (!item) {
-        item = h("li", {}, tile(row));
-        shown.set(row.id, item);
-      }
+      const item = before.get(row.id)?.item ?? h("li", {}, tile(row));
+      shown.set(row.id, { item, row });
       if (tiles.children[at] !== item) tiles.insertBefore(item, tiles.children[at] ?? null);
     });
     tiles.className = rows.some((row) => row.text !== null) ? "tiles texts" : "tiles";
@@ -82,7 +88,7 @@ export async function show(view, signal) {
       h("p", {}, `Devices predict ${percent(state.predicting)} of the time; idle: ${idle.map(([cause, share]) => `${cause.replace("_", " ")} ${percent(share)}`).join(", ") || "never"}`),
       h("p", { class: "quiet" }, `${count(state.in_flight[0])} of ${count(state.in_flight[1])} records in flight · results from ${state.store ?? "nowhere"}`));
     stages.replaceChildren(h("h2", {}, "Stages of a batch"), table(["stage", "", "busy", "mean", "/s"], new Set([3, 4]), state.stages.map((stage) => [
-      stage.name, h("span", { class: "quiet" }, DOES[stage.name] ?? ""), busy(stage.busy), took(stage.mean_s), stage.batches_per_s.toFixed(1)])));
+      stage.name, h("span", { class: "quiet" }, DOES[stage.name] ?? ""), busy(stage.busy), took(stage.mean_s), count(stage.batches_per_s)])));
     const several = state.topics.length > 1;
     topics.replaceChildren(h("h2", {}, several ? "Topics" : "Lag by partition"), several
       ? table(["topic", "records/s", "lag", "dead letters"], new Set([1, 2, 3]), state.topics.map((topic) => [topic.name, topic.records_per_s.toFixed(1), count(topic.lag_records), count(topic.dead_letters)]))
