@@ -17,7 +17,8 @@ from tests.e2e.pipeline import PATIENCE_S, REPOSITORY, wait_until
 
 PROGRAM = """
 from velox import cli
-from velox.gateway import connections, reading
+from velox.gateway import reading
+from velox.web import connections
 connections._HEAD_S = reading._PATIENCE_S = 1.0
 raise SystemExit(cli.main(["gateway"]))
 """
