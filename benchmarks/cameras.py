@@ -31,6 +31,7 @@ PROCESSES: Final = 2
 _FPS: Final = 5
 _READY_S: Final = 120.0
 _SETTLE_S: Final = 60.0
+_TRIES: Final = 3
 _LIVE: Final = 10
 """Cameras that are added and removed while the others run."""
 _TITLES: Final = {
@@ -76,6 +77,7 @@ class Site:
             "SQLITE_PATH": str(folder / "cameras.db"),
             "MODEL_ARCH": "tiny_cnn",
             "QUEUE_SIZE": "600",
+            "AUTO_OFFSET_RESET": "latest",  # not what was published before there was a consumer
         }
         self.describe(urls)
 
@@ -93,8 +95,7 @@ class Site:
 
     def pages(self) -> tuple[list[Page], Page]:
         """Read what the processes count: those of cameras, and the consumer."""
-        cameras = [Scraper(self._port + number).samples() or {} for number in range(PROCESSES)]
-        return cameras, Scraper(self._consumer_port).samples() or {}
+        return [_page(self._port + number) for number in range(PROCESSES)], _page(self._consumer_port)
 
     def outcomes(self) -> dict[str, Counter[str]]:
         """Count each camera's frames by outcome."""
@@ -186,11 +187,15 @@ def run(folder: Path, *, rtsp: int, drawn: int, size: str, lasts_s: float) -> tu
                 found["while 10 come and go"] = measure(site, [cameras, consumer], lasts_s / 2, names)
                 site.describe({})
                 wait_until(lambda: not _open(site), "an account of all frames", [cameras, consumer], _SETTLE_S)
-                wait_until(lambda: _done(site) >= _published(site), "what was published", [consumer], _SETTLE_S)
                 outcomes = site.outcomes()
-                lost = _published(site) - _done(site)
         total = sum(counts["decoded"] for counts in outcomes.values())
-        return found, total, lost + sum(_gap(counts) for counts in outcomes.values())
+        return found, total, sum(_gap(counts) for counts in outcomes.values())
+
+
+def _page(port: int) -> Page:
+    """Read a process's metrics; on a full machine it may take more than one try. Empty where there is no process."""
+    tries = (Scraper(port).samples() for _ in range(_TRIES))
+    return next((page for page in tries if page), {})
 
 
 def _all_publish(site: Site, names: Sequence[str]) -> bool:
@@ -204,14 +209,6 @@ def _gap(counts: Counter[str]) -> int:
 
 def _open(site: Site) -> int:
     return sum(abs(_gap(counts)) for counts in site.outcomes().values())
-
-
-def _published(site: Site) -> int:
-    return sum(counts["published"] for counts in site.outcomes().values())
-
-
-def _done(site: Site) -> int:
-    return int(sum(site.pages()[1].get(ConsumerMetrics.records.name, {}).values()))
 
 
 def _cpu_s(programs: Sequence[Program]) -> float:
@@ -266,7 +263,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     introduction = (
         f"{where.text()}\n\n{args.rtsp} cameras by RTSP, from a server on the same cores, and {args.drawn} drawn ones, "
         f"{args.size}, {_FPS} frames a second each if there is time; {args.lasts_s:g} s a window. The model is a small "
-        f"network (`tiny_cnn`). Of {total:,} frames decoded in all, {lost} have no account."
+        f"network (`tiny_cnn`). Of {total:,} frames decoded in all, {lost} are neither published "
+        "nor counted as dropped."
     )
     figures = {"introduction": introduction, "windows": {name: asdict(window) for name, window in found.items()}}
     text = section(introduction, figures["windows"])  # type: ignore[arg-type]  # made in the line above
