@@ -1,6 +1,7 @@
 """What is done about cameras from outside: described, listed, added, removed, paused, resumed."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,16 @@ from rich.table import Table
 
 from velox.cameras import config
 from velox.cameras.control import Control, publish
+from velox.cameras.topics import ensure_cameras, ensure_control
 from velox.core.cameras import CONTROL_TOPIC, Camera, masked
 from velox.core.deadline import Deadline
 from velox.core.subscription import expand
 from velox.errors import BrokerUnavailableError, SettingsError
 from velox.kafka.publisher import Publisher
-from velox.kafka.topics import ensure_topic, ensure_topics
 from velox.settings.readers import ReadingSettings
 
 _ACKNOWLEDGED_S = 10.0
-_READ_S = 2.0
+_READ_S = 10.0
 
 
 def init(
@@ -42,7 +43,7 @@ def init(
         done.append(f"Wrote {path}: camera_1 to camera_{count}, {masked(str(like['url']))}")
     if topics:
         names = [*config.load(path)]
-        ensure_topics(settings.model_copy(update={"kafka_partitions": 1}), names)
+        ensure_cameras(settings, names)
         done.append(f"Topics {names[0]} to {names[-1]} are there")
     return done
 
@@ -98,27 +99,16 @@ def change(settings: ReadingSettings, action: str, ids: Sequence[str]) -> list[s
     return names
 
 
-def _ensure_control(settings: ReadingSettings) -> None:
-    told = settings.model_copy(update={"kafka_partitions": 1})
-    ensure_topic(told, CONTROL_TOPIC, config={"cleanup.policy": "compact"})
-
-
 def _there(settings: ReadingSettings) -> dict[str, Camera]:
     cameras = config.load(settings.cameras_file) if Path(settings.cameras_file).exists() else {}
-    _ensure_control(settings)
-    control = Control(settings)
-    try:
-        deadline = Deadline(_READ_S)
-        while control.has_news(0.5) or not deadline.has_passed():
-            if control.is_at_end:
-                break
+    ensure_control(settings)
+    with closing(Control(settings)) as control:
+        control.catch_up(_READ_S)
         return control.over(cameras)
-    finally:
-        control.close()
 
 
 def _publish(settings: ReadingSettings, action: str, cameras: Mapping[str, Camera | None]) -> None:
-    _ensure_control(settings)
+    ensure_control(settings)
     publisher = Publisher(settings, [CONTROL_TOPIC])
     for identity, camera in cameras.items():
         publish(publisher, identity, action, camera)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from velox.cameras import config
 from velox.core.cameras import CONTROL_TOPIC, Camera
+from velox.core.deadline import Deadline
 from velox.core.text import readable
 from velox.errors import SettingsError
 from velox.kafka.following import Follower
@@ -21,6 +22,7 @@ from velox.settings import ClientSettings
 
 log = logging.getLogger(__name__)
 
+_SLICE_S: Final = 0.2
 ACTIONS: Final = ("add", "remove", "pause", "resume")
 
 
@@ -70,10 +72,11 @@ class Control:
                 wanted[identity] = replace(wanted[identity], is_paused=action == "pause")
         return wanted
 
-    @property
-    def is_at_end(self) -> bool:
-        """Say whether all changes of before have been read."""
-        return self._follower.is_at_end
+    def catch_up(self, within_s: float) -> None:
+        """Read all changes of before, as far as they come in this time."""
+        deadline = Deadline(within_s)
+        while not self._follower.is_at_end and not deadline.has_passed():
+            self.has_news(min(_SLICE_S, deadline.left_s()))
 
     def close(self) -> None:
         """Let go."""

@@ -186,10 +186,10 @@ class Group:
     def _came(self, feed: Feed, dropped: Cause | None) -> None:
         identity = feed.camera.id
         self._metrics.frames.labels(identity, "decoded").inc()
-        if dropped is not None:
-            self._drop(identity, dropped)
-        if dropped is None:  # else a place in the queue is taken already
+        if dropped is None:
             self._ready.put(feed)
+        else:  # a place in the queue is taken already
+            self._drop(identity, dropped)
 
     def _drop(self, identity: str, cause: Cause) -> None:
         self._metrics.frames.labels(identity, cause.value).inc()

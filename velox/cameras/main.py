@@ -21,14 +21,14 @@ from velox.cameras.group import Group
 from velox.cameras.picture import View
 from velox.cameras.store import FrameStore, Limits
 from velox.cameras.synthetic import SyntheticView
+from velox.cameras.topics import ensure_cameras, ensure_control, ensure_thumbs
 from velox.children import Child
-from velox.core.cameras import CONTROL_TOPIC, THUMBS_TOPIC, Camera
+from velox.core.cameras import Camera
 from velox.core.deadline import Deadline
 from velox.core.envelope import Codec
 from velox.core.retries import backoff_s
 from velox.errors import BucketUnavailableError, SettingsError, SourceError
 from velox.kafka.publisher import Publisher
-from velox.kafka.topics import ensure_topic, ensure_topics
 from velox.metrics.cameras import CameraMetrics
 from velox.probes import ProbeServer
 from velox.settings import handed_on
@@ -37,8 +37,6 @@ from velox.signals import StopRequest
 
 log = logging.getLogger(__name__)
 
-_COMPACT: Final = {"cleanup.policy": "compact"}
-_THUMBS: Final = {"cleanup.policy": "delete", "retention.ms": "60000", "segment.ms": "30000"}
 _LOOK_S: Final = 0.5
 """Time between two looks for changes of cameras."""
 _PATIENCE_S: Final = 10.0
@@ -88,11 +86,10 @@ def read(settings: ReadingSettings, shard: Shard, *, is_stopping: Callable[[], b
     Returns:
         0 when the broker acknowledged every record that it was given, else 1.
     """
-    told = settings.model_copy(update={"kafka_partitions": 1})
     file = _File(settings)
-    ensure_topics(told, [*file.cameras], is_stopping=is_stopping)
-    ensure_topic(told, CONTROL_TOPIC, is_stopping=is_stopping, config=_COMPACT)
-    ensure_topic(told, THUMBS_TOPIC, is_stopping=is_stopping, config=_THUMBS)
+    ensure_cameras(settings, [*file.cameras], is_stopping=is_stopping)
+    ensure_control(settings, is_stopping=is_stopping)
+    ensure_thumbs(settings, is_stopping=is_stopping)
     if is_stopping():
         return 0
     metrics = CameraMetrics()
@@ -117,7 +114,7 @@ def read(settings: ReadingSettings, shard: Shard, *, is_stopping: Callable[[], b
         while not is_stopping():
             turned.now()
             if (cameras := wanted.look()) is not None:
-                ensure_topics(told, sorted(cameras.keys() - known), is_stopping=is_stopping)
+                ensure_cameras(settings, sorted(cameras.keys() - known), is_stopping=is_stopping)
                 known |= cameras.keys()
                 group.want({name: camera for name, camera in cameras.items() if shard.has(camera)})
             group.step()
@@ -187,11 +184,9 @@ class _Wanted:
         if not self._due.has_passed():
             return None
         self._due = Deadline(_LOOK_S)
-        has_news = self._control.has_news()
         if self._is_first:
-            patience = Deadline(_PATIENCE_S)
-            while not self._control.is_at_end and not patience.has_passed():
-                self._control.has_news(_TICK_S)
+            self._control.catch_up(_PATIENCE_S)
+        has_news = self._control.has_news()
         has_news |= self._file.look() or self._is_first
         self._is_first = False
         return self._control.over(self._file.cameras) if has_news else None
